@@ -1,1 +1,1 @@
-"""Room."""
+"""Torch architectures and nothing else; parameter names follow the published checkpoints."""
