@@ -1,1 +1,1 @@
-"""Room."""
+"""The command line: thin calls into the rooms below."""

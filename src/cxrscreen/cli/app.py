@@ -1,0 +1,68 @@
+"""The ``cxrscreen`` command."""
+
+import logging
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.cli.doctor import doctor
+from cxrscreen.cli.evaluate import evaluate
+from cxrscreen.cli.phantoms import phantoms
+from cxrscreen.cli.screen import screen
+from cxrscreen.cli.train import train
+from cxrscreen.errors import CxrscreenError
+
+
+class OneSentence(TyperGroup):
+    """Commands whose expected errors are one sentence on stderr and exit code 2, never a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except CxrscreenError as error:
+            Console(stderr=True).print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="cxrscreen",
+    cls=OneSentence,
+    help="Chest X-ray screening: lungs, pneumonia, COVID-19, and the maps that explain them.",
+    epilog=RESEARCH_USE,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+for _command in (screen, doctor, phantoms, train, evaluate):
+    app.command(epilog=RESEARCH_USE)(_command)
+
+
+def main() -> None:
+    """Run the command line; an interrupt ends it with exit code 130."""
+    app()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        Console().print(f"cxrscreen {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _settings(
+    debug: Annotated[bool, typer.Option("--debug", help="Log every step and the place of every fault.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    from rich.logging import RichHandler  # noqa: PLC0415 - needed by few commands, and slow to import
+
+    if debug:
+        handler = RichHandler(console=Console(stderr=True), show_path=False)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+        logging.getLogger("cxrscreen").setLevel(logging.DEBUG)

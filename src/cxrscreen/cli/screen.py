@@ -1,0 +1,91 @@
+"""``cxrscreen screen``: radiographs in, results and a report out."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from cxrscreen.errors import CxrscreenError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from cxrscreen.report.record import ScreeningRecord
+
+
+def screen(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Radiographs: files, folders or patterns such as 'in/*.dcm'.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing.")],
+    bundle: Annotated[str, typer.Option(help="Model bundle: a name shipped with cxrscreen, or a folder.")] = "cascade",
+    force: Annotated[bool, typer.Option("--force", help="Ask every decision, also after a normal one.")] = False,
+    no_maps: Annotated[bool, typer.Option("--no-maps", help="Leave out the heat maps; faster.")] = False,
+) -> None:
+    """Screen chest radiographs and write a report.
+
+    Writes DIR/report.html, DIR/screenings.jsonl (one JSON object a file) and, for each radiograph, a folder with the
+    lung mask and pictures. Exit code: 0 all screened, 1 some files failed, 2 nothing could be started.
+    """
+    from cxrscreen.batch.run import check_writable, run_batch
+    from cxrscreen.imaging.find import find_images
+    from cxrscreen.imaging.read import read
+    from cxrscreen.systems.registry import load_system
+
+    files = [path for path in find_images(paths) if not _inside(path, out)]
+    if not files:
+        raise CxrscreenError(f"No image was found in {', '.join(map(repr, paths))}; check the path or the pattern.")
+    check_writable(out)
+    console = Console(stderr=True)
+    with console.status("Loading the model"):
+        system = load_system(bundle)
+    with _progress(console) as progress:
+        result = run_batch(
+            files,
+            system,
+            out,
+            read=read,
+            force=force,
+            explain=not no_maps,
+            on_record=_shown_on(progress, len(files)),
+        )
+    console.print(f"{result.screened} screened, {result.failed} failed. Report: {escape(str(result.report))}")
+    if result.failed:
+        raise typer.Exit(1)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Tell whether a file is a result of an earlier run in the output folder."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def _progress(console: Console) -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("Screening"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=console,
+    )
+
+
+def _shown_on(progress: "Progress", total: int) -> Callable[["ScreeningRecord"], None]:
+    from cxrscreen.report.wording import printable
+
+    task = progress.add_task("", total=total, rate="")
+
+    def show(record: "ScreeningRecord") -> None:
+        if record.status == "failed":
+            progress.console.print(f"[red]failed[/red] {escape(printable(record.error or ''))}", soft_wrap=True)
+        progress.advance(task)
+        speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+        progress.update(task, rate=f"{speed:.2f} images/s" if speed else "")
+
+    return show

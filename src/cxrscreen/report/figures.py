@@ -1,0 +1,143 @@
+"""Pictures of a screening: the radiograph, the lungs on it, a saliency map on it. Arrays in, arrays out."""
+
+from typing import Final, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+RIGHT_LUNG: Final = (86, 180, 233)
+LEFT_LUNG: Final = (240, 176, 64)
+"""Colours (R, G, B) of the lungs: blue and orange stay apart for colour-blind readers."""
+
+LARGEST_SIDE: Final = 1024
+SMALLEST_SIDE: Final = 512
+_OUTLINE: Final = (226, 232, 240)
+_LUNG_TINT: Final = 0.22
+_STRONGEST_TINT: Final = 0.72
+
+_Pixel = TypeVar("_Pixel", np.uint8, np.float32)
+
+
+def grey_picture(
+    pixels: NDArray[np.float32], *, largest: int = LARGEST_SIDE, smallest: int = SMALLEST_SIDE
+) -> NDArray[np.uint8]:
+    """Return the radiograph for the screen, aspect ratio kept.
+
+    Parameters
+    ----------
+    pixels
+        float32 (H, W), range [0, 1].
+    largest, smallest
+        The longest side of the picture is brought into this range, in pixels.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (h, w).
+    """
+    height, width = picture_size(pixels.shape, largest=largest, smallest=smallest)
+    return _to_byte(_resized(pixels, height, width))
+
+
+def picture_size(shape: tuple[int, ...], *, largest: int, smallest: int = 1) -> tuple[int, int]:
+    """Return the rows and columns of a picture whose longest side lies in [smallest, largest] pixels."""
+    side = max(shape[0], shape[1])
+    scale = min(max(side, smallest), largest) / side
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def lung_picture(grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Tint and outline the two lungs on the radiograph.
+
+    Parameters
+    ----------
+    grey
+        uint8 (h, w).
+    mask
+        uint8 (H, W) of any size: 0 background, 1 right lung, 2 left lung.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (h, w, 3), R, G, B.
+    """
+    picture = _bytes(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB))
+    for label, colour in ((1, RIGHT_LUNG), (2, LEFT_LUNG)):
+        inside = _fitted_region(mask == label, grey.shape)
+        tint = np.array(colour, np.float32) * _LUNG_TINT
+        picture[inside] = (picture[inside] * (1 - _LUNG_TINT) + tint).astype(np.uint8)
+        _outline(picture, inside, colour, 2 if max(grey.shape) >= SMALLEST_SIDE else 1)
+    return picture
+
+
+def saliency_picture(
+    grey: NDArray[np.uint8], values: NDArray[np.float32], mask: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Lay a saliency map over the radiograph: the larger the value, the less of the radiograph shines through.
+
+    Parameters
+    ----------
+    grey
+        uint8 (h, w).
+    values
+        float32 (H, W) of any size, range [0, 1].
+    mask
+        uint8 (H, W) lung mask of any size; the outline of the lungs is drawn.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (h, w, 3), R, G, B.
+    """
+    level = _to_byte(_resized(values, *grey.shape))
+    picture = _tinted(grey, level)
+    _outline(picture, _fitted_region(mask > 0, grey.shape), _OUTLINE, 1)
+    return picture
+
+
+def colour_scale(steps: int, *, grey: int = 96) -> NDArray[np.uint8]:
+    """Return the colours of a saliency picture from value 0 to 1 as they look on a radiograph of one grey value.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (steps, 3), R, G, B.
+    """
+    level = np.linspace(0, 255, steps).round().astype(np.uint8)[None]
+    return _tinted(np.full_like(level, grey), level)[0]
+
+
+def _tinted(grey: NDArray[np.uint8], level: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blend by the map's own value; inferno is perceptually uniform, so equal steps look equal."""
+    colour = cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = cv2.cvtColor(level, cv2.COLOR_GRAY2RGB).astype(np.float32) * np.float32(_STRONGEST_TINT / 255)
+    base = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB).astype(np.float32)
+    return _bytes((base + (colour.astype(np.float32) - base) * opacity + 0.5).astype(np.uint8))
+
+
+def _outline(picture: NDArray[np.uint8], inside: NDArray[np.bool_], colour: tuple[int, int, int], width: int) -> None:
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
+
+
+def _fitted_region(region: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    # resizing the share of covered pixels and cutting at one half keeps a smooth edge, where nearest would step
+    covered = _resized(region.astype(np.uint8) * np.uint8(255), shape[0], shape[1])
+    return np.asarray(covered >= 128, np.bool_)
+
+
+def _resized(array: NDArray[_Pixel], height: int, width: int) -> NDArray[_Pixel]:
+    if array.shape == (height, width):
+        return array
+    smaller = height * width < array.shape[0] * array.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(array, (width, height), interpolation=how), array.dtype)
+
+
+def _to_byte(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return _bytes((np.clip(values, 0.0, 1.0) * 255 + 0.5).astype(np.uint8))
+
+
+def _bytes(array: object) -> NDArray[np.uint8]:
+    return np.asarray(array, np.uint8)

@@ -1,0 +1,146 @@
+"""The folder of one radiograph: its lung mask and pictures as PNG, and small copies of the pictures for the page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.report.figures import grey_picture, lung_picture, picture_size, saliency_picture
+from cxrscreen.report.frame import with_colour_bar, with_lung_legend
+from cxrscreen.report.wording import lung_share_sentence
+from cxrscreen.systems.contract import SaliencyMap, Screening
+
+MASK_FILE: Final = "lung_mask.png"
+THUMBNAIL_SIDE: Final = 420
+_THUMBNAIL_QUALITY: Final = 78
+_PNG_LEVEL: Final = 1
+
+
+class ResultNotWrittenError(CxrscreenError):
+    """A result that could not be put on disk."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture for the page.
+
+    Parameters
+    ----------
+    name
+        ``"original"``, ``"lung_overlay"`` or the name of a saliency map.
+    title
+        What it shows, in plain words.
+    note
+        One more fact on it, may be empty.
+    file
+        Name of the full picture in the radiograph's folder.
+    webp
+        The encoded picture, longest side at most 420 pixels.
+    width, height
+        Its size in pixels.
+    is_map
+        Whether it is a saliency map, so that the colour scale belongs to it.
+    """
+
+    name: str
+    title: str
+    note: str
+    file: str
+    webp: bytes
+    width: int
+    height: int
+    is_map: bool
+
+
+def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> tuple[Thumbnail, ...]:
+    """Write the lung mask and the pictures of one radiograph, and return the small copies.
+
+    ``lung_mask.png`` is 8-bit grey at the radiograph's own size and holds the plain values 0 background, 1 right
+    lung, 2 left lung (so it looks black; ``lung_overlay.png`` is the one to look at). ``original.png`` and
+    ``lung_overlay.png`` follow, and one picture for each saliency map, named as the map; their longest side is at
+    most 1024 pixels, the frame not counted. Where the folder holds a mask of an earlier run, its PNG files are removed
+    first, so that no map of another run is left beside the new ones.
+
+    Parameters
+    ----------
+    folder
+        Where to write; made where missing.
+    radiograph, screening
+        What was read and what was found.
+
+    Returns
+    -------
+    tuple of Thumbnail
+        Original, lungs, then the maps in the screening's order.
+
+    Raises
+    ------
+    ResultNotWrittenError
+        If the folder or a file cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / MASK_FILE).exists():
+            for stale in folder.glob("*.png"):
+                stale.unlink()
+    except OSError as error:
+        raise ResultNotWrittenError(
+            f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
+        ) from error
+
+    _write_png(folder / MASK_FILE, screening.lung_mask)
+    grey = grey_picture(radiograph.pixels)
+    _write_png(folder / "original.png", grey)
+    thumbnails = [_thumbnail("original", "Radiograph", "", "original.png", grey)]
+
+    lungs = lung_picture(grey, screening.lung_mask)
+    area = f"{screening.lung_area_fraction:.0%} of the image."
+    _write_png(folder / "lung_overlay.png", with_lung_legend(lungs, "Lungs found", area))
+    thumbnails.append(_thumbnail("lung_overlay", "Lungs found", area, "lung_overlay.png", lungs))
+
+    for saliency in screening.saliency:
+        picture = saliency_picture(grey, saliency.values, screening.lung_mask)
+        note = lung_share_sentence(saliency)
+        _write_png(folder / map_file(saliency), with_colour_bar(picture, saliency.title, note))
+        thumbnails.append(_thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
+    return tuple(thumbnails)
+
+
+def map_file(saliency: SaliencyMap) -> str:
+    """Return the file name of a saliency map's picture."""
+    return f"{saliency.name}.png"
+
+
+def _thumbnail(
+    name: str, title: str, note: str, file: str, picture: NDArray[np.uint8], *, is_map: bool = False
+) -> Thumbnail:
+    height, width = picture_size(picture.shape, largest=THUMBNAIL_SIDE)
+    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    encoded = _encoded(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _THUMBNAIL_QUALITY])
+    return Thumbnail(name, title, note, file, encoded, width, height, is_map)
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    encoded = _encoded(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    try:
+        path.write_bytes(encoded)
+    except OSError as error:
+        raise ResultNotWrittenError(
+            f"The picture {path.name} of {path.parent.name!r} could not be written ({error.strerror}); "
+            "check space and rights."
+        ) from error
+
+
+def _encoded(suffix: str, picture: object, options: list[int]) -> bytes:
+    array = np.asarray(picture, np.uint8)
+    if array.ndim == 3:
+        array = np.asarray(cv2.cvtColor(array, cv2.COLOR_RGB2BGR), np.uint8)
+    done, encoded = cv2.imencode(suffix, array, options)
+    if not done:
+        raise ResultNotWrittenError(f"A picture of {array.shape[1]} x {array.shape[0]} pixels could not be encoded.")
+    return encoded.tobytes()

@@ -1,0 +1,95 @@
+"""The words of the report: labels, sentences and limits, in one place so that they can be read and weighed together."""
+
+from pathlib import Path
+from typing import Final
+
+from cxrscreen.report.record import as_text
+from cxrscreen.systems.contract import Finding, SaliencyMap, Stage
+
+FINDING_LABELS: Final[dict[Finding, str]] = {
+    "covid19": "COVID-19",
+    "other_pneumonia": "Other pneumonia",
+    "normal": "Normal",
+}
+"""What a person reads for each finding, in the order of the summary."""
+
+LIMITS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        "It is not a diagnosis.",
+        "A laboratory test and a clinician decide whether somebody has COVID-19. A radiograph can be normal early in "
+        "the disease, and other diseases can look the same.",
+    ),
+    (
+        "“Normal” means only that no pneumonia was called.",
+        "Nodules, effusion, pneumothorax, fractures, heart disease, tubes and lines are not looked for.",
+    ),
+    (
+        "A score is not the chance that this person is ill.",
+        "It depends on the hospitals, devices and people the model learned from; elsewhere the same score can mean "
+        "something else. Check the operating point on your own cases before relying on it.",
+    ),
+    (
+        "A heat map shows what moved the score, not where the disease is.",
+        "It is coarse, can lie beside a lesion or outside the lungs, and a convincing map does not make a wrong "
+        "answer right.",
+    ),
+    (
+        "The lung outline is an estimate.",
+        "Dense opacities may be left out of it; check it before trusting the lung area or anything that follows.",
+    ),
+    (
+        "The order of the worklist is a suggestion.",
+        "Every radiograph still has to be read, and a failed file has not been looked at by anybody.",
+    ),
+)
+"""What the report does not say: pairs of a claim and its explanation."""
+
+_CALLED: Final[dict[str, tuple[str, str]]] = {
+    "pneumonia": ("called pneumonia (any type)", "called normal"),
+    "covid19": ("called COVID-19", "called other pneumonia"),
+}
+
+
+def stage_sentence(stage: Stage) -> str:
+    """Say in plain words what one decision came to.
+
+    Parameters
+    ----------
+    stage
+        The decision; its name chooses the words, an unknown name gets neutral ones.
+    """
+    if stage.probability is None:
+        return "Not asked: an earlier decision made this one needless."
+    reached, missed = _CALLED.get(stage.name, ("called positive", "called negative"))
+    if stage.positive:
+        return f"At or above the operating point of {stage.threshold:.2f}: {reached}."
+    return f"Below the operating point of {stage.threshold:.2f}: {missed}."
+
+
+def column_title(stage_name: str) -> str:
+    """Return the heading of a decision's column in the worklist."""
+    return {"pneumonia": "Pneumonia", "covid19": "COVID-19"}.get(stage_name, stage_name)
+
+
+def lung_share_sentence(saliency: SaliencyMap) -> str:
+    """Say how much of a map lies inside the lungs."""
+    if saliency.lung_share is None:
+        return "The map is empty: nothing moved the score."
+    return f"{saliency.lung_share:.0%} of it lies inside the lungs."
+
+
+def shown_name(path: Path) -> str:
+    """Return a file's name without its folder, fit for a page and a terminal: what cannot be printed becomes ``�``."""
+    return printable(as_text(Path(path.name)))
+
+
+def without_folders(sentence: str, path: Path) -> str:
+    """Return a sentence about a file with the file's name in place of its path, so that no folder is shown."""
+    for folder in {str(path.parent), str(path.parent.absolute())} - {"."}:
+        sentence = sentence.replace(folder.rstrip("/\\") + "/", "").replace(folder.rstrip("/\\") + "\\", "")
+    return printable(sentence)
+
+
+def printable(text: str) -> str:
+    """Return the text with control and other unprintable characters replaced by ``�``."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
