@@ -1,0 +1,157 @@
+"""One frame out of a DICOM file's pixel data, whatever its transfer syntax."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.decoders.base import get_decoder
+
+from cxrscreen.imaging.limits import refusal
+
+JPEG_FAMILY = frozenset(
+    {
+        uid.JPEGBaseline8Bit,
+        uid.JPEGExtended12Bit,
+        uid.JPEGLossless,
+        uid.JPEGLosslessSV1,
+        uid.JPEGLSLossless,
+        uid.JPEGLSNearLossless,
+    }
+)
+JPEG_2000_FAMILY = frozenset({uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K})
+
+PLUGIN_ORDER = ("pyjpegls", "pylibjpeg", "pillow", "pydicom", "gdcm")
+"""The decoders in the order they are asked; the stricter ones first, GDCM only where nothing else decodes a syntax."""
+
+_RECOPY = "copy or export it again"
+_CONVERT = "run 'cxrscreen doctor' to see what this install decodes, or convert the file to an uncompressed one"
+
+
+def available_plugins(transfer_syntax: uid.UID) -> tuple[str, ...]:
+    """Name the decoding plugins installed for a compressed transfer syntax, in the order they are asked.
+
+    Parameters
+    ----------
+    transfer_syntax
+        Its UID.
+
+    Returns
+    -------
+    tuple of str
+        Empty where the syntax is unknown, not compressed, or cannot be decoded here.
+    """
+    try:
+        decoder = get_decoder(transfer_syntax)
+    except NotImplementedError:
+        return ()
+    return tuple(name for name in PLUGIN_ORDER if name in decoder.available_plugins)
+
+
+def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDArray[np.integer]:
+    """Decode the only frame of a dataset.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    dataset
+        With checked ``Rows``, ``Columns``, ``SamplesPerPixel`` and bit depths, and ``PixelData``.
+    transfer_syntax
+        How the pixel data are encoded.
+
+    Returns
+    -------
+    int (H, W) or (H, W, 3)
+        As stored; colours as red, green, blue. Uncompressed grey values keep all allocated bits.
+
+    Raises
+    ------
+    UnreadableImageError
+        If nothing here decodes the syntax, or the data are truncated, damaged or of another size than announced.
+    """
+    if transfer_syntax.is_private or transfer_syntax not in uid.AllTransferSyntaxes:
+        raise refusal(path, "is encoded in a transfer syntax that is not read", _CONVERT)
+    grey = int(dataset.SamplesPerPixel) == 1
+    if not transfer_syntax.is_encapsulated:
+        _check_native_length(path, dataset)
+        return get_decoder(transfer_syntax).as_array(dataset, index=0, raw=grey, correct_unused_bits=not grey)[0]
+    plugins = available_plugins(transfer_syntax)
+    if not plugins:
+        raise refusal(path, f"is encoded as {transfer_syntax.name}, for which no decoder is installed", _CONVERT)
+    _check_codestream(path, dataset, transfer_syntax)
+    for plugin in plugins[:1] if plugins[0] == "gdcm" else [name for name in plugins if name != "gdcm"]:
+        try:
+            array = get_decoder(transfer_syntax).as_array(dataset, index=0, decoding_plugin=plugin)[0]
+        except Exception:
+            # What codecs raise on damaged data is not one family.
+            continue
+        if array.shape[:2] == (dataset.Rows, dataset.Columns):
+            return array
+    raise refusal(path, f"holds {transfer_syntax.name} data that no installed decoder can decode", _CONVERT)
+
+
+def codestream_header(data: bytes) -> tuple[int, int, int, int] | None:
+    """Read size and depth from the header of a JPEG, JPEG-LS or JPEG 2000 codestream.
+
+    Parameters
+    ----------
+    data
+        The codestream, JPEG 2000 also in its file format.
+
+    Returns
+    -------
+    tuple of int or None
+        Rows, columns, components, bits per sample; None where no header is found.
+
+    Notes
+    -----
+    Source: ITU-T T.81 B.2.2 (frame header), T.87 C.2.2, T.800 A.5.1 (SIZ).
+    """
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start >= 0 and not data.startswith(b"\xff\xd8"):
+        box = data[start + 4 : start + 4 + 40]
+        if len(box) < 40:
+            return None
+        right, lower, left, upper = (int.from_bytes(box[at : at + 4], "big") for at in (4, 8, 12, 16))
+        return lower - upper, right - left, int.from_bytes(box[36:38], "big"), (box[38] & 0x7F) + 1
+    at = 2
+    while data.startswith(b"\xff\xd8") and at + 10 <= len(data):
+        if data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
+            return rows, columns, data[at + 9], data[at + 4]
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def _check_native_length(path: Path, dataset: Dataset) -> None:
+    samples = int(dataset.SamplesPerPixel)
+    expected = int(dataset.Rows) * int(dataset.Columns) * samples * (int(dataset.BitsAllocated) // 8)
+    if dataset.PhotometricInterpretation == "YBR_FULL_422":
+        expected = expected // 3 * 2
+    if len(dataset.PixelData) < expected:
+        raise refusal(path, f"is truncated ({len(dataset.PixelData)} of {expected} bytes of pixel data)", _RECOPY)
+
+
+def _check_codestream(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> None:
+    """Refuse what could make a codec run past the announced size or give half an image."""
+    if transfer_syntax not in JPEG_FAMILY | JPEG_2000_FAMILY:
+        return
+    data = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    header = codestream_header(data)
+    if header is None:
+        raise refusal(path, f"holds damaged {transfer_syntax.name} data", _RECOPY)
+    if b"\xff\xd9" not in data[-16:]:
+        raise refusal(path, f"holds truncated {transfer_syntax.name} data", _RECOPY)
+    rows, columns, components, bits = header
+    expected = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
+    if (rows, columns, components) != expected or bits > int(dataset.BitsAllocated):
+        raise refusal(path, "contradicts itself (the header and the pixel data name different image sizes)", _RECOPY)
