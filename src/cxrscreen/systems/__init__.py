@@ -1,1 +1,1 @@
-"""Room."""
+"""Systems: one contract, a folder per published system."""

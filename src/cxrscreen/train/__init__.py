@@ -1,1 +1,1 @@
-"""Room."""
+"""Training: recipes, augmentation, balanced batches, losses and the Lightning loop."""

@@ -1,0 +1,80 @@
+"""Lung masks as training targets."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from cxrscreen.errors import ManifestError
+
+RIGHT_LUNG, LEFT_LUNG = 1, 2
+
+HEART_INCLUDED_SOURCES = ("cohen", "kermany")
+"""Sources whose human polygons run straight through the heart and the diaphragm's dome (V7 convention)."""
+
+AMBIGUOUS_ROWS = 0.35
+"""Above this share of a lung's height (counted from the apex) both conventions agree up to the mediastinal edge."""
+AMBIGUOUS_WIDTH = {RIGHT_LUNG: 0.35, LEFT_LUNG: 0.70}
+"""Medial share of a row that may be heart or mediastinum, by lung."""
+AMBIGUOUS_BASE = 0.12
+"""Lowest share of a lung's height that may lie behind the diaphragm."""
+
+IGNORE = 255
+
+
+def read_lung_mask(path: Path) -> NDArray[np.uint8]:
+    """Index values of a palette or grey PNG mask, uint8 (H, W); 0 background, 1 right lung, 2 left lung, 3 heart.
+
+    Raises
+    ------
+    ManifestError
+        If the file is missing or no readable image.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, dtype=np.uint8)
+    except (OSError, UnidentifiedImageError) as error:
+        raise ManifestError(f"The lung mask {path.name} cannot be read: check the manifest's lung_mask column.") from error
+
+
+def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Binary target of an indexed mask, uint8 (H, W): 1 lung, 0 all else (the heart is not lung)."""
+    return ((mask == RIGHT_LUNG) | (mask == LEFT_LUNG)).astype(np.uint8)
+
+
+def partial_lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Target of a mask that includes the lung behind heart and diaphragm: what is certain, and 255 for the rest.
+
+    Outside the mask is background and its lateral part is lung under either convention; the medial part of the lower
+    rows and the base are ignored, so that masks which leave the heart out decide there.
+
+    Parameters
+    ----------
+    mask
+        uint8 (H, W), 1 right lung (viewer's left), 2 left lung.
+
+    Returns
+    -------
+    ndarray
+        uint8 (H, W): 0 background, 1 lung, 255 ignored.
+    """
+    target = lung_target(mask)
+    for lung, medial_share in AMBIGUOUS_WIDTH.items():
+        inside = mask == lung
+        rows = np.flatnonzero(inside.any(axis=1))
+        if rows.size == 0:
+            continue
+        top, bottom = int(rows[0]), int(rows[-1])
+        for row in rows:
+            columns = np.flatnonzero(inside[row])
+            first, last = int(columns[0]), int(columns[-1])
+            depth = (row - top) / max(bottom - top, 1)
+            if depth >= 1.0 - AMBIGUOUS_BASE:
+                target[row, columns] = IGNORE
+            elif depth >= AMBIGUOUS_ROWS:
+                width = round(medial_share * (last - first + 1))
+                # The right lung's medial side is the larger column, the left lung's the smaller.
+                medial = columns > last - width if lung == RIGHT_LUNG else columns < first + width
+                target[row, columns[medial]] = IGNORE
+    return target

@@ -1,0 +1,231 @@
+"""Protocols: named rules that turn a manifest into patient- and duplicate-disjoint splits."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cxrscreen.data.manifest import PNEUMONIA_LABELS, Manifest
+from cxrscreen.errors import ManifestError
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+SHARES: Mapping[str, tuple[float, float, float]] = {"covid19": (0.50, 0.25, 0.25)}
+"""Train / validation / test shares of images by label (cascade paper, section 3); all other labels 80/10/10."""
+DEFAULT_SHARES = (0.80, 0.10, 0.10)
+
+LUNG_SOURCES = ("shenzhen", "montgomery")
+"""The sources on which the cascade paper trains and tests stage 1."""
+LUNG_VALIDATION_SHARE = 0.10
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason to leave images out, by name, so that nothing is dropped by accident.
+
+    Parameters
+    ----------
+    name
+        Short name, as it appears in the split file.
+    drops
+        From the table, a boolean series: True = left out.
+    """
+
+    name: str
+    drops: Callable[[pd.DataFrame], "pd.Series[bool]"]
+
+
+LATERAL = Rule("lateral views", lambda t: t["view"] == "L")
+DUPLICATE = Rule("copies of another image", lambda t: t["duplicate_of"] != "")
+PAEDIATRIC = Rule("paediatric images", lambda t: t["pediatric"] == "true")
+UNLABELLED = Rule("neither normal nor pneumonia", lambda t: ~t["label"].isin(("normal", *PNEUMONIA_LABELS)))
+NOT_PNEUMONIA = Rule("not pneumonia", lambda t: ~t["label"].isin(PNEUMONIA_LABELS))
+NO_LUNG_MASK = Rule("no human lung mask", lambda t: (t["lung_mask"] == "") | (t["lung_mask_origin"] != "human"))
+NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to split.
+
+    Parameters
+    ----------
+    name
+        As given to ``--protocol``.
+    rules
+        What is left out, in order.
+    positive
+        Labels with truth 1; all that remains otherwise has truth 0.
+    lungs
+        True for the segmentation split: the base split's validation and test parts form the test part (20 %), a tenth
+        of its training part validates.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    positive: tuple[str, ...] = ()
+    lungs: bool = False
+
+
+PROTOCOLS: Mapping[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol("lungs", (DUPLICATE, LATERAL, NO_LUNG_MASK, NOT_LUNG_SOURCE), lungs=True),
+        Protocol("stage2", (DUPLICATE, LATERAL, UNLABELLED), positive=PNEUMONIA_LABELS),
+        Protocol("stage3", (DUPLICATE, LATERAL, NOT_PNEUMONIA), positive=("covid19",)),
+        Protocol("stage2-adults", (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED), positive=PNEUMONIA_LABELS),
+        Protocol("stage3-adults", (DUPLICATE, LATERAL, PAEDIATRIC, NOT_PNEUMONIA), positive=("covid19",)),
+    )
+}
+"""Paediatric images stay in unless the protocol's name ends in ``-adults``: Kermany holds most bacterial images."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images by part; no patient or duplicate group is in two parts.
+
+    Parameters
+    ----------
+    name, seed
+        The protocol and its seed.
+    train, validation, test
+        Image ids, sorted.
+    truth
+        0 or 1 by image id (always 1 for ``lungs``, which has no classes).
+    groups
+        Group by image id.
+    dropped
+        Number of images left out, by rule.
+    """
+
+    name: str
+    seed: int
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+    truth: Mapping[str, int]
+    groups: Mapping[str, str]
+    dropped: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        owner: dict[str, Part] = {}
+        for part in PARTS:
+            for image_id in self.part(part):
+                group = self.groups[image_id]
+                if owner.setdefault(group, part) != part:
+                    raise ManifestError(f"The split {self.name} has the group of {image_id} in two parts.")
+
+    def part(self, name: Part) -> tuple[str, ...]:
+        """Image ids of one part."""
+        ids: tuple[str, ...] = getattr(self, name)
+        return ids
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the parts: the same images in the same parts give the same digest."""
+        text = json.dumps({part: self.part(part) for part in PARTS}, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write the split as JSON with its digest."""
+        content = {
+            "protocol": self.name,
+            "seed": self.seed,
+            "digest": self.digest,
+            "dropped": dict(self.dropped),
+            **{part: list(self.part(part)) for part in PARTS},
+        }
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
+    """Split a manifest by a named protocol.
+
+    Every protocol with the same seed draws on one base split of the whole manifest, stratified by source and label, so
+    an image that tests one stage has trained none.
+
+    Parameters
+    ----------
+    name
+        A key of :data:`PROTOCOLS`.
+    manifest
+        The images.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    ManifestError
+        For an unknown protocol, or where nothing is left after its rules.
+    """
+    if name not in PROTOCOLS:
+        raise ManifestError(f"There is no protocol {name!r}: use one of {', '.join(PROTOCOLS)}.")
+    protocol = PROTOCOLS[name]
+    base = _base_parts(manifest.table, seed)
+    table, dropped = manifest.table, {}
+    for rule in protocol.rules:
+        out = rule.drops(table)
+        dropped[rule.name] = int(out.sum())
+        table = table[~out]
+    if table.empty:
+        raise ManifestError(f"The protocol {name} leaves no image of this manifest: check its labels, views and masks.")
+    part_of = {str(group): base[str(group)] for group in table["group"]}
+    if protocol.lungs:
+        part_of = _lung_parts(part_of, seed)
+    parts: dict[Part, list[str]] = {part: [] for part in PARTS}
+    for image_id, group in zip(table["image_id"], table["group"], strict=True):
+        parts[part_of[str(group)]].append(str(image_id))
+    positive = table["label"].isin(protocol.positive) if protocol.positive else table["label"] == table["label"]
+    return Split(
+        name=name,
+        seed=seed,
+        train=tuple(sorted(parts["train"])),
+        validation=tuple(sorted(parts["validation"])),
+        test=tuple(sorted(parts["test"])),
+        truth={str(image_id): int(flag) for image_id, flag in positive.items()},
+        groups={str(image_id): str(group) for image_id, group in table["group"].items()},
+        dropped=dropped,
+    )
+
+
+def _base_parts(table: pd.DataFrame, seed: int) -> dict[str, Part]:
+    """Part of every group: within each stratum, shuffled groups go where images are most lacking."""
+    strata: dict[tuple[str, str], list[str]] = defaultdict(list)
+    sizes: dict[str, int] = {}
+    for group, rows in table.groupby("group", sort=True):
+        # A patient with COVID-19 counts as COVID-19 in all images, else by the first image's label.
+        labels = set(rows["label"])
+        label = "covid19" if "covid19" in labels else str(rows["label"].iloc[0])
+        strata[(str(rows["source"].iloc[0]), label)].append(str(group))
+        sizes[str(group)] = len(rows)
+    part_of: dict[str, Part] = {}
+    for stratum, groups in sorted(strata.items()):
+        key = hashlib.sha256(f"{seed}/{stratum[0]}/{stratum[1]}".encode()).digest()
+        order = np.random.default_rng(int.from_bytes(key[:8], "big")).permutation(len(groups))
+        shares = SHARES.get(stratum[1], DEFAULT_SHARES)
+        total = sum(sizes[group] for group in groups)
+        filled = [0, 0, 0]
+        for index in order:
+            group = groups[int(index)]
+            lack = [share * total - count for share, count in zip(shares, filled, strict=True)]
+            # Relative lack keeps small strata represented in validation and test, not in training alone.
+            chosen = max(range(3), key=lambda i: (lack[i] / shares[i], shares[i]))
+            part_of[group] = PARTS[chosen]
+            filled[chosen] += sizes[group]
+    return part_of
+
+
+def _lung_parts(base: Mapping[str, Part], seed: int) -> dict[str, Part]:
+    training = sorted(group for group, part in base.items() if part == "train")
+    order = np.random.default_rng(seed).permutation(len(training))
+    held = {training[int(i)] for i in order[: round(LUNG_VALIDATION_SHARE * len(training))]}
+    return {
+        group: "test" if part != "train" else "validation" if group in held else "train" for group, part in base.items()
+    }

@@ -1,0 +1,92 @@
+"""The cascade's recipe: every number of its training, so that a small machine's run and the paper's differ in YAML only."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
+
+
+class LungRecipe(Settings):
+    """Stage 1.
+
+    Attributes
+    ----------
+    width
+        Channels of the U-Net at full resolution.
+    phase
+        The run; its side is the U-Net's input.
+    augment
+        Variation of the training images.
+    partial
+        Training images drawn from each source whose masks run through the heart; they supervise only where both
+        conventions agree. 0: the paper's data alone.
+    """
+
+    width: int = Field(64, ge=4)
+    phase: Phase
+    augment: AugmentSettings
+    partial: int = Field(0, ge=0)
+
+
+class StagePhase(Phase):
+    """A run of stage 2 or 3; ``without_covid19`` pre-trains on the old data D_o alone."""
+
+    without_covid19: bool = False
+
+
+class StageRecipe(Settings):
+    """Stage 2 or stage 3.
+
+    Attributes
+    ----------
+    weights
+        Initial weights: ``none``, ``imagenet``, a path to a checkpoint, or for stage 3 ``stage2``.
+    phases
+        Runs one after the other, each from the best weights of the one before.
+    augment
+        Variation of the training images.
+    source_weights
+        Relative weight of a source in each drawn group; see :class:`cxrscreen.train.batches.EvenBatches`.
+    smoothing
+        Label smoothing.
+    dropout
+        Dropout of the pooled features.
+    """
+
+    weights: str = "none"
+    phases: tuple[StagePhase, ...] = Field(min_length=1)
+    augment: AugmentSettings
+    source_weights: dict[str, float] = Field(default_factory=dict)
+    smoothing: float = Field(0.0, ge=0, lt=0.5)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class CascadeRecipe(Settings):
+    """All of the cascade.
+
+    Attributes
+    ----------
+    system
+        ``cascade``.
+    version
+        Version that the bundle will carry.
+    seed
+        The one seed: splits, initial weights, batches, augmentation.
+    working_side, side
+        Longest side to which radiographs are reduced, and side of the classifiers' input, pixels.
+    h2
+        Reading of Eq. 1 that weights the input of stage 3: ``cam`` (class-weighted) or ``literal`` (pooled feature
+        reshaped to 32 x 32).
+    """
+
+    system: Literal["cascade"]
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    seed: int = Field(0, ge=0)
+    compute: Compute = Compute()
+    working_side: int = Field(ge=64)
+    side: int = Field(ge=32, multiple_of=32)
+    h2: Literal["cam", "literal"] = "cam"
+    lungs: LungRecipe
+    stage2: StageRecipe
+    stage3: StageRecipe

@@ -1,0 +1,78 @@
+"""Batches that draw evenly from groups, and within a group from sources by weight."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+Draw = tuple[int, int]
+"""Index of an image and the seed of its augmentation."""
+
+
+class EvenBatches(Sampler[list[Draw]]):
+    """Each batch holds the same number of images of every group (cascade paper, section 3).
+
+    Parameters
+    ----------
+    groups
+        Group of every image, for example ``"normal"``, ``"pneumonia"``, ``"covid19"``.
+    sources
+        Source of every image.
+    weights
+        Relative weight of a source within each group; a source that is not named weighs its share of the group's
+        images. Equal weights in the groups keep a source from standing for a class.
+    batch
+        Images in a batch, shared out evenly over the groups (a remainder goes round them).
+    batches
+        Batches in an epoch.
+    seed
+        Same seed, same batches.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[str],
+        sources: Sequence[str],
+        *,
+        weights: Mapping[str, float],
+        batch: int,
+        batches: int,
+        seed: int,
+    ) -> None:
+        self.names = sorted(set(groups))
+        self.batch, self.batches, self.seed, self.epoch = batch, batches, seed, 0
+        group_of, source_of = np.asarray(groups), np.asarray(sources)
+        self._members: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
+        self._chances: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+        for name in self.names:
+            members = np.flatnonzero(group_of == name)
+            own = source_of[members]
+            present, inverse, counts = np.unique(own, return_inverse=True, return_counts=True)
+            mass = np.array(
+                [weights.get(str(s), n / len(members)) for s, n in zip(present, counts, strict=True)], dtype=np.float64
+            )
+            chance = (mass / counts)[inverse]
+            self._members[name], self._chances[name] = members, chance / chance.sum()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches come next (Lightning calls it)."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        total = self.batch * self.batches
+        drawn = {
+            name: rng.choice(self._members[name], size=total // len(self.names) + self.batches, p=self._chances[name])
+            for name in self.names
+        }
+        used = dict.fromkeys(self.names, 0)
+        for number in range(self.batches):
+            batch: list[Draw] = []
+            for place in range(self.batch):
+                name = self.names[(place + number) % len(self.names)]
+                batch.append((int(drawn[name][used[name]]), int(rng.integers(2**31))))
+                used[name] += 1
+            yield batch

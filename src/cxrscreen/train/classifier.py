@@ -1,0 +1,153 @@
+"""Training a binary classifier on regions of interest, judged within sources."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+
+from cxrscreen.train.augment import (
+    apply_geometry,
+    apply_intensity,
+    apply_rectangle,
+    draw_geometry,
+    draw_intensity,
+    draw_rectangle,
+    match_quantiles,
+)
+from cxrscreen.train.batches import Draw
+from cxrscreen.train.loop import SCORE, Task
+from cxrscreen.train.recipe import AugmentSettings, Phase
+
+SMALLEST_CLASS = 10
+"""Images of each class that a source needs in validation to count in the score."""
+
+
+class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
+    """Cut-out lungs with a binary truth; the network's input is pixels x mask (x weighting).
+
+    Parameters
+    ----------
+    pixels
+        uint8 (N, S, S): grey values of the box, not filtered.
+    masks
+        uint8 (N, S, S): 1 inside the lungs.
+    truth
+        int (N,): 0 or 1.
+    quantiles
+        float32 (N, 64): grey quantiles inside the lungs, for histogram matching.
+    side
+        Side of what is given out.
+    augment
+        None for validation.
+    weighting
+        float32 (N, h, w) in [0, 1], enlarged to the box and multiplied in (Eq. 3 of the cascade paper), or None.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        masks: NDArray[np.uint8],
+        truth: NDArray[np.int64],
+        quantiles: NDArray[np.float32],
+        side: int,
+        augment: AugmentSettings | None,
+        weighting: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.pixels, self.masks, self.truth, self.quantiles = pixels, masks, truth, quantiles
+        self.side, self.augment, self.weighting = side, augment, weighting
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor, int]:
+        """Image float32 (1, S, S) in [-1, 3], truth float32 (1,), and the image's index."""
+        index, seed = draw if isinstance(draw, tuple) else (draw, 0)
+        rng = np.random.default_rng(seed)
+        settings = self.augment if self.augment is not None else STILL
+        geometry = draw_geometry(settings, rng)
+        grey = apply_geometry(self.pixels[index], geometry, self.side) / np.float32(255)
+        filtered = apply_geometry(self.masks[index], geometry, self.side)
+        if rng.random() < settings.histogram:
+            other = int(rng.integers(len(self)))
+            grey = match_quantiles(grey, self.quantiles[index], self.quantiles[other])
+        if self.augment is not None:
+            grey = apply_intensity(grey, draw_intensity(settings, rng))
+            filtered = apply_rectangle(filtered, draw_rectangle(settings, rng))
+        if self.weighting is not None:
+            filtered = filtered * apply_geometry(_enlarge(self.weighting[index], self.pixels.shape[1]), geometry, self.side)
+        image = torch.from_numpy(4.0 * grey * filtered - 1.0)[None]
+        return image, torch.tensor([float(self.truth[index])]), index
+
+
+STILL = AugmentSettings(
+    rotation=0, scale=0, aspect=0, shift=0, flip=0, gamma=0, contrast=0, brightness=0, blur=0, noise=0
+)
+"""No change at all: what validation sees."""
+
+
+class BinaryTask(Task):
+    """Cross-entropy with label smoothing; scored by the mean of pooled and within-source AUCs.
+
+    Parameters
+    ----------
+    network, phase, steps
+        See :class:`cxrscreen.train.loop.Task`.
+    sources
+        Source of every validation image, by index.
+    smoothing
+        Label smoothing in [0, 0.5).
+    """
+
+    def __init__(
+        self, network: nn.Module, phase: Phase, steps: int, sources: Sequence[str], smoothing: float
+    ) -> None:
+        super().__init__(network, phase, steps)
+        self.sources = np.asarray(sources)
+        self.smoothing = smoothing
+        self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
+        """Loss of a batch."""
+        image, truth, _ = batch
+        smooth = truth * (1 - 2 * self.smoothing) + self.smoothing
+        loss = F.binary_cross_entropy_with_logits(self.network(image).float(), smooth)
+        self.log("loss", loss, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
+        """Collect logits."""
+        image, truth, index = batch
+        self._seen.append((self.network(image).float()[:, 0].cpu(), truth[:, 0].cpu(), index.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the score and what it is made of."""
+        logits, truth, index = (torch.cat(column).numpy() for column in zip(*self._seen, strict=True))
+        self._seen.clear()
+        aucs = source_aucs(truth, logits, self.sources[index])
+        for name, value in aucs.items():
+            self.log(f"auc_{name}", value)
+        within = [value for name, value in aucs.items() if name != "pooled"]
+        self.log(SCORE, float(np.mean([aucs["pooled"], *([np.mean(within)] if within else [])])), prog_bar=True)
+
+
+def source_aucs(
+    truth: NDArray[np.float32], scores: NDArray[np.float32], sources: NDArray[np.str_]
+) -> Mapping[str, float]:
+    """AUC pooled and within each source that holds at least :data:`SMALLEST_CLASS` images of either class."""
+    result = {"pooled": float(roc_auc_score(truth, scores)) if np.unique(truth).size == 2 else 0.5}
+    for source in np.unique(sources):
+        own = sources == source
+        positive = int((truth[own] == 1).sum())
+        if min(positive, int(own.sum()) - positive) >= SMALLEST_CLASS:
+            result[str(source)] = float(roc_auc_score(truth[own], scores[own]))
+    return result
+
+
+def _enlarge(weighting: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(weighting, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

@@ -1,0 +1,107 @@
+"""One phase of training with Lightning: resumable, validated on averaged weights, the best kept."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.data import DataLoader
+
+from cxrscreen.train.recipe import Compute, Phase
+
+SCORE = "validation_score"
+"""What a task logs after each epoch; larger is better."""
+
+
+class Task(lightning.LightningModule):
+    """A network with its optimiser; tasks add the training and validation steps."""
+
+    def __init__(self, network: nn.Module, phase: Phase, steps: int) -> None:
+        super().__init__()
+        # Convolutions on CPU and on tensor cores are fastest with channels last.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.phase = phase
+        self.steps = steps
+
+    def configure_optimizers(self) -> Any:
+        """AdamW (no decay on vectors: biases and normalisation) with one cosine cycle."""
+        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
+        free = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        optimiser: Optimizer = AdamW(
+            [{"params": decayed, "weight_decay": self.phase.weight_decay}, {"params": free, "weight_decay": 0.0}],
+            lr=self.phase.learning_rate,
+        )
+        cycle = OneCycleLR(
+            optimiser,
+            max_lr=self.phase.learning_rate,
+            total_steps=self.steps,
+            pct_start=self.phase.warmup,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+def fit(
+    task: Task, training: DataLoader[Any], validation: DataLoader[Any], phase: Phase, compute: Compute, folder: Path
+) -> dict[str, Tensor]:
+    """Run a phase, or go on where it stopped.
+
+    Parameters
+    ----------
+    task
+        Logs :data:`SCORE` in its validation.
+    training, validation
+        Loaders.
+    phase, compute
+        Settings.
+    folder
+        Receives checkpoints after every epoch and ``metrics.csv``; a run that finds ``last.ckpt`` resumes.
+
+    Returns
+    -------
+    dict
+        State of ``task.network`` (averaged weights, if on) at the best validation score, float32, on the CPU.
+    """
+    if compute.threads is not None:
+        torch.set_num_threads(compute.threads)
+    keep = ModelCheckpoint(folder, filename="best", monitor=SCORE, mode="max", save_last=True, enable_version_counter=False)
+    callbacks: list[Callback] = [keep, EarlyStopping(SCORE, mode="max", patience=phase.patience), RichProgressBar()]
+    if phase.ema > 0:
+        callbacks.append(EMAWeightAveraging(decay=phase.ema))
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        # Loading happens in the training process by design: two cores, and augmentation is cheap beside the network.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer = lightning.Trainer(
+            accelerator=compute.accelerator,
+            devices=1,
+            precision=compute.precision,
+            max_epochs=phase.epochs,
+            callbacks=callbacks,
+            logger=CSVLogger(folder, name="", version=""),
+            log_every_n_steps=20,
+            num_sanity_val_steps=0,
+            deterministic=True,
+            gradient_clip_val=1.0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        last = folder / "last.ckpt"
+        # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
+        trainer.fit(task, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
+    best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    prefix = "network."
+    return {name[len(prefix) :]: value.float() for name, value in best.items() if name.startswith(prefix)}

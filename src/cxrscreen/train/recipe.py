@@ -1,0 +1,129 @@
+"""Settings that recipes share, and how a recipe is read."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxrscreen.errors import RecipeError
+
+
+class Settings(BaseModel):
+    """Base of all recipe parts: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AugmentSettings(Settings):
+    """Ranges from which training images are varied; all anatomically possible, none used at inference.
+
+    Attributes
+    ----------
+    rotation
+        Largest rotation, degrees.
+    scale, aspect, shift
+        Largest relative change of size, of the sides' ratio, and shift as a share of the side.
+    flip
+        Probability of mirroring left and right.
+    gamma, contrast, brightness
+        Largest change: exponent in [1/(1+g), 1+g], factor in [1-c, 1+c], offset in [-b, b].
+    blur
+        Largest Gaussian sigma, as a share of the side (sharpness tells sources apart).
+    noise
+        Largest standard deviation of added noise, grey range 1.
+    histogram
+        Probability of giving an image the grey-value distribution of another training image.
+    erase
+        Probability of blanking a rectangle.
+    """
+
+    rotation: float = Field(10.0, ge=0, le=45)
+    scale: float = Field(0.10, ge=0, lt=0.5)
+    aspect: float = Field(0.08, ge=0, lt=0.5)
+    shift: float = Field(0.05, ge=0, lt=0.5)
+    flip: float = Field(0.5, ge=0, le=1)
+    gamma: float = Field(0.3, ge=0, le=2)
+    contrast: float = Field(0.2, ge=0, lt=1)
+    brightness: float = Field(0.1, ge=0, lt=1)
+    blur: float = Field(0.006, ge=0, le=0.1)
+    noise: float = Field(0.02, ge=0, le=0.5)
+    histogram: float = Field(0.0, ge=0, le=1)
+    erase: float = Field(0.0, ge=0, le=1)
+
+
+class Phase(Settings):
+    """One run of the loop: a resolution, a length and a learning rate.
+
+    Attributes
+    ----------
+    side
+        Side of the input, pixels.
+    epochs
+        Most epochs; ``patience`` may end it sooner.
+    batches
+        Batches in an epoch; None: as many as the training set fills.
+    batch
+        Images in a batch.
+    learning_rate, weight_decay, warmup
+        AdamW with one cosine cycle; ``warmup`` is the rising share of it.
+    ema
+        Decay of the averaged weights that are validated and kept; 0 turns averaging off.
+    patience
+        Epochs without a better validation score before the phase ends.
+    """
+
+    side: int = Field(ge=32)
+    epochs: int = Field(ge=1)
+    batches: int | None = Field(None, ge=1)
+    batch: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: float = Field(0.1, gt=0, lt=1)
+    ema: float = Field(0.998, ge=0, lt=1)
+    patience: int = Field(1000, ge=1)
+
+
+class Compute(Settings):
+    """Where and how numbers are computed.
+
+    Attributes
+    ----------
+    precision
+        As Lightning names it: ``"32-true"``, ``"bf16-mixed"``.
+    accelerator
+        ``"auto"`` takes a GPU where there is one.
+    threads
+        Threads of one process; None leaves torch's choice.
+    """
+
+    precision: str = "bf16-mixed"
+    accelerator: str = "auto"
+    threads: int | None = Field(None, ge=1)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load_recipe(path: Path, kind: type[S]) -> S:
+    """Read a YAML recipe.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing, is no YAML mapping, or a setting is unknown, missing or out of range.
+    """
+    if not path.is_file():
+        raise RecipeError(f"No recipe at {path}: give a YAML file, for example recipes/cascade-cpu.yaml.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"The recipe {path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"The recipe {path.name} is not a mapping of settings: see recipes/ for examples.")
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RecipeError(f"The recipe {path.name} is wrong at {where}: {first['msg']}.") from error
