@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxrscreen.report.figures import (
+    LEFT_LUNG,
+    RIGHT_LUNG,
+    colour_scale,
+    grey_picture,
+    lung_picture,
+    picture_size,
+    saliency_picture,
+)
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000))
+def test_the_longest_side_lies_in_the_range_and_the_aspect_ratio_stays(height: int, width: int) -> None:
+    rows, columns = picture_size((height, width), largest=1024, smallest=512)
+    assert 512 <= max(rows, columns) <= 1024
+    assert min(rows, columns) == pytest.approx(
+        max(1, min(height, width) * max(rows, columns) / max(height, width)), abs=1
+    )
+
+
+def test_grey_values_keep_their_meaning() -> None:
+    pixels = np.array([[0.0, 0.5], [1.0, 0.25]], np.float32)
+    assert grey_picture(pixels, smallest=1).tolist() == [[0, 128], [255, 64]]
+
+
+def test_a_large_radiograph_is_brought_down() -> None:
+    assert grey_picture(np.zeros((3000, 2500), np.float32)).shape == (1024, 853)
+
+
+def test_each_lung_has_its_colour_and_the_rest_is_untouched() -> None:
+    grey = np.full((600, 600), 100, np.uint8)
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:50, 5:25], mask[10:50, 35:55] = 1, 2
+    picture = lung_picture(grey, mask)
+    assert picture[300, 150].tolist() == [int(100 * 0.78 + c * 0.22) for c in RIGHT_LUNG]
+    assert picture[300, 450].tolist() == [int(100 * 0.78 + c * 0.22) for c in LEFT_LUNG]
+    assert picture[300, 300].tolist() == [100, 100, 100]
+    assert picture[300, 50].tolist() == pytest.approx(list(RIGHT_LUNG), abs=12)
+
+
+def test_a_zero_map_shows_the_radiograph_itself() -> None:
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    picture = saliency_picture(grey, np.zeros((16, 16), np.float32), np.zeros((16, 16), np.uint8))
+    assert np.array_equal(picture, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_larger_values_are_laid_on_more_strongly_and_brighter() -> None:
+    grey = np.full((1, 3), 96, np.uint8)
+    values = np.array([[0.0, 0.5, 1.0]], np.float32)
+    picture = saliency_picture(grey, values, np.zeros((1, 3), np.uint8)).astype(int)
+    assert picture[0].tolist() == colour_scale(256)[[0, 128, 255]].tolist()
+    distance = np.abs(picture - 96).sum(axis=2)[0]
+    assert distance[0] == 0 < distance[1] < distance[2]
+
+
+def test_the_outline_of_the_lungs_is_drawn_on_a_map() -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    mask[16:48, 16:48] = 1
+    picture = saliency_picture(np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.float32), mask)
+    assert picture[16, 32].min() > 150
+    assert picture[32, 32].max() == 0

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cxrscreen.report.wording import lung_share_sentence, printable, shown_name, stage_sentence, without_folders
+from cxrscreen.systems.contract import SaliencyMap, Stage
+
+
+@pytest.mark.parametrize(
+    ("name", "probability", "sentence"),
+    [
+        ("pneumonia", 0.42, "At or above the operating point of 0.42: called pneumonia (any type)."),
+        ("pneumonia", 0.41, "Below the operating point of 0.42: called normal."),
+        ("covid19", 0.9, "At or above the operating point of 0.42: called COVID-19."),
+        ("covid19", 0.1, "Below the operating point of 0.42: called other pneumonia."),
+        ("tuberculosis", 0.1, "Below the operating point of 0.42: called negative."),
+        ("covid19", None, "Not asked: an earlier decision made this one needless."),
+    ],
+)
+def test_a_decision_in_plain_words(name: str, probability: float | None, sentence: str) -> None:
+    assert stage_sentence(Stage(name, "title", probability, 0.42, "youden")) == sentence
+
+
+def test_the_share_inside_the_lungs_in_plain_words() -> None:
+    values = np.zeros((2, 2), np.float32)
+    assert lung_share_sentence(SaliencyMap("h2", "H2", values, 0.713)) == "71% of it lies inside the lungs."
+    assert "empty" in lung_share_sentence(SaliencyMap("h2", "H2", values, None))
+
+
+def test_a_reason_shows_no_folder() -> None:
+    path = Path("secret/ward 7/a.dcm")
+    assert without_folders(f"{path} is empty.", path) == "a.dcm is empty."
+    assert without_folders(f"{path.absolute()} is empty.", path) == "a.dcm is empty."
+    assert without_folders("a.dcm is empty.", Path("a.dcm")) == "a.dcm is empty."
+
+
+def test_control_characters_do_not_reach_a_page_or_a_terminal() -> None:
+    assert shown_name(Path("x/a\x1b[31m\n.png")) == "a�[31m�.png"
+    assert printable("Pneumonie – ärztlich 肺") == "Pneumonie – ärztlich 肺"
