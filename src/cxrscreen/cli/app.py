@@ -56,7 +56,7 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _settings(
     debug: Annotated[bool, typer.Option("--debug", help="Log every step and the place of every fault.")] = False,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:

@@ -37,7 +37,7 @@ def screen(
     from cxrscreen.systems.registry import load_system
 
     files = [path for path in find_images(paths) if not _inside(path, out)]
-    if not files:
+    if not any(path.is_file() for path in files):
         raise CxrscreenError(f"No image was found in {', '.join(map(repr, paths))}; check the path or the pattern.")
     check_writable(out)
     console = Console(stderr=True)

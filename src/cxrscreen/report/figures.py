@@ -105,7 +105,7 @@ def colour_scale(steps: int, *, grey: int = 96) -> NDArray[np.uint8]:
         uint8 (steps, 3), R, G, B.
     """
     level = np.linspace(0, 255, steps).round().astype(np.uint8)[None]
-    return _tinted(np.full_like(level, grey), level)[0]
+    return _bytes(_tinted(np.full_like(level, grey), level)[0])
 
 
 def _tinted(grey: NDArray[np.uint8], level: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -39,7 +39,7 @@ LIMITS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "The order of the worklist is a suggestion.",
-        "Every radiograph still has to be read, and a failed file has not been looked at by anybody.",
+        "Every radiograph still has to be read, and a failed file has not been looked at at all.",
     ),
 )
 """What the report does not say: pairs of a claim and its explanation."""

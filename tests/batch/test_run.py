@@ -1,0 +1,134 @@
+import json
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxrscreen.batch import run as run_module
+from cxrscreen.batch.run import OutputError, run_batch
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.systems.contract import System
+
+Read = Callable[[Path], Radiograph]
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "screenings.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_file_is_screened_or_named_with_a_reason_in_order(tmp_path: Path, system: System, read: Read) -> None:
+    names = ["c1.png", "bad.dcm", "n1.png", "crash.png", "huge.png", "c2.png"]
+    result = run_batch([Path("in") / name for name in names], system, tmp_path, read=read)
+    assert (result.screened, result.failed) == (3, 3)
+    found = rows(tmp_path)
+    assert [row["file"] for row in found] == [f"in/{name}" for name in names]
+    assert [row["status"] for row in found] == ["screened", "failed", "screened", "failed", "failed", "screened"]
+    assert found[1]["error"] == "in/bad.dcm is truncated; export it again."
+    assert found[3]["error"] == "crash.png met an unexpected fault (ValueError); --debug shows where."
+    assert found[2]["probabilities"] == {"pneumonia": 0.2, "covid19": None}
+    assert {path.name for path in tmp_path.iterdir()} == {"c1", "n1", "c2", "screenings.jsonl", "report.html"}
+    page = result.report.read_text(encoding="utf-8")
+    assert "crash.png met an unexpected fault" in page
+    assert "PATIENT" not in page + (tmp_path / "screenings.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_place_of_a_fault_is_logged_for_debugging_only(
+    tmp_path: Path, system: System, read: Read, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "cxrscreen"):
+        run_batch([Path("crash.png")], system, tmp_path, read=read)
+    assert caplog.records == []
+    with caplog.at_level(logging.DEBUG, "cxrscreen"):
+        run_batch([Path("crash.png")], system, tmp_path, read=read)
+    assert caplog.records[0].exc_info is not None
+
+
+def test_two_files_of_one_name_keep_their_own_results(tmp_path: Path, system: System, read: Read) -> None:
+    run_batch([Path("x/a.png"), Path("y/a.png")], system, tmp_path, read=read)
+    assert (tmp_path / "a" / "lung_mask.png").exists()
+    assert (tmp_path / "a-2" / "lung_mask.png").exists()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "./a/lung_mask.png" in page
+    assert "./a-2/lung_mask.png" in page
+
+
+def test_each_record_is_on_disk_before_it_is_told(tmp_path: Path, system: System, read: Read) -> None:
+    seen = []
+
+    def on_record(record: object) -> None:
+        seen.append(len(rows(tmp_path)))
+
+    run_batch([Path(f"{i}.png") for i in range(7)], system, tmp_path, read=read, on_record=on_record)
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_an_interrupt_keeps_what_was_done_and_leaves_a_page(tmp_path: Path, system: System, read: Read) -> None:
+    def stop(record: Any) -> None:
+        if record.file == "2.png":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch([Path(f"{i}.png") for i in range(30)], system, tmp_path, read=read, on_record=stop)
+    done = [row["file"] for row in rows(tmp_path)]
+    assert done[:3] == ["0.png", "1.png", "2.png"]
+    assert len(done) < 10
+    assert "2.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_memory_is_bounded_reading_does_not_run_ahead(tmp_path: Path, system: System, read: Read) -> None:
+    lock, opened, most = threading.Lock(), 0, 0
+
+    def counted(path: Path) -> Radiograph:
+        nonlocal opened, most
+        with lock:
+            opened += 1
+            most = max(most, opened - len(system.calls))  # type: ignore[attr-defined]
+        return read(path)
+
+    run_batch([Path(f"{i}.png") for i in range(40)], system, tmp_path, read=counted)
+    assert most <= 3
+
+
+def test_a_result_that_cannot_be_written_is_a_failed_file(tmp_path: Path, system: System, read: Read) -> None:
+    (tmp_path / "a").write_text("in the way")
+    result = run_batch([Path("a.png"), Path("b.png")], system, tmp_path, read=read)
+    assert (result.screened, result.failed) == (1, 1)
+    assert "'a' could not be written" in rows(tmp_path)[0]["error"]
+
+
+def test_settings_reach_the_system(tmp_path: Path, system: System, read: Read) -> None:
+    run_batch([Path("n.png")], system, tmp_path, read=read, force=True, explain=False)
+    assert system.calls == [("n.png", True, False)]  # type: ignore[attr-defined]
+    assert rows(tmp_path)[0]["probabilities"]["covid19"] == 0.7
+    assert not (tmp_path / "n" / "h2.png").exists()
+
+
+def test_a_new_run_replaces_the_records_of_the_old(tmp_path: Path, system: System, read: Read) -> None:
+    run_batch([Path("a.png"), Path("b.png")], system, tmp_path, read=read)
+    run_batch([Path("c.png")], system, tmp_path, read=read)
+    assert [row["file"] for row in rows(tmp_path)] == ["c.png"]
+
+
+def test_no_files_leave_an_empty_page(tmp_path: Path, system: System, read: Read) -> None:
+    assert run_batch([], system, tmp_path / "new" / "out", read=read).screened == 0
+    assert rows(tmp_path / "new" / "out") == []
+
+
+def test_an_output_that_is_a_file_is_one_sentence(tmp_path: Path, system: System, read: Read) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_batch([Path("a.png")], system, tmp_path / "out", read=read)
+
+
+def test_a_page_that_cannot_be_written_stops_with_a_sentence(
+    tmp_path: Path, system: System, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_module.Report, "write", full)
+    with pytest.raises(OutputError, match="No space left"):
+        run_batch([Path("a.png")], system, tmp_path, read=read)

@@ -1,0 +1,110 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from cxrscreen.cli.app import app
+from cxrscreen.errors import BundleError
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.systems.contract import Screening, Stage
+
+Cxrscreen = Callable[..., Result]
+
+
+class PromptSystem:
+    bundle_id = "cascade@test"
+
+    def screen(self, radiograph: Radiograph, *, force: bool = False, explain: bool = True) -> Screening:
+        mask = np.zeros(radiograph.shape, np.uint8)
+        mask[10:20, 10:20] = 1
+        covid = 0.7 if force else None
+        stages = (
+            Stage("pneumonia", "Pneumonia", 0.2, 0.5, "youden"),
+            Stage("covid19", "COVID-19", covid, 0.5, "youden"),
+        )
+        return Screening(stages, "normal", 0.2, mask, 0.1, (), "good", (), self.bundle_id, {"total": 0.01})
+
+
+@pytest.fixture
+def cxrscreen(monkeypatch: pytest.MonkeyPatch) -> Cxrscreen:
+    def load_system(bundle: str | Path) -> PromptSystem:
+        if str(bundle) != "cascade":
+            raise BundleError(f"There is no bundle {str(bundle)!r}; name a folder that holds a card.yaml.")
+        return PromptSystem()
+
+    monkeypatch.setattr("cxrscreen.systems.registry.load_system", load_system)
+    return lambda *arguments: CliRunner().invoke(app, ["screen", *map(str, arguments)])
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        ramp = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
+        Image.fromarray(ramp).save(folder / name)
+    return folder
+
+
+def test_all_screened_is_exit_code_0(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "2 screened, 0 failed" in result.stderr
+    lines = (tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [Path(json.loads(line)["file"]).name for line in lines] == ["a.png", "b.png"]
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_some_failed_is_exit_code_1_and_each_is_named(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (images / "broken.png").write_bytes(b"no image")
+    result = cxrscreen(images / "*.png", images / "missing.png", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "2 screened, 2 failed" in result.stderr
+    assert "broken.png" in result.stderr
+    assert "missing.png" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("named", ["nothing.png", "*.dcm", "empty"])
+def test_no_file_found_is_exit_code_2(cxrscreen: Cxrscreen, tmp_path: Path, named: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = cxrscreen(tmp_path / named, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "No image was found" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_exit_code_2(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "choose another with --out" in result.stderr.replace("\n", " ")
+
+
+def test_a_missing_bundle_is_one_sentence(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    result = cxrscreen(images, "--out", tmp_path / "out", "--bundle", "other")
+    assert result.exit_code == 2
+    assert "There is no bundle 'other'" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_results_of_an_earlier_run_are_not_screened(cxrscreen: Cxrscreen, images: Path) -> None:
+    for _ in range(2):
+        result = cxrscreen(images, "--out", images / "out")
+        assert "2 screened, 0 failed" in result.stderr
+
+
+def test_force_asks_every_decision(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    cxrscreen(images / "a.png", "--out", tmp_path / "out", "--force")
+    row = json.loads((tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8"))
+    assert row["probabilities"]["covid19"] == 0.7
+
+
+def test_a_markup_in_a_file_name_is_shown_as_it_is(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (images / "[bold]x[!bold].png").write_bytes(b"no image")
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert "[bold]x[!bold].png" in result.stderr.replace("\n", "")
