@@ -1,0 +1,104 @@
+"""The default engine: OpenVINO on the CPU."""
+
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from cxrscreen.errors import BundleError
+from cxrscreen.runtime.engine import Precision, checked_image
+from cxrscreen.runtime.weights import Weights
+
+
+class OpenVinoEngine:
+    """A graph compiled by OpenVINO for low latency on the CPU.
+
+    Parameters
+    ----------
+    graph
+        An ONNX file written by :mod:`cxrscreen.runtime.export`; its weights file lies beside it.
+    precision
+        Arithmetic inside, ``"f32"`` or ``"bf16"``.
+    threads
+        Threads for one call; None for all cores.
+    cache
+        A folder for compiled networks, or None.
+
+    Raises
+    ------
+    BundleError
+        If the graph or its weights are missing or damaged.
+    """
+
+    def __init__(
+        self, graph: Path, *, precision: Precision = "f32", threads: int | None = None, cache: Path | None = None
+    ) -> None:
+        model = _read(graph)
+        self._weights = _weights_of(model, graph)
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        if threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
+            settings["CACHE_DIR"] = str(cache)
+        try:
+            self._compiled = _core().compile_model(model, "CPU", settings)
+        except RuntimeError as fault:
+            raise BundleError(f"The graph {graph} does not compile on this processor: export it again.") from fault
+        _, *sides = self._compiled.input(0).partial_shape
+        channels, rows, columns = (side.get_length() for side in sides)
+        self._image_shape = (channels, rows, columns)
+        self._outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
+        # An infer request holds its own buffers, so each thread has one.
+        self._requests = threading.local()
+
+    @property
+    def weights(self) -> Weights:
+        """The network's tensors by state_dict name."""
+        return self._weights
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of the input."""
+        return self._image_shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self._outputs
+
+    def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
+        image = checked_image(image, self._image_shape)
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        results = request.infer([image], share_inputs=True, share_outputs=True)
+        return {name: np.array(results[index], dtype=np.float32) for index, name in enumerate(self._outputs)}
+
+
+@lru_cache(maxsize=1)
+def _core() -> ov.Core:
+    return ov.Core()
+
+
+def _read(graph: Path) -> ov.Model:
+    if not graph.is_file():
+        raise BundleError(f"The graph {graph} is missing: put the complete model bundle there.")
+    try:
+        return _core().read_model(graph)
+    except RuntimeError as fault:
+        raise BundleError(
+            f"The graph {graph} cannot be read, it or the weights beside it are missing or damaged: "
+            "copy the model bundle again."
+        ) from fault
+
+
+def _weights_of(model: ov.Model, graph: Path) -> Weights:
+    name, digest = ["framework", "weights"], ["framework", "weights_sha256"]
+    if not (model.has_rt_info(name) and model.has_rt_info(digest)):
+        raise BundleError(f"The graph {graph} does not name its weights: export it again with this version.")
+    return Weights(graph.with_name(model.get_rt_info(name).value), model.get_rt_info(digest).value)

@@ -1,0 +1,131 @@
+"""The reference engine: the same bundle on torch, to compare a compiled engine with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cxrscreen.errors import BundleError
+from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.unet import UNet
+from cxrscreen.runtime.engine import checked_image
+from cxrscreen.runtime.export_guided import GuidedBackpropagation
+from cxrscreen.runtime.weights import Weights
+
+
+class TorchEngine:
+    """A graph's network rebuilt in torch, float32 on the CPU.
+
+    Parameters
+    ----------
+    graph
+        An ONNX file written by :mod:`cxrscreen.runtime.export`; it tells the input side, the outputs and the weights
+        file, and is not run.
+    threads
+        Threads of torch, for the whole process; None leaves them as they are.
+
+    Raises
+    ------
+    BundleError
+        If the graph or its weights are missing, damaged or of no known network.
+    """
+
+    def __init__(self, graph: Path, *, threads: int | None = None) -> None:
+        model = _read(graph)
+        about = {entry.key: entry.value for entry in model.metadata_props}
+        if not {"weights", "weights_sha256"} <= about.keys():
+            raise BundleError(f"The graph {graph} does not name its weights: export it again with this version.")
+        self._weights = Weights(graph.with_name(about["weights"]), about["weights_sha256"])
+        _, channels, rows, columns = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim)
+        self._image_shape = (channels, rows, columns)
+        self._outputs = tuple(output.name for output in model.graph.output)
+        self._network = network_from(self._weights).eval()
+        if threads is not None:
+            torch.set_num_threads(threads)
+
+    @property
+    def weights(self) -> Weights:
+        """The network's tensors by state_dict name."""
+        return self._weights
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, rows and columns of the input."""
+        return self._image_shape
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self._outputs
+
+    def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
+        # A copy, since torch must not see a read-only array.
+        batch = torch.from_numpy(checked_image(image, self._image_shape).copy())
+        with torch.inference_mode():
+            results = self._run(batch)
+        return {name: results[name].numpy() for name in self._outputs}
+
+    def _run(self, batch: Tensor) -> dict[str, Tensor]:
+        if isinstance(self._network, UNet):
+            return {"logits": self._network(batch)}
+        if "guided" in self._outputs:
+            results = GuidedBackpropagation(self._network)(batch)
+            return dict(zip(("guided", "logits", "features", "pooled"), results, strict=True))
+        features = self._network.feature_maps(batch)
+        pooled = features.mean(dim=(2, 3))
+        return {"logits": self._network.classifier(pooled), "features": features, "pooled": pooled}
+
+
+def network_from(weights: Mapping[str, NDArray[np.float32]]) -> DenseNet121 | UNet:
+    """Build the network that a set of exported weights belongs to, and load them.
+
+    Parameters
+    ----------
+    weights
+        Arrays by state_dict name; the network, its channels, width and outputs follow from names and shapes.
+
+    Returns
+    -------
+    DenseNet121 or UNet
+        In training mode, as torch builds it.
+
+    Raises
+    ------
+    BundleError
+        If the names are those of no known network.
+    """
+    network: DenseNet121 | UNet
+    if "classifier.weight" in weights and "features.conv0.weight" in weights:
+        network = DenseNet121(len(weights["classifier.weight"]), weights["features.conv0.weight"].shape[1])
+    elif "head.weight" in weights and "encoder.0.0.weight" in weights:
+        width, channels = weights["encoder.0.0.weight"].shape[:2]
+        network = UNet(len(weights["head.weight"]), channels, width)
+    else:
+        raise BundleError("These weights belong to no network of this version: use a bundle that it exported.")
+    state = {name: torch.from_numpy(values) for name, values in weights.items()}
+    try:
+        report = network.load_state_dict(state, strict=False)
+    except RuntimeError as fault:
+        raise BundleError("These weights have other shapes than their network: export the bundle again.") from fault
+    missing = [name for name in report.missing_keys if not name.endswith("num_batches_tracked")]
+    if missing or report.unexpected_keys:
+        raise BundleError("These weights are not complete for their network: export the bundle again.")
+    return network
+
+
+def _read(graph: Path) -> onnx.ModelProto:
+    if not graph.is_file():
+        raise BundleError(f"The graph {graph} is missing: put the complete model bundle there.")
+    try:
+        model = onnx.load(graph, load_external_data=False)
+    except DecodeError as fault:
+        raise BundleError(f"The graph {graph} cannot be read: copy the model bundle again.") from fault
+    if not model.graph.input:
+        raise BundleError(f"The graph {graph} is empty: copy the model bundle again.")
+    return model
