@@ -33,9 +33,12 @@ def read_lung_mask(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with Image.open(path) as image:
-            return np.asarray(image, dtype=np.uint8)
+            plain = image if image.mode in {"P", "L"} else image.convert("L")
+            return np.frombuffer(plain.tobytes(), np.uint8).reshape(plain.height, plain.width)
     except (OSError, UnidentifiedImageError) as error:
-        raise ManifestError(f"The lung mask {path.name} cannot be read: check the manifest's lung_mask column.") from error
+        raise ManifestError(
+            f"The lung mask {path.name} cannot be read: check the manifest's lung_mask column."
+        ) from error
 
 
 def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

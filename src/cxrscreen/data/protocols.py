@@ -1,5 +1,6 @@
 """Protocols: named rules that turn a manifest into patient- and duplicate-disjoint splits."""
 
+import gzip
 import hashlib
 import json
 from collections import defaultdict
@@ -134,15 +135,17 @@ class Split:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write the split as JSON with its digest."""
-        content = {
+        """Write the split with its digest as JSON, compressed where the name ends in ``.gz``."""
+        content: dict[str, object] = {
             "protocol": self.name,
             "seed": self.seed,
             "digest": self.digest,
             "dropped": dict(self.dropped),
             **{part: list(self.part(part)) for part in PARTS},
         }
-        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1) + "\n"
+        # A compressed file without a time stamp: the same split gives the same bytes.
+        path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
 
 
 def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:

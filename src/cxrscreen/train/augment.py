@@ -92,7 +92,12 @@ def draw_rectangle(settings: AugmentSettings, rng: np.random.Generator) -> Recta
 
 
 def apply_geometry(
-    image: NDArray[np.float32] | NDArray[np.uint8], geometry: Geometry, side: int, *, nearest: bool = False, fill: int = 0
+    image: NDArray[np.float32] | NDArray[np.uint8],
+    geometry: Geometry,
+    side: int,
+    *,
+    nearest: bool = False,
+    fill: int = 0,
 ) -> NDArray[np.float32]:
     """Map a square image to ``side`` pixels; what comes from outside gets ``fill``."""
     matrix = geometry.matrix(image.shape[0], side)
@@ -105,11 +110,11 @@ def apply_geometry(
 
 def apply_intensity(image: NDArray[np.float32], change: Intensity) -> NDArray[np.float32]:
     """Change the grey values of an image in [0, 1]; the result stays in [0, 1]."""
-    result = np.clip(image, 0.0, 1.0) ** np.float32(change.gamma)
+    result: NDArray[np.float32] = np.clip(image, 0.0, 1.0) ** np.float32(change.gamma)
     result = (result - 0.5) * np.float32(change.contrast) + np.float32(0.5 + change.brightness)
     sigma = change.blur * image.shape[0]
     if sigma > 0.3:
-        result = cv2.GaussianBlur(result, (0, 0), sigma)
+        result = np.asarray(cv2.GaussianBlur(result, (0, 0), sigma), dtype=np.float32)
     if change.noise > 0:
         noise = np.random.default_rng(change.noise_seed).standard_normal(image.shape, dtype=np.float32)
         result = result + np.float32(change.noise) * noise

@@ -80,7 +80,9 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
             grey = apply_intensity(grey, draw_intensity(settings, rng))
             filtered = apply_rectangle(filtered, draw_rectangle(settings, rng))
         if self.weighting is not None:
-            filtered = filtered * apply_geometry(_enlarge(self.weighting[index], self.pixels.shape[1]), geometry, self.side)
+            filtered = filtered * apply_geometry(
+                _enlarge(self.weighting[index], self.pixels.shape[1]), geometry, self.side
+            )
         image = torch.from_numpy(4.0 * grey * filtered - 1.0)[None]
         return image, torch.tensor([float(self.truth[index])]), index
 
@@ -104,9 +106,7 @@ class BinaryTask(Task):
         Label smoothing in [0, 0.5).
     """
 
-    def __init__(
-        self, network: nn.Module, phase: Phase, steps: int, sources: Sequence[str], smoothing: float
-    ) -> None:
+    def __init__(self, network: nn.Module, phase: Phase, steps: int, sources: Sequence[str], smoothing: float) -> None:
         super().__init__(network, phase, steps)
         self.sources = np.asarray(sources)
         self.smoothing = smoothing

@@ -1,7 +1,7 @@
 """Settings that recipes share, and how a recipe is read."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,18 +38,18 @@ class AugmentSettings(Settings):
         Probability of blanking a rectangle.
     """
 
-    rotation: float = Field(10.0, ge=0, le=45)
-    scale: float = Field(0.10, ge=0, lt=0.5)
-    aspect: float = Field(0.08, ge=0, lt=0.5)
-    shift: float = Field(0.05, ge=0, lt=0.5)
-    flip: float = Field(0.5, ge=0, le=1)
-    gamma: float = Field(0.3, ge=0, le=2)
-    contrast: float = Field(0.2, ge=0, lt=1)
-    brightness: float = Field(0.1, ge=0, lt=1)
-    blur: float = Field(0.006, ge=0, le=0.1)
-    noise: float = Field(0.02, ge=0, le=0.5)
-    histogram: float = Field(0.0, ge=0, le=1)
-    erase: float = Field(0.0, ge=0, le=1)
+    rotation: float = Field(default=10.0, ge=0, le=45)
+    scale: float = Field(default=0.10, ge=0, lt=0.5)
+    aspect: float = Field(default=0.08, ge=0, lt=0.5)
+    shift: float = Field(default=0.05, ge=0, lt=0.5)
+    flip: float = Field(default=0.5, ge=0, le=1)
+    gamma: float = Field(default=0.3, ge=0, le=2)
+    contrast: float = Field(default=0.2, ge=0, lt=1)
+    brightness: float = Field(default=0.1, ge=0, lt=1)
+    blur: float = Field(default=0.006, ge=0, le=0.1)
+    noise: float = Field(default=0.02, ge=0, le=0.5)
+    histogram: float = Field(default=0.0, ge=0, le=1)
+    erase: float = Field(default=0.0, ge=0, le=1)
 
 
 class Phase(Settings):
@@ -75,13 +75,13 @@ class Phase(Settings):
 
     side: int = Field(ge=32)
     epochs: int = Field(ge=1)
-    batches: int | None = Field(None, ge=1)
-    batch: int = Field(32, ge=1)
+    batches: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=32, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.1, gt=0, lt=1)
-    ema: float = Field(0.998, ge=0, lt=1)
-    patience: int = Field(1000, ge=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: float = Field(default=0.1, gt=0, lt=1)
+    ema: float = Field(default=0.998, ge=0, lt=1)
+    patience: int = Field(default=1000, ge=1)
 
 
 class Compute(Settings):
@@ -90,16 +90,16 @@ class Compute(Settings):
     Attributes
     ----------
     precision
-        As Lightning names it: ``"32-true"``, ``"bf16-mixed"``.
+        As Lightning names it: ``"32-true"``, ``"bf16-mixed"``, ``"16-mixed"``.
     accelerator
         ``"auto"`` takes a GPU where there is one.
     threads
         Threads of one process; None leaves torch's choice.
     """
 
-    precision: str = "bf16-mixed"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     accelerator: str = "auto"
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(default=None, ge=1)
 
 
 S = TypeVar("S", bound=Settings)

@@ -1,12 +1,43 @@
 """Screen one radiograph with the cascade: arrays and engines, no torch."""
 
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked_dataclass
 
-from cxrscreen.runtime.engine import Engine
-from cxrscreen.systems.cascade.lungs import segmenter_input, two_lungs
+from cxrscreen.explain.cam import cam, cam_literal
+from cxrscreen.explain.grad_cam import grad_cam_of_linear_head, guided_grad_cam
+from cxrscreen.explain.maps import lung_share, normalise_min_max
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.systems.bundle import Bundle, Card
+from cxrscreen.systems.cascade.lungs import at_size, segmenter_input, two_lungs
+from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input, place_in_radiograph
+from cxrscreen.systems.contract import Finding, Quality, SaliencyMap, Screening, Stage
+
+H2Reading = Literal["cam", "literal"]
+
+SMALL_SIDE = 200
+"""Shorter side, pixels, below which an image is too coarse for the networks to see what they saw in training."""
+NEAR_THRESHOLD = 0.05
+"""Distance of a probability from its threshold within which the decision could easily be the other one."""
+LOPSIDED = 0.25
+"""Ratio of the smaller to the larger lung's area below which one lung may be missed or opaque."""
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Preprocessing:
+    """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes."""
+
+    working_side: int = Field(ge=64)
+    h2: H2Reading = "cam"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +56,213 @@ class Lungs:
     mask: NDArray[np.uint8]
 
 
-def find_lungs(segmenter: Engine, pixels: NDArray[np.float32], side: int) -> Lungs:
-    """Stage 1: the lung mask of a radiograph.
+def find_lungs(segmenter: Engine, pixels: NDArray[np.float32]) -> Lungs:
+    """Stage 1: the lung mask of a radiograph, from its pixels, float32 (H, W) in [0, 1]."""
+    view = segmenter_input(pixels, segmenter.image_shape[1])
+    probability = _sigmoid(segmenter(view[None, None])["logits"][0, 0])
+    return Lungs(probability, two_lungs(probability))
+
+
+def pneumonia_map(
+    outputs: Mapping[str, NDArray[np.float32]], class_weights: NDArray[np.float32], reading: H2Reading
+) -> NDArray[np.float32]:
+    """H2, the heat map of stage 2, in one of the two readings of Eq. 1.
 
     Parameters
     ----------
-    segmenter
-        Engine of the U-Net.
-    pixels
-        float32 (H, W) in [0, 1].
-    side
-        Side of the U-Net's input.
+    outputs
+        Of the stage 2 engine, for one image.
+    class_weights
+        float32 (1, 1024), the weights of its linear layer.
+    reading
+        ``cam``: class-weighted CAM (reference [4] of the paper), (S/32, S/32). ``literal``: the pooled 1024-D feature
+        reshaped to 32 x 32.
+
+    Returns
+    -------
+    ndarray
+        float32 (h, w) in [0, 1], over the cut-out lungs.
     """
-    logits = segmenter(segmenter_input(pixels, side)[None, None])["logits"][0, 0]
-    probability = (1.0 / (1.0 + np.exp(-logits))).astype(np.float32)
-    return Lungs(probability, two_lungs(probability))
+    raw = cam_literal(outputs["pooled"][0]) if reading == "literal" else cam(outputs["features"][0], class_weights[0])
+    return normalise_min_max(raw)
+
+
+def weighted_input(roi: Roi, h2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Eq. 3: the masked region multiplied by H2, enlarged to its size; float32 (S, S) in [0, 1]."""
+    side = roi.pixels.shape[0]
+    enlarged: NDArray[np.float32] = np.asarray(cv2.resize(h2, (side, side)), dtype=np.float32)
+    return roi.masked * enlarged
+
+
+class Cascade:
+    """The loaded cascade; see :class:`cxrscreen.systems.contract.System`."""
+
+    def __init__(
+        self, card: Card, lungs: Engine, pneumonia: Engine, covid19: "Future[Engine]", guided: "Future[Engine]"
+    ):
+        self.card = card
+        self.settings = Preprocessing(**card.preprocessing)
+        self._lungs, self._pneumonia = lungs, pneumonia
+        self._covid19, self._guided = covid19, guided
+
+    @property
+    def bundle_id(self) -> str:
+        """``name@version``."""
+        return self.card.bundle_id
+
+    def screen(self, radiograph: Radiograph, *, force: bool = False, explain: bool = True) -> Screening:
+        """Screen one radiograph; see :meth:`cxrscreen.systems.contract.System.screen`."""
+        clock = _Clock()
+        shape = radiograph.shape
+        lungs = find_lungs(self._lungs, radiograph.pixels)
+        mask = at_size(lungs.mask, lungs.probability, shape)
+        roi = cut_lungs(
+            radiograph.pixels, lungs.mask, RoiSettings(self._pneumonia.image_shape[1], self.settings.working_side)
+        )
+        clock.lap("lungs")
+        stage2 = self._pneumonia(network_input(roi.masked)[None, None])
+        pneumonia = self._stage("pneumonia", "Pneumonia of any type, against normal", stage2)
+        h2 = pneumonia_map(stage2, self._pneumonia.weights["classifier.weight"], self.settings.h2)
+        clock.lap("pneumonia")
+        maps = [_saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
+        covid19 = Stage("covid19", COVID19_TITLE, None, *self._point("covid19"))
+        if force or pneumonia.positive:
+            engine = (self._guided if explain else self._covid19).result()
+            stage3 = engine(network_input(weighted_input(roi, h2))[None, None])
+            covid19 = self._stage("covid19", COVID19_TITLE, stage3)
+            if explain:
+                h3 = grad_cam_of_linear_head(stage3["features"][0], engine.weights["classifier.weight"][0])
+                detail = guided_grad_cam(stage3["guided"][0, 0], h3)
+                maps.append(_saliency("h3", "H3: what spoke for COVID-19 in stage 3 (Grad-CAM)", h3, roi, mask))
+                maps.append(
+                    _saliency("guided", "Guided Grad-CAM: the details that spoke for COVID-19", detail, roi, mask)
+                )
+            clock.lap("covid19")
+        warnings = (*radiograph.warnings, *_warnings(radiograph, lungs.mask, roi, (pneumonia, covid19)))
+        limited = bool(radiograph.warnings) or any(text in LIMITING for text in warnings)
+        return Screening(
+            stages=(pneumonia, covid19),
+            finding=finding_of(pneumonia, covid19),
+            triage_score=triage_score(pneumonia, covid19),
+            lung_mask=mask,
+            lung_area_fraction=float((mask > 0).mean()),
+            saliency=tuple(maps),
+            quality=_quality(limited=limited),
+            warnings=warnings,
+            bundle=self.bundle_id,
+            seconds=clock.laps(),
+        )
+
+    def _stage(self, name: str, title: str, outputs: Mapping[str, NDArray[np.float32]]) -> Stage:
+        probability = float(_sigmoid(outputs["logits"][0, 0]))
+        return Stage(name, title, probability, *self._point(name))
+
+    def _point(self, name: str) -> tuple[float, str]:
+        stage = self.card.stages[name]
+        return stage.point().threshold, stage.default
+
+
+COVID19_TITLE = "COVID-19, against other pneumonia"
+
+
+def load(bundle: Bundle, threads: int | None = None) -> Cascade:
+    """Load the cascade of a bundle; stage 3 compiles in the background while the first image is read and segmented."""
+    pool = ThreadPoolExecutor(2, thread_name_prefix="compile")
+    early = [pool.submit(load_engine, bundle.file(f"{name}.onnx"), threads=threads) for name in ("lungs", "pneumonia")]
+    late = [
+        pool.submit(load_engine, bundle.file(f"{name}.onnx"), threads=threads) for name in ("covid19-guided", "covid19")
+    ]
+    pool.shutdown(wait=False)
+    return Cascade(bundle.card, early[0].result(), early[1].result(), covid19=late[1], guided=late[0])
+
+
+def finding_of(pneumonia: Stage, covid19: Stage) -> Finding:
+    """The cascade's answer: stage 3 speaks only where stage 2 found pneumonia."""
+    if not pneumonia.positive:
+        return "normal"
+    return "covid19" if covid19.positive else "other_pneumonia"
+
+
+def triage_score(pneumonia: Stage, covid19: Stage) -> float:
+    """A score that orders a worklist: normals below 0.5, pneumonia above, COVID-19 first among equals.
+
+    Parameters
+    ----------
+    pneumonia, covid19
+        The decisions; stage 3 counts only where stage 2 is positive.
+
+    Returns
+    -------
+    float
+        In [0, 1]: with u the probability of pneumonia stretched so that its threshold lies at 0.5, and v likewise that
+        of COVID-19, u below 0.5 and 0.25 + 0.5 u + 0.25 v from there on.
+    """
+    if pneumonia.probability is None:
+        raise ValueError("stage 2 is always asked")
+    u = _centred(pneumonia.probability, pneumonia.threshold)
+    if not pneumonia.positive or covid19.probability is None:
+        return u
+    return 0.25 + 0.5 * u + 0.25 * _centred(covid19.probability, covid19.threshold)
+
+
+NO_LUNGS = "No lungs were found, so the whole image was judged: this may be no frontal chest radiograph."
+ONE_LUNG = "Only one lung was found: the other may be opaque, missing or outside the image."
+LOPSIDED_LUNGS = "One lung was found much smaller than the other: it may be opaque, or found only in part."
+LATERAL_VIEW = "This is a lateral view; the networks know frontal views only."
+COARSE = "The image is very small; fine signs of disease cannot be seen in it."
+LIMITING = (NO_LUNGS, ONE_LUNG, LOPSIDED_LUNGS, LATERAL_VIEW, COARSE)
+"""Warnings that touch the trust in the result."""
+
+
+def _warnings(radiograph: Radiograph, mask: NDArray[np.uint8], roi: Roi, stages: tuple[Stage, ...]) -> list[str]:
+    areas = sorted(int((mask == lung).sum()) for lung in (1, 2))
+    found = [
+        (not roi.trusted, NO_LUNGS),
+        (roi.trusted and areas[0] == 0, ONE_LUNG),
+        (roi.trusted and 0 < areas[0] < LOPSIDED * areas[1], LOPSIDED_LUNGS),
+        (radiograph.view_position == "lateral", LATERAL_VIEW),
+        (min(radiograph.shape) < SMALL_SIDE, COARSE),
+    ]
+    near = [
+        f"The probability of {NAMES[stage.name]} lies near its threshold: the decision could easily be the other one."
+        for stage in stages
+        if stage.probability is not None and abs(stage.probability - stage.threshold) < NEAR_THRESHOLD
+    ]
+    return [text for holds, text in found if holds] + near
+
+
+NAMES = {"pneumonia": "pneumonia", "covid19": "COVID-19"}
+
+
+def _quality(*, limited: bool) -> Quality:
+    return "limited" if limited else "good"
+
+
+def _saliency(name: str, title: str, values: NDArray[np.float32], roi: Roi, mask: NDArray[np.uint8]) -> SaliencyMap:
+    placed = np.clip(place_in_radiograph(values, roi.box, (mask.shape[0], mask.shape[1])), 0.0, 1.0)
+    return SaliencyMap(name, title, placed, lung_share(placed, mask > 0))
+
+
+def _centred(probability: float, threshold: float) -> float:
+    if probability < threshold:
+        return 0.5 * probability / threshold
+    return 0.5 + 0.5 * (probability - threshold) / (1.0 - threshold) if threshold < 1.0 else 1.0
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), dtype=np.float32)
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name], self._last = now - self._last, now
+
+    def laps(self) -> dict[str, float]:
+        return {**self._laps, "total": time.perf_counter() - self._start}

@@ -1,4 +1,4 @@
-"""The cascade's recipe: every number of its training, so that a small machine's run and the paper's differ in YAML only."""
+"""The cascade's recipe: every number of its training, so that a small run and the paper's differ in YAML only."""
 
 from typing import Literal
 
@@ -23,10 +23,10 @@ class LungRecipe(Settings):
         conventions agree. 0: the paper's data alone.
     """
 
-    width: int = Field(64, ge=4)
+    width: int = Field(default=64, ge=4)
     phase: Phase
     augment: AugmentSettings
-    partial: int = Field(0, ge=0)
+    partial: int = Field(default=0, ge=0)
 
 
 class StagePhase(Phase):
@@ -58,8 +58,8 @@ class StageRecipe(Settings):
     phases: tuple[StagePhase, ...] = Field(min_length=1)
     augment: AugmentSettings
     source_weights: dict[str, float] = Field(default_factory=dict)
-    smoothing: float = Field(0.0, ge=0, lt=0.5)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class CascadeRecipe(Settings):
@@ -82,7 +82,7 @@ class CascadeRecipe(Settings):
 
     system: Literal["cascade"]
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     compute: Compute = Compute()
     working_side: int = Field(ge=64)
     side: int = Field(ge=32, multiple_of=32)

@@ -90,8 +90,8 @@ def cut_lungs(pixels: NDArray[np.float32], mask: NDArray[np.uint8], settings: Ro
         small = cv2.resize(_crop(lungs.astype(np.float32), (top, left, bottom, right)), size)
         reach = 2 * max(1, round(settings.dilation * settings.side)) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-        filtered = cv2.dilate((small >= 0.5).astype(np.float32), kernel)
-    resized = cv2.resize(stretched, size, interpolation=cv2.INTER_LINEAR)
+        filtered = np.asarray(cv2.dilate((small >= 0.5).astype(np.float32), kernel), dtype=np.float32)
+    resized = np.asarray(cv2.resize(stretched, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
     return Roi(np.clip(resized, 0.0, 1.0), filtered, (top, left, bottom, right), trusted)
 
 

@@ -1,15 +1,17 @@
 """Training the cascade: stage 1, then 2, then 3, each with all else frozen (cascade paper, section 3)."""
 
-import json
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import lightning
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import load_file, save_file
@@ -19,14 +21,16 @@ from torch.utils.data import DataLoader
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lung_target, read_lung_mask
 from cxrscreen.data.protocols import Split, make_split
+from cxrscreen.errors import RecipeError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.pretrained import load_pretrained
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import Engine, load_engine
-from cxrscreen.runtime.export import export_classifier, export_segmenter
+from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
+from cxrscreen.systems.bundle import Bundle, Card, DataCard, OperatingPoint, StageCard, sha256_of, write_card
 from cxrscreen.systems.cascade.lungs import segmenter_input
-from cxrscreen.systems.cascade.pipeline import find_lungs, pneumonia_map
+from cxrscreen.systems.cascade.pipeline import Preprocessing, find_lungs, pneumonia_map
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StagePhase, StageRecipe
 from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input
 from cxrscreen.train.augment import grey_quantiles
@@ -36,8 +40,6 @@ from cxrscreen.train.loop import fit
 from cxrscreen.train.segmenter import MaskImages, MaskTask
 
 VALIDATION_BATCH = 64
-STAGE2_PASS = 0.35
-"""Stage 3 trains on pneumonia images that stage 2 would pass at a low bar, and on the rest with them."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     maps = _h2_of(classifier, rois, recipe, split3)
     stage3 = _once(
         work / f"stage3-{recipe.h2}" / "final.safetensors",
-        lambda: _train_stage(
-            recipe, recipe.stage3, manifest, split3, rois, maps, stage2, work / f"stage3-{recipe.h2}"
-        ),
+        lambda: _train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, stage2, work / f"stage3-{recipe.h2}"),
     )
     return Trained(lungs, stage2, stage3)
 
@@ -184,7 +184,7 @@ def _cut_all(recipe: CascadeRecipe, manifest: Manifest, segmenter: Engine, path:
 
         def cut(image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
             pixels = read(manifest.image_file(image_id)).pixels
-            lungs = find_lungs(segmenter, pixels, recipe.lungs.phase.side)
+            lungs = find_lungs(segmenter, pixels)
             roi = cut_lungs(pixels, lungs.mask, settings)
             quantiles = grey_quantiles(roi.pixels, roi.mask > 0)
             return np.round(roi.pixels * 255).astype(np.uint8), roi.mask.astype(np.uint8), quantiles
@@ -300,3 +300,68 @@ def _engine_of(network: DenseNet121 | UNet, state: Mapping[str, Tensor], side: i
     else:
         export_classifier(network, side, weights, graph)
     return load_engine(graph)
+
+
+# The bundle ------------------------------------------------------------------------------------------------------
+
+
+def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
+    """Export the networks and write the card, with provisional operating points at 0.5 and no results yet.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` holds files already.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise RecipeError(f"The folder {out.name} is not empty: give a new folder for the bundle.")
+    out.mkdir(parents=True, exist_ok=True)
+    segmenter = UNet(width=recipe.lungs.width)
+    segmenter.load_state_dict(trained.lungs)
+    export_segmenter(segmenter.eval(), recipe.lungs.phase.side, out / "lungs.safetensors", out / "lungs.onnx")
+    for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
+        network = DenseNet121()
+        network.load_state_dict(state)
+        export_classifier(network.eval(), recipe.side, out / f"{name}.safetensors", out / f"{name}.onnx")
+        if name == "covid19":
+            export_guided(network, recipe.side, out / f"{name}.safetensors", out / f"{name}-guided.onnx")
+    splits = {name: make_split(name, manifest, recipe.seed) for name in ("lungs", "stage2", "stage3")}
+    for name, split in splits.items():
+        split.save(out / f"split-{name}.json.gz")
+    card = Card(
+        name="cascade",
+        version=recipe.version,
+        system="cascade",
+        created=datetime.now(UTC).date().isoformat(),
+        **yaml.safe_load(WORDS.read_text(encoding="utf-8")),
+        preprocessing=asdict(Preprocessing(working_side=recipe.working_side, h2=recipe.h2)),
+        stages=dict.fromkeys(("pneumonia", "covid19"), PROVISIONAL),
+        data=_data_card(manifest, splits, recipe.seed),
+        recipe=recipe.model_dump(mode="json"),
+        files={file.name: sha256_of(file) for file in sorted(out.iterdir())},
+    )
+    return write_card(out, card)
+
+
+PROVISIONAL = StageCard(
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
+)
+
+WORDS = Path(__file__).with_name("card.yaml")
+"""What the card says in words: summary, intended use, what it is not for, limits, licence."""
+
+
+def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
+    table = manifest.table
+    facts = table[["image_id", "label", "source", "group"]].sort_values("image_id")
+    trained = sorted({i for split in splits.values() for i in split.train})
+    counts: dict[str, dict[str, int]] = {}
+    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
+        counts.setdefault(str(source), {})[str(label)] = len(rows)
+    return DataCard(
+        manifest_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
+        splits={name: split.digest for name, split in splits.items()},
+        seed=seed,
+        images=counts,
+        licences=sorted({text for text in table.loc[trained, "license"] if text}),
+    )

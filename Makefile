@@ -1,0 +1,39 @@
+# make screen: screen the examples and write a report.  make test: pass the tests.  Both begin on a bare machine.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+OUT ?= screenings
+
+.PHONY: screen test lint examples clean
+
+screen: $(VENV)/.screen
+	$(BIN)/cxrscreen screen examples --out $(OUT)
+	@echo "The report: $(OUT)/report.html"
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Torch first and pinned: later packages then find it installed and do not choose a build of their own.
+$(VENV)/.test: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable '.[train,dev]'
+	touch $@ $(VENV)/.screen
+
+$(VENV)/.screen: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+examples: $(VENV)/.screen
+	$(BIN)/cxrscreen phantoms examples
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

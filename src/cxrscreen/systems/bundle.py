@@ -1,0 +1,195 @@
+"""Bundles: a folder that is a model, with the card that says what it is and how it was measured."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cxrscreen.errors import BundleError
+
+CARD = "card.yaml"
+FORMAT: Literal[1] = 1
+
+
+class CardPart(BaseModel):
+    """Base of the card's parts: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OperatingPoint(CardPart):
+    """A threshold, with where it comes from; it belongs to this bundle's version and to no other.
+
+    Attributes
+    ----------
+    threshold
+        In [0, 1].
+    rule
+        How it was chosen, in words.
+    site
+        The images on which it was chosen.
+    """
+
+    threshold: float = Field(ge=0, le=1)
+    rule: str
+    site: str
+
+
+class StageCard(CardPart):
+    """One decision: its operating points by name, and the one in use."""
+
+    operating_points: dict[str, OperatingPoint]
+    default: str
+
+    def point(self) -> OperatingPoint:
+        """The operating point in use."""
+        return self.operating_points[self.default]
+
+
+class DataCard(CardPart):
+    """What the networks were trained on.
+
+    Attributes
+    ----------
+    manifest_sha256
+        Fingerprint of the manifest's ids, labels, sources and groups.
+    splits
+        Digest of each protocol's split.
+    seed
+        Seed of the splits.
+    images
+        Training images by source and label.
+    licences
+        What the sources state.
+    """
+
+    manifest_sha256: str
+    splits: dict[str, str]
+    seed: int
+    images: dict[str, dict[str, int]]
+    licences: list[str]
+
+
+class Card(CardPart):
+    """The model card, as stored in ``card.yaml``.
+
+    Attributes
+    ----------
+    format
+        Version of this schema.
+    name, version, system, created
+        Identity; ``system`` is the folder under ``cxrscreen.systems`` that runs it.
+    summary, intended_use, not_for, limits, licence
+        In plain words.
+    preprocessing
+        Settings of the system's preprocessing; training and screening read the same ones.
+    stages
+        By probability name.
+    data
+        What it was trained on.
+    recipe
+        The recipe that trained it.
+    results
+        Measured figures with intervals, each with the command that gives it.
+    files
+        SHA-256 of every other file in the folder.
+    """
+
+    format: Literal[1] = FORMAT
+    name: str
+    version: str
+    system: str
+    created: str
+    summary: str
+    intended_use: str
+    not_for: list[str]
+    limits: list[str]
+    licence: str
+    preprocessing: dict[str, Any]
+    stages: dict[str, StageCard]
+    data: DataCard
+    recipe: dict[str, Any]
+    results: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, str]
+
+    @property
+    def bundle_id(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle's folder and card."""
+
+    folder: Path
+    card: Card
+
+    def file(self, name: str) -> Path:
+        """Path of one of the bundle's files."""
+        return self.folder / name
+
+
+def open_bundle(name: str | Path) -> Bundle:
+    """Find a bundle and check it.
+
+    Parameters
+    ----------
+    name
+        A folder, or the name of a bundle that ships with the package (``"cascade"``).
+
+    Raises
+    ------
+    BundleError
+        If it is not there, its card is malformed or of another version, or a file is missing or altered.
+    """
+    folder = _folder_of(name)
+    card_file = folder / CARD
+    if not card_file.is_file():
+        raise BundleError(f"{folder.name} is no bundle: it has no {CARD}; give the folder that training wrote.")
+    try:
+        card = Card.model_validate(yaml.safe_load(card_file.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BundleError(f"The card of the bundle {folder.name} is not valid YAML: restore {CARD}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"The card of the bundle {folder.name} is wrong at {where}: {first['msg']}.") from error
+    for file, digest in card.files.items():
+        path = folder / file
+        if not path.is_file():
+            raise BundleError(f"The bundle {folder.name} lacks {file}: restore it or train the bundle again.")
+        if sha256_of(path) != digest:
+            raise BundleError(f"The file {file} of the bundle {folder.name} was altered: restore it or train again.")
+    return Bundle(folder, card)
+
+
+def write_card(folder: Path, card: Card) -> Bundle:
+    """Write a card into its folder and open the bundle, so that what was written is known to be readable."""
+    text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return open_bundle(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _folder_of(name: str | Path) -> Path:
+    given = Path(name)
+    if given.is_dir():
+        return given
+    if given.name == str(name):
+        packaged = Path(str(resources.files("cxrscreen"))) / "models" / given.name
+        # In a source checkout the shipped bundles stand beside src.
+        checkout = Path(str(resources.files("cxrscreen"))).parents[1] / "models" / given.name
+        for folder in (packaged, checkout):
+            if folder.is_dir():
+                return folder
+    raise BundleError(f"There is no bundle {str(name)!r}: give its folder, or the name of one that ships (cascade).")
