@@ -245,7 +245,7 @@ def full_range(values: Values, counts: NDArray[np.integer]) -> Values:
         low, high = ordered[np.searchsorted(cumulated, 1)], ordered[np.searchsorted(cumulated, total)]
     if high <= low:
         return np.zeros_like(values)
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+    return np.asarray(np.clip((values - low) / (high - low), 0.0, 1.0), dtype=np.float64)
 
 
 def _misses(grey: Values, counts: NDArray[np.integer]) -> bool:

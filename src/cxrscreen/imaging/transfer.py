@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
+from cxrscreen.imaging.codestream import codestream_header, is_sound_lossless_jpeg
 from cxrscreen.imaging.limits import refusal
 
 JPEG_FAMILY = frozenset(
@@ -77,7 +78,9 @@ def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDAr
     grey = int(dataset.SamplesPerPixel) == 1
     if not transfer_syntax.is_encapsulated:
         _check_native_length(path, dataset)
-        return get_decoder(transfer_syntax).as_array(dataset, index=0, raw=grey, correct_unused_bits=not grey)[0]
+        # Grey values keep every allocated bit: pydicom's own correction takes the high bit for the topmost stored one.
+        options = {"correct_unused_bits": not grey}
+        return get_decoder(transfer_syntax).as_array(dataset, index=0, raw=grey, **options)[0]  # type: ignore[arg-type]
     plugins = available_plugins(transfer_syntax)
     if not plugins:
         raise refusal(path, f"is encoded as {transfer_syntax.name}, for which no decoder is installed", _CONVERT)
@@ -91,45 +94,6 @@ def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDAr
         if array.shape[:2] == (dataset.Rows, dataset.Columns):
             return array
     raise refusal(path, f"holds {transfer_syntax.name} data that no installed decoder can decode", _CONVERT)
-
-
-def codestream_header(data: bytes) -> tuple[int, int, int, int] | None:
-    """Read size and depth from the header of a JPEG, JPEG-LS or JPEG 2000 codestream.
-
-    Parameters
-    ----------
-    data
-        The codestream, JPEG 2000 also in its file format.
-
-    Returns
-    -------
-    tuple of int or None
-        Rows, columns, components, bits per sample; None where no header is found.
-
-    Notes
-    -----
-    Source: ITU-T T.81 B.2.2 (frame header), T.87 C.2.2, T.800 A.5.1 (SIZ).
-    """
-    start = data.find(b"\xff\x4f\xff\x51")
-    if start >= 0 and not data.startswith(b"\xff\xd8"):
-        box = data[start + 4 : start + 4 + 40]
-        if len(box) < 40:
-            return None
-        right, lower, left, upper = (int.from_bytes(box[at : at + 4], "big") for at in (4, 8, 12, 16))
-        return lower - upper, right - left, int.from_bytes(box[36:38], "big"), (box[38] & 0x7F) + 1
-    at = 2
-    while data.startswith(b"\xff\xd8") and at + 10 <= len(data):
-        if data[at] != 0xFF:
-            return None
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-            continue
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (5, 7))
-            return rows, columns, data[at + 9], data[at + 4]
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
 
 
 def _check_native_length(path: Path, dataset: Dataset) -> None:
@@ -147,11 +111,12 @@ def _check_codestream(path: Path, dataset: Dataset, transfer_syntax: uid.UID) ->
         return
     data = get_frame(dataset.PixelData, 0, number_of_frames=1)
     header = codestream_header(data)
-    if header is None:
-        raise refusal(path, f"holds damaged {transfer_syntax.name} data", _RECOPY)
     if b"\xff\xd9" not in data[-16:]:
         raise refusal(path, f"holds truncated {transfer_syntax.name} data", _RECOPY)
-    rows, columns, components, bits = header
+    lossless = transfer_syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1)
+    if header is None or (lossless and not is_sound_lossless_jpeg(data)):
+        raise refusal(path, f"holds damaged {transfer_syntax.name} data", _RECOPY)
     expected = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
-    if (rows, columns, components) != expected or bits > int(dataset.BitsAllocated):
+    found = (header.rows, header.columns, header.components)
+    if found != expected or header.bits > int(dataset.BitsAllocated):
         raise refusal(path, "contradicts itself (the header and the pixel data name different image sizes)", _RECOPY)
