@@ -63,7 +63,7 @@ def dome_height(anatomy: "Anatomy", side: int) -> float:
 
 
 def lung_outline(anatomy: "Anatomy", side: int) -> Points:
-    """Closed outline (N, 2) in cm of one pleural space, behind heart and mediastinum too."""
+    """Outline one pleural space, behind heart and mediastinum too: closed, (N, 2) in cm."""
     bend = np.array(anatomy.contour[2:8] if side == RIGHT else anatomy.contour[8:14])
     shift = dome_height(anatomy, side)
     lateral = np.array(_LATERAL) + np.column_stack(
@@ -72,16 +72,16 @@ def lung_outline(anatomy: "Anatomy", side: int) -> Points:
     lateral[-1, 1] += 0.5 * shift
     dome = np.array(_DOME)
     dome[:, 1] += shift + np.array([0.2, 0.45, 0.5, 0.3, 0.1, 0.0]) * bend[2] * 0.6
-    tip = np.array(_TIP) + [0.15 * bend[3], 0.6 * shift + 0.4 * bend[4]]
+    tip = np.array(_TIP) + np.array([0.15 * bend[3], 0.6 * shift + 0.4 * bend[4]])
     medial = np.array(_MEDIAL)
-    top = curve(np.vstack([medial[-1], lateral[0] + [0.3 * bend[5], 0.0], lateral[1:]]))
+    top = curve(np.vstack([medial[-1], lateral[0] + np.array([0.3 * bend[5], 0.0]), lateral[1:]]))
     bottom = curve(np.vstack([tip, dome]))
     outline = np.vstack([top, curve(np.vstack([lateral[-1], tip]), 4), bottom, curve(medial)])
     return mirrored(outline, side)
 
 
 def heart_outline(anatomy: "Anatomy") -> Points:
-    """Closed outline (N, 2) in cm of the heart's shadow."""
+    """Outline the heart's shadow: closed, (N, 2) in cm."""
     c = anatomy.contour
     right = [(-2.2, 11.2), (-3.3, 13.2), (-4.15, 16.2), (-4.2, 19.0), (-3.5, 21.8), (-2.2, 23.6)]
     bottom = [(2.0, 24.4), (6.0, 24.6)]
@@ -97,10 +97,18 @@ def heart_outline(anatomy: "Anatomy") -> Points:
 
 
 def mediastinum_outline(anatomy: "Anatomy") -> Points:
-    """Closed outline (N, 2) in cm of spine, great vessels and aortic knob in front of the lungs."""
+    """Outline spine, great vessels and aortic knob, which hide the lungs: closed, (N, 2) in cm."""
     c = anatomy.contour
     knob = -0.2 + 0.25 * c[16] + 0.008 * (anatomy.age - 45)
-    right = [(-3.4, -9.0), (-3.0, -2.0), (-2.4, 1.5), (-2.5, 4.0), (-2.9 - 0.2 * c[17], 7.0), (-3.0, 10.5), (-2.7, 14.0)]
+    right = [
+        (-3.4, -9.0),
+        (-3.0, -2.0),
+        (-2.4, 1.5),
+        (-2.5, 4.0),
+        (-2.9 - 0.2 * c[17], 7.0),
+        (-3.0, 10.5),
+        (-2.7, 14.0),
+    ]
     base = [(-2.3, 20.0), (-2.3, 30.0), (2.3, 30.0), (2.3, 20.0)]
     left = [(2.6, 14.0), (3.5, 11.0), (3.0, 9.0), (3.7 + knob, 7.4), (3.3 + knob, 5.8), (2.3, 4.0), (2.2, 1.5)]
     top = [(3.0, -2.0), (3.4, -9.0)]
@@ -108,7 +116,7 @@ def mediastinum_outline(anatomy: "Anatomy") -> Points:
 
 
 def body_outline(anatomy: "Anatomy") -> Points:
-    """Closed outline (N, 2) in cm of neck, shoulders and trunk, without the arms."""
+    """Outline neck, shoulders and trunk, without the arms: closed, (N, 2) in cm."""
     g = 0.6 * anatomy.girth_cm
     slope = 0.5 * anatomy.contour[18]
     half = np.array(
@@ -149,7 +157,7 @@ def soft_tissue(spec: "PhantomSpec", plane: Plane) -> SoftTissue:
         Masks and thicknesses.
     """
     anatomy = spec.anatomy
-    x, y = plane.xy
+    _, y = plane.xy
     heart = plane.fill([heart_outline(anatomy)])
     mediastinum = plane.fill([mediastinum_outline(anatomy)])
     pleura = {side: plane.fill([lung_outline(anatomy, side)]) for side in (RIGHT, LEFT)}
@@ -199,7 +207,9 @@ def _trunk(anatomy: "Anatomy", plane: Plane) -> Field:
     _, y = plane.xy
     mask = plane.fill([body_outline(anatomy)])
     deep = np.interp(y, [-12, -5, -1, 4, 10, 16, 24, 34], [12.5, 13, 14.5, 17.5, 20, 21, 21.5, 21]).astype(np.float32)
-    rounded = (0.78 * plane.dome(mask, 3.2) + 0.22 * plane.dome(mask, 12.0)) * (deep + np.float32(0.5 * anatomy.girth_cm))
+    rounded = (0.78 * plane.dome(mask, 3.2) + 0.22 * plane.dome(mask, 12.0)) * (
+        deep + np.float32(0.5 * anatomy.girth_cm)
+    )
     return np.asarray(plane.blur(rounded, 0.15) * mask, dtype=np.float32)
 
 
@@ -223,7 +233,16 @@ def _breasts(anatomy: "Anatomy", plane: Plane) -> Field:
     for side in (RIGHT, LEFT):
         drop = mirrored(
             curve(
-                [(9.0, 9.5), (4.5, 13.0), (3.2, 17.0), (5.5, 20.4), (9.5, 21.4), (13.5, 20.0), (15.6, 16.5), (13.0, 11.5)]
+                [
+                    (9.0, 9.5),
+                    (4.5, 13.0),
+                    (3.2, 17.0),
+                    (5.5, 20.4),
+                    (9.5, 21.4),
+                    (13.5, 20.0),
+                    (15.6, 16.5),
+                    (13.0, 11.5),
+                ]
             ),
             side,
         )
@@ -268,7 +287,7 @@ def _airways(plane: Plane) -> Field:
 
 
 def _recess_outline(anatomy: "Anatomy", side: int) -> Points:
-    """The lung behind the diaphragm, from the dome to the posterior sulcus."""
+    """Outline the lung behind the diaphragm, from the dome to the posterior sulcus."""
     shift = dome_height(anatomy, side)
     low = [(13.5, 25.5), (12.0, 26.8), (9.0, 27.0), (5.5, 26.5), (2.6, 25.5)]
     high = [(2.6, 21.0), (7.0, 20.5), (13.0, 21.5)]

@@ -54,7 +54,7 @@ def expose(spec: "PhantomSpec", plane: Plane, attenuation: Field, lung: Mask, de
     linear = setting.lung_grey + (setting.dense_grey - setting.lung_grey) / max(high - low, 0.2) * (log_beam - low)
     # Film has a long toe and shoulder, a digital window is straight; systems lie between.
     grey = 0.6 * film + 0.4 * np.clip(linear, 0.0, 1.0)
-    return np.clip(grey, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(grey, 0, 1), dtype=np.float32)
 
 
 def _median(values: Field, mask: Mask, otherwise: float) -> float:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Side = Literal["right", "left"]
 Lobe = Literal["right upper", "right middle", "right lower", "left upper", "left lower"]
 
+_SIDES: tuple[Side, ...] = ("right", "left")
 _SIGN = {"right": RIGHT, "left": LEFT}
-_NUMBER = {"right": 1, "left": 2}
 _LEAST = 0.06
 
 
@@ -121,7 +121,7 @@ def lesion_opacity(spec: "PhantomSpec", plane: Plane, soft: SoftTissue) -> tuple
     opacity : float32 (H, W)
         Share of the lung air replaced by tissue, in [0, 1].
     lesions : bool (H, W)
-        Exactly the pixels whose opacity is above 0; all inside the lungs.
+        Exactly the pixels of the lungs whose opacity is above 0.
     """
     opacity = np.zeros(plane.shape, np.float32)
     for index, lesion in enumerate(spec.lesions):
@@ -129,14 +129,15 @@ def lesion_opacity(spec: "PhantomSpec", plane: Plane, soft: SoftTissue) -> tuple
         if isinstance(lesion, GroundGlass):
             value = _ground_glass(lesion, spec.anatomy, plane, rng)
         elif isinstance(lesion, Consolidation):
-            value = _consolidation(lesion, spec.anatomy, plane, rng)
+            value = _consolidation(lesion, plane, rng)
         else:
             value = _nodule(lesion, spec.anatomy, plane, rng)
         side = lesion.lobe.split()[0] if isinstance(lesion, Consolidation) else lesion.side
-        value = value * (soft.lungs == _NUMBER[side])
+        # Behind the heart's edge too, so that a consolidation blurs its border as it does in patients.
+        value = value * (plane.xy[0] * _SIGN[side] > 0)
         opacity = np.asarray(1 - (1 - opacity) * (1 - np.clip(value, 0, 1)), dtype=np.float32)
-    lesions = opacity > _LEAST
-    return np.where(lesions, opacity, np.float32(0)), lesions
+    opacity = np.where(opacity > _LEAST, opacity, np.float32(0))
+    return opacity, (opacity > 0) & (soft.lungs > 0)
 
 
 def lung_point(anatomy: "Anatomy", side: Side, height: float, depth: float) -> tuple[float, float]:
@@ -150,10 +151,10 @@ def _draw_ground_glass(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """Bilateral, peripheral, mostly lower."""
     lesions: list[Lesion] = []
     severity = rng.uniform(0.75, 1.25)
-    for side in ("right", "left"):
+    for side in _SIDES:
         lesions += [
             GroundGlass(
-                side=side,  # type: ignore[arg-type]
+                side=side,
                 height=float(np.clip(rng.normal(0.72, 0.17), 0.25, 0.98)),
                 depth=float(np.clip(rng.normal(0.84, 0.12), 0.5, 1.0)),
                 radius_cm=(float(severity * rng.uniform(1.6, 3.2)), float(severity * rng.uniform(1.8, 4.2))),
@@ -181,7 +182,7 @@ def _draw_consolidation(rng: np.random.Generator) -> tuple[Lesion, ...]:
 def _draw_apical(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """Upper zones: an infiltrate with nodules, often a cavity; one side or both."""
     both = rng.uniform() < 0.45
-    sides: tuple[Side, ...] = ("right", "left") if both else (("right", "left")[int(rng.integers(2))],)  # type: ignore[assignment]
+    sides = _SIDES if both else (_SIDES[int(rng.integers(2))],)
     lesions: list[Lesion] = []
     for side in sides:
         lesions.append(
@@ -219,7 +220,7 @@ def _draw_apical(rng: np.random.Generator) -> tuple[Lesion, ...]:
 
 
 def _ground_glass(lesion: GroundGlass, anatomy: "Anatomy", plane: Plane, rng: np.random.Generator) -> Field:
-    """A soft ellipse with a ragged edge and mottled density."""
+    """Draw a soft ellipse with a ragged edge and mottled density."""
     x, y = plane.xy
     cx, cy = lung_point(anatomy, lesion.side, lesion.height, lesion.depth)
     radius = np.hypot((x - cx) / np.float32(lesion.radius_cm[0]), (y - cy) / np.float32(lesion.radius_cm[1]))
@@ -230,23 +231,25 @@ def _ground_glass(lesion: GroundGlass, anatomy: "Anatomy", plane: Plane, rng: np
 
 
 def _nodule(lesion: Nodule, anatomy: "Anatomy", plane: Plane, rng: np.random.Generator) -> Field:
-    """A soft ball, or a ring with an uneven wall."""
+    """Draw a soft ball, or a ring with an uneven wall."""
     x, y = plane.xy
     cx, cy = lung_point(anatomy, lesion.side, lesion.height, lesion.depth)
     radius = np.hypot(x - cx, (y - cy) * np.float32(1.1)) / np.float32(lesion.radius_cm)
-    radius = np.asarray(radius + 0.13 * plane.mottle(rng, 0.8), dtype=np.float32)
-    body = smoothstep(1.15, 0.55, radius)
+    radius = np.asarray(radius + 0.16 * plane.mottle(rng, 1.1), dtype=np.float32)
+    body = smoothstep(1.3, 0.25, radius)
     if lesion.cavity > 0:
-        body = smoothstep(1.2, 0.92, radius) * (1 - 0.85 * smoothstep(lesion.cavity + 0.1, lesion.cavity - 0.1, radius))
+        body = smoothstep(1.35, 0.85, radius) * (
+            1 - 0.8 * smoothstep(lesion.cavity + 0.18, lesion.cavity - 0.18, radius)
+        )
     return np.asarray(lesion.opacity * body, dtype=np.float32)
 
 
-def _consolidation(lesion: Consolidation, anatomy: "Anatomy", plane: Plane, rng: np.random.Generator) -> Field:
-    """A lobe with its sharp fissure, a ragged rest, and dark bronchi fanning out from the hilum."""
+def _consolidation(lesion: Consolidation, plane: Plane, rng: np.random.Generator) -> Field:
+    """Draw a lobe with its sharp fissure, a ragged rest, and dark bronchi fanning out from the hilum."""
     x, y = plane.xy
     side = _SIGN[lesion.lobe.split()[0]]
     u = np.asarray(x * side, dtype=np.float32)
-    ragged = 0.9 * plane.mottle(rng, 1.6) + 0.45 * plane.mottle(rng, 0.6)
+    ragged = 0.8 * plane.mottle(rng, 2.4) + 0.2 * plane.mottle(rng, 0.8)
     shape = _lobe(lesion, u, y, np.asarray(ragged, dtype=np.float32))
     uneven = 1 + 0.07 * plane.mottle(rng, 1.8) + 0.06 * plane.mottle(rng, 0.5)
     hilum = (3.4, 10.0)
@@ -268,14 +271,14 @@ def _lobe(lesion: Consolidation, u: Field, y: Field, ragged: Field) -> Field:
     reach = lesion.extent
     fissure = 11.0 + 0.06 * (u - 8)
     if lesion.lobe == "right upper":
-        soft = smoothstep(9.8 - 10 * reach, 11.4 - 10 * reach, np.asarray(y + ragged, dtype=np.float32))
+        soft = smoothstep(9.4 - 10 * reach, 12.0 - 10 * reach, np.asarray(y + ragged, dtype=np.float32))
         return soft * smoothstep(0.2, -0.2, np.asarray(y - fissure - 0.15 * ragged, dtype=np.float32))
     if lesion.lobe == "right middle":
-        outer = smoothstep(4.5 + 6.5 * reach, 2.5 + 6.5 * reach, np.asarray(u + ragged, dtype=np.float32))
+        outer = smoothstep(5.0 + 6.5 * reach, 2.0 + 6.5 * reach, np.asarray(u + ragged, dtype=np.float32))
         lower = smoothstep(21.0, 18.0, np.asarray(y + ragged, dtype=np.float32))
         return outer * lower * smoothstep(-0.2, 0.2, np.asarray(y - fissure - 0.15 * ragged, dtype=np.float32))
     if lesion.lobe == "left upper":
         lower = smoothstep(7.0 + 9 * reach, 4.5 + 9 * reach, np.asarray(y + ragged - 0.15 * u, dtype=np.float32))
         return lower * smoothstep(1.0 - reach, 3.4 - reach, np.asarray(y + 0.5 * ragged, dtype=np.float32))
     start = 20.5 - 8.5 * reach
-    return smoothstep(start - 1.8, start + 1.8, np.asarray(y + ragged - 0.12 * (u - 8), dtype=np.float32))
+    return smoothstep(start - 2.4, start + 2.4, np.asarray(y + ragged - 0.12 * (u - 8), dtype=np.float32))

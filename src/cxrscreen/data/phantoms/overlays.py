@@ -81,9 +81,13 @@ class _Ink:
         value.text((x, y), text, fill=250, font=font, anchor=anchor)
 
     def arrow(self, target: tuple[float, float], size: float, side: float) -> None:
-        """A white head with a black rim that points at the target from one side."""
+        """Draw a white head with a black rim that points at the target from one side."""
         x, y = target
-        head = [(x + side * 0.4 * size, y), (x + side * 1.5 * size, y - 0.5 * size), (x + side * 1.5 * size, y + 0.5 * size)]
+        head = [
+            (x + side * 0.4 * size, y),
+            (x + side * 1.5 * size, y - 0.5 * size),
+            (x + side * 1.5 * size, y + 0.5 * size),
+        ]
         rim = max(1, round(0.12 * size))
         ImageDraw.Draw(self._cover).polygon(head, fill=255, outline=255, width=rim)
         ImageDraw.Draw(self._value).polygon(head, fill=250, outline=5, width=rim)

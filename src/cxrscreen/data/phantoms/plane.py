@@ -89,7 +89,7 @@ class Plane:
         return np.asarray(np.minimum(distance, 1e4) / np.float32(self.pixels_per_cm), dtype=np.float32)
 
     def dome(self, mask: Mask, radius_cm: float, power: float = 0.5) -> Field:
-        """A rounded body over a mask: 0 at its edge, 1 from ``radius_cm`` inwards, circular for ``power`` 0.5."""
+        """Raise a rounded body over a mask: 0 at its edge, 1 from ``radius_cm`` inwards, circular for ``power`` 0.5."""
         inner = 1 - np.minimum(self.depth(mask) / np.float32(radius_cm), 1)
         return np.asarray((1 - inner * inner) ** np.float32(power), dtype=np.float32)
 
@@ -138,7 +138,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], tilt_deg: f
     across, along = radii[0] * np.cos(turn), radii[1] * np.sin(turn)
     x = centre[0] + across * np.cos(tilt) - along * np.sin(tilt)
     y = centre[1] + across * np.sin(tilt) + along * np.cos(tilt)
-    return np.column_stack([x, y])
+    return np.asarray(np.column_stack([x, y]))
 
 
 def mirrored(points: ArrayLike, side: int) -> Points:
@@ -153,7 +153,7 @@ def smoothstep(low: float, high: float, values: Field) -> Field:
 
 
 def _span(four: Points, count: int) -> Points:
-    """The middle span of four knots, its end left out (Barry and Goldman's recursion)."""
+    """Interpolate the middle span of four knots, its end left out (Barry and Goldman's recursion)."""
     steps = np.sqrt(np.maximum(np.linalg.norm(np.diff(four, axis=0), axis=1), 1e-6))
     k0, k1, k2, k3 = np.concatenate([[0.0], np.cumsum(steps)])
     t = np.linspace(k1, k2, count, endpoint=False)[:, None]

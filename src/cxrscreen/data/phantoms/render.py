@@ -11,7 +11,7 @@ from cxrscreen.data.phantoms.anatomy import soft_tissue
 from cxrscreen.data.phantoms.exposure import expose
 from cxrscreen.data.phantoms.lesions import lesion_opacity
 from cxrscreen.data.phantoms.overlays import draw_overlays
-from cxrscreen.data.phantoms.plane import Field, Mask, Plane
+from cxrscreen.data.phantoms.plane import Mask, Plane
 from cxrscreen.data.phantoms.skeleton import skeleton
 from cxrscreen.data.phantoms.spec import Frame, Marker, PhantomFinding, PhantomSpec, PhantomView, draw_spec
 from cxrscreen.data.phantoms.vessels import vessel_tissue
@@ -35,7 +35,7 @@ class Phantom:
     heart, ribs, clavicles
         bool; the heart is disjoint from the lungs, bones overlap them.
     lesions
-        bool: exactly the pixels that the disease changed; inside the lungs.
+        bool: exactly the lung pixels whose air the disease replaced.
     text
         bool: burned-in letters, tiles and arrows.
     border
@@ -171,6 +171,6 @@ def _one_piece_each(lungs: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _target(lesions: Mask, lungs: NDArray[np.uint8]) -> tuple[float, float]:
     """Pixel (x, y) for an arrow: the thickest spot of the lesions, else of the right lung."""
-    region: Field = cv2.distanceTransform((lesions if lesions.any() else lungs == 1).astype(np.uint8), cv2.DIST_L2, 3)
+    region = cv2.distanceTransform((lesions if lesions.any() else lungs == 1).astype(np.uint8), cv2.DIST_L2, 3)
     row, column = np.unravel_index(int(np.argmax(region)), region.shape)
     return float(column), float(row)

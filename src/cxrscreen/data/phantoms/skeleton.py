@@ -144,8 +144,17 @@ def _spine(plane: Plane) -> Field:
         waist = 0.88 * half
         bodies.append(
             curve(
-                [(-half, top), (0, top + 0.08), (half, top), (waist, top + height / 2), (half, top + height)]
-                + [(0, top + height - 0.08), (-half, top + height), (-waist, top + height / 2), (-half, top)],
+                [
+                    (-half, top),
+                    (0, top + 0.08),
+                    (half, top),
+                    (waist, top + height / 2),
+                    (half, top + height),
+                    (0, top + height - 0.08),
+                    (-half, top + height),
+                    (-waist, top + height / 2),
+                    (-half, top),
+                ],
                 4,
             )
         )
@@ -182,6 +191,6 @@ def _shoulders(anatomy: "Anatomy", plane: Plane) -> Field:
 
 
 def _breastbone(plane: Plane) -> Field:
-    """The sternum, faint behind the mediastinum."""
+    """Draw the sternum, faint behind the mediastinum."""
     outline = curve([(-2.6, 3.2), (0, 3.6), (2.6, 3.2), (1.7, 7.0), (1.7, 18), (-1.7, 18), (-1.7, 7.0), (-2.6, 3.2)], 6)
     return np.asarray(0.25 * plane.fill([outline]), dtype=np.float32)

@@ -1,6 +1,6 @@
 """The random step: every parameter of a phantom, drawn from one seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -215,7 +215,13 @@ def draw_spec(
     PhantomError
         If an argument is outside its range or not one of its values.
     """
-    _check(seed, finding, shape, view, markers, frame, rotation_deg)
+    _check_choices({"finding": [finding], "view": [view], "frame": [frame], "marker": list(markers or ())})
+    if seed < 0:
+        raise PhantomError(f"A phantom's seed must be 0 or more, not {seed}.")
+    if min(shape) < MIN_SIZE:
+        raise PhantomError(f"A phantom needs at least {MIN_SIZE} rows and columns, not {shape[0]} x {shape[1]}.")
+    if rotation_deg is not None and not abs(rotation_deg) <= 45:
+        raise PhantomError(f"A phantom can be rotated by at most 45 degrees, not {rotation_deg:g}.")
     rng = np.random.default_rng([seed, 1])
     anatomy = _draw_anatomy(rng, view)
     exposure = _draw_exposure(rng, view)
@@ -242,31 +248,14 @@ def draw_spec(
     )
 
 
-def _check(
-    seed: int,
-    finding: str,
-    shape: tuple[int, int],
-    view: str,
-    markers: Sequence[str] | None,
-    frame: str,
-    rotation_deg: float | None,
-) -> None:
-    """Refuse impossible arguments, each with its sentence."""
-    if seed < 0:
-        raise PhantomError(f"A phantom's seed must be 0 or more, not {seed}.")
-    if min(shape) < MIN_SIZE:
-        raise PhantomError(f"A phantom needs at least {MIN_SIZE} rows and columns, not {shape[0]} x {shape[1]}.")
-    choices: list[tuple[str, str, tuple[str, ...]]] = [
-        ("finding", finding, get_args(PhantomFinding)),
-        ("view", view, get_args(PhantomView)),
-        ("frame", frame, get_args(Frame)),
-    ]
-    choices += [("marker", marker, get_args(Marker)) for marker in markers or ()]
-    for name, value, allowed in choices:
-        if value not in allowed:
-            raise PhantomError(f"Unknown phantom {name} {value!r}: use one of {', '.join(allowed)}.")
-    if rotation_deg is not None and not abs(rotation_deg) <= 45:
-        raise PhantomError(f"A phantom can be rotated by at most 45 degrees, not {rotation_deg:g}.")
+def _check_choices(given: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a value that is not one of its literal type's."""
+    allowed = {"finding": PhantomFinding, "view": PhantomView, "frame": Frame, "marker": Marker}
+    for name, values in given.items():
+        choices = get_args(allowed[name])
+        for value in values:
+            if value not in choices:
+                raise PhantomError(f"Unknown phantom {name} {value!r}: use one of {', '.join(choices)}.")
 
 
 def _draw_anatomy(rng: np.random.Generator, view: PhantomView) -> Anatomy:
