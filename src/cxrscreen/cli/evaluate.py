@@ -1,0 +1,76 @@
+"""``cxrscreen evaluate``: measure a bundle on one part of a protocol."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+def evaluate(
+    bundle: Annotated[str, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")],
+    *,
+    manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="lungs, stage2 or stage3 (-adults: without children).")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and ROC curves.")],
+    part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the split.")] = "test",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the split and of the bootstrap.")] = 0,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Screen only this many images, drawn by the seed (a trial).")
+    ] = None,
+    replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
+) -> None:
+    """Measure a bundle: AUC, sensitivity, specificity, Dice, with intervals by patient, within sources and pooled.
+
+    Writes DIR/metrics.json, DIR/metrics.md, DIR/scores.csv and, for a decision, DIR/roc.png and roc.svg. Exit code: 0
+    all screened, 1 some images failed (they are listed), 2 nothing could be started.
+    """
+    from cxrscreen.batch.run import check_writable
+    from cxrscreen.data.manifest import load_manifest
+    from cxrscreen.data.protocols import PROTOCOLS, make_split
+    from cxrscreen.evaluate.classification import ClassificationResult, evaluate_scores
+    from cxrscreen.evaluate.outputs import Provenance, write_outputs
+    from cxrscreen.evaluate.overlap import OverlapResult, evaluate_overlaps
+    from cxrscreen.evaluate.run import chosen_images, run_system
+    from cxrscreen.imaging.read import read
+    from cxrscreen.systems.registry import load_system
+
+    console, errors = Console(), Console(stderr=True)
+    table = load_manifest(manifest)
+    split = make_split(protocol, table, seed)
+    images = chosen_images(split.part(part), limit, seed)
+    check_writable(out)
+    system = load_system(bundle)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors) as progress:
+        task = progress.add_task(f"{protocol}, {part} part", total=len(images))
+        run = run_system(system, read, table, split, images, advance=lambda: progress.advance(task))
+    if PROTOCOLS[protocol].lungs:
+        result: ClassificationResult | OverlapResult = evaluate_overlaps(run.rows, replicates=replicates, seed=seed)
+    else:
+        threshold = run.stage.threshold if run.stage else None
+        result = evaluate_scores(run.rows, threshold, replicates=replicates, seed=seed)
+    provenance = Provenance(
+        protocol=split.name,
+        seed=seed,
+        digest=split.digest,
+        part=part,
+        part_size=len(split.part(part)),
+        manifest_sha256=hashlib.sha256(_manifest_file(manifest).read_bytes()).hexdigest(),
+        replicates=replicates,
+    )
+    files = write_outputs(out, run, result, provenance)
+    console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
+    errors.print(f"Written to {escape(str(out))}: {', '.join(sorted(files))}", soft_wrap=True, highlight=False)
+    if run.failures:
+        errors.print(f"{len(run.failures)} of {run.requested} images failed; metrics.md names them.", highlight=False)
+        raise typer.Exit(1)
+
+
+def _manifest_file(manifest: Path) -> Path:
+    return manifest / "manifest.csv" if manifest.is_dir() else manifest

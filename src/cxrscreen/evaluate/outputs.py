@@ -1,0 +1,115 @@
+"""What an evaluation leaves behind: ``metrics.json``, ``metrics.md``, ``scores.csv`` and the ROC curves."""
+
+import dataclasses
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.evaluate.classification import ClassificationResult
+from cxrscreen.evaluate.figures import write_roc
+from cxrscreen.evaluate.overlap import OverlapResult
+from cxrscreen.evaluate.run import Run
+from cxrscreen.evaluate.tables import markdown
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which images were asked for, and how.
+
+    Parameters
+    ----------
+    protocol, seed, digest, part
+        The split's name, seed and digest, and the part of it that was measured.
+    part_size
+        Images in that part; more than the run's ``requested`` where a limit was set.
+    manifest_sha256
+        Of the manifest's bytes.
+    replicates
+        Bootstrap resamples.
+    """
+
+    protocol: str
+    seed: int
+    digest: str
+    part: str
+    part_size: int
+    manifest_sha256: str
+    replicates: int
+
+
+def write_outputs(
+    folder: Path, run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance
+) -> dict[str, Path]:
+    """Write the files of an evaluation, ROC curves only for a decision.
+
+    Parameters
+    ----------
+    folder
+        Made where missing; files of an earlier evaluation in it are replaced.
+    run, result, provenance
+        What was screened, what was measured, and on which images.
+
+    Returns
+    -------
+    dict
+        Path by file name. ``metrics.json`` holds no path, no time and no machine: the same run gives the same bytes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    content = metrics_content(run, result, provenance)
+    files = {name: folder / name for name in ("metrics.json", "metrics.md", "scores.csv")}
+    files["metrics.json"].write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    files["metrics.md"].write_text(markdown(content), encoding="utf-8")
+    run.rows.to_csv(files["scores.csv"], index=False, lineterminator="\n")
+    if isinstance(result, ClassificationResult):
+        title = f"{run.stage.title if run.stage else ''}\n{run.bundle}, {provenance.protocol} {provenance.part} part"
+        for path in write_roc(run.rows, result, title, folder):
+            files[path.name] = path
+    return files
+
+
+def metrics_content(run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance) -> dict[str, Any]:
+    """Gather the content of ``metrics.json``: plain values, None where a figure is not defined."""
+    failed: dict[str, int] = {}
+    for failure in run.failures:
+        failed[failure.source] = failed.get(failure.source, 0) + 1
+    content: dict[str, Any] = {
+        "notice": RESEARCH_USE,
+        "measures": "decision" if isinstance(result, ClassificationResult) else "lung mask",
+        "bundle": run.bundle,
+        "protocol": dataclasses.asdict(provenance),
+        "software": {
+            "cxrscreen": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pandas")},
+        },
+        "images": {
+            "requested": run.requested,
+            "screened": len(run.rows),
+            "failed": len(run.failures),
+            "failed_by_source": failed,
+        },
+        "failures": [dataclasses.asdict(failure) for failure in run.failures],
+    }
+    if run.stage is not None:
+        content["decision"] = {
+            "name": run.stage.name,
+            "title": run.stage.title,
+            "threshold": run.stage.threshold,
+            "operating_point": run.stage.operating_point,
+        }
+    content["results"] = _plain(dataclasses.asdict(result))
+    return content
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,140 @@
+"""The command from its arguments to its files, on constructed pictures and a constructed system."""
+
+import json
+import shutil
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+from cxrscreen.cli.evaluate import evaluate
+from cxrscreen.errors import BundleError, ManifestError
+from cxrscreen.systems.contract import Screening, Stage
+
+SIDE = 64
+
+
+class MeanSystem:
+    """Calls the mean grey value a probability and the left half of the image lung."""
+
+    bundle_id = "mean@2"
+
+    def screen(self, radiograph, *, force=False, explain=True):
+        score = float(radiograph.pixels.mean())
+        lungs = np.zeros(radiograph.shape, np.uint8)
+        lungs[:, : SIDE // 2] = 1
+        stages = (Stage("pneumonia", "Pneumonia against normal", score, 0.5, "youden"),)
+        return Screening(stages, "normal", score, lungs, 0.5, (), "good", (), self.bundle_id)
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pack")
+    rng = np.random.default_rng(0)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[:, : SIDE // 4], mask[:, SIDE // 4 : SIDE // 2] = 1, 2
+    Image.fromarray(mask, mode="L").save(folder / "mask.png")
+    rows = []
+    for i in range(120):
+        label = ("normal", "tuberculosis")[i % 2]
+        pixels = rng.integers(0, 180, (SIDE, SIDE)) + (75 if i % 2 else 0)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+        rows.append((f"s{i}", f"{i}.png", "shenzhen", f"p{i}", label, "mask.png", "human"))
+    columns = ["image_id", "path", "source", "patient_id", "label", "lung_mask", "lung_mask_origin"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def invoke(monkeypatch):
+    def load_system(bundle):
+        if bundle != "mean":
+            raise BundleError(f"There is no bundle {bundle}: train one.")
+        return MeanSystem()
+
+    monkeypatch.setitem(sys.modules, "cxrscreen.systems.registry", SimpleNamespace(load_system=load_system))
+    app = typer.Typer()
+    app.command()(evaluate)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_decision(invoke, pack, tmp_path):
+    done = invoke("mean", "--manifest", pack, "--protocol", "stage2", "--out", tmp_path, "--replicates", 100)
+    assert done.exit_code == 0, done.exception
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["results"]["within"]["shenzhen"]["estimates"]["auc"]["value"] == 1.0
+    assert metrics["protocol"]["part"] == "test"
+    assert metrics["protocol"]["replicates"] == 100
+    assert len(metrics["protocol"]["manifest_sha256"]) == 64
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "metrics.json",
+        "metrics.md",
+        "scores.csv",
+        "roc.png",
+        "roc.svg",
+    }
+    assert "Research use only" in done.output
+
+
+def test_lungs_of_the_validation_part(invoke, pack, tmp_path):
+    arguments = ("--protocol", "lungs", "--part", "validation", "--out", tmp_path, "--replicates", 100)
+    done = invoke("mean", "--manifest", pack / "manifest.csv", *arguments)
+    assert done.exit_code == 0, done.exception
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["results"]["overall"]["dice"]["value"] == 1.0
+    assert metrics["protocol"]["part"] == "validation"
+    assert "Not the test part" in (tmp_path / "metrics.md").read_text()
+
+
+def test_a_trial_says_that_it_is_one(invoke, pack, tmp_path):
+    arguments = ("--protocol", "stage2", "--out", tmp_path, "--limit", 8, "--replicates", 100)
+    done = invoke("mean", "--manifest", pack, *arguments)
+    assert done.exit_code == 0, done.exception
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["images"]["requested"] == 8
+    assert "A trial on 8 of" in (tmp_path / "metrics.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("mean", "manifest.csv", "stage9"), (ManifestError, "no protocol 'stage9'")),
+        (("mean", "other.csv", "stage2"), (ManifestError, "No manifest at")),
+        (("gone", "manifest.csv", "stage2"), (BundleError, "no bundle gone")),
+        (("mean", "manifest.csv", "stage3"), (ManifestError, "of one class")),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_no_file(invoke, pack, tmp_path, given, expected):
+    (bundle, manifest, protocol), (error, reason) = given, expected
+    done = invoke(bundle, "--manifest", pack / manifest, "--protocol", protocol, "--out", tmp_path / "out")
+    assert isinstance(done.exception, error)
+    assert reason in str(done.exception)
+    assert list((tmp_path / "out").glob("*")) == []
+
+
+def test_an_output_that_is_a_file_is_refused_before_screening(invoke, pack, tmp_path):
+    (tmp_path / "out").write_text("taken")
+    done = invoke("mean", "--manifest", pack, "--protocol", "stage2", "--out", tmp_path / "out")
+    assert "cannot be written" in str(done.exception)
+    assert (tmp_path / "out").read_text() == "taken"
+
+
+def test_an_unknown_part_is_refused(invoke, pack, tmp_path):
+    done = invoke("mean", "--manifest", pack, "--protocol", "stage2", "--part", "train", "--out", tmp_path)
+    assert done.exit_code == 2
+
+
+def test_a_failed_image_is_named_and_told_by_the_exit_code(invoke, pack, tmp_path):
+    folder = shutil.copytree(pack, tmp_path / "pack")
+    for i in range(0, 120, 3):
+        (folder / f"{i}.png").write_bytes(b"no picture")
+    done = invoke("mean", "--manifest", folder, "--protocol", "stage2", "--out", tmp_path / "out", "--replicates", 100)
+    assert done.exit_code == 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["images"]["failed"] == len(metrics["failures"]) > 0
+    assert str(tmp_path) not in (tmp_path / "out" / "metrics.json").read_text()
