@@ -48,7 +48,8 @@ def available_plugins(transfer_syntax: uid.UID) -> tuple[str, ...]:
         decoder = get_decoder(transfer_syntax)
     except NotImplementedError:
         return ()
-    return tuple(name for name in PLUGIN_ORDER if name in decoder.available_plugins)
+    names = [name for name in PLUGIN_ORDER if name in decoder.available_plugins]
+    return tuple(name for name in names if name != "gdcm" or names == ["gdcm"])
 
 
 def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDArray[np.integer]:
@@ -85,7 +86,7 @@ def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDAr
     if not plugins:
         raise refusal(path, f"is encoded as {transfer_syntax.name}, for which no decoder is installed", _CONVERT)
     _check_codestream(path, dataset, transfer_syntax)
-    for plugin in plugins[:1] if plugins[0] == "gdcm" else [name for name in plugins if name != "gdcm"]:
+    for plugin in plugins:
         try:
             array = get_decoder(transfer_syntax).as_array(dataset, index=0, decoding_plugin=plugin)[0]
         except Exception:
