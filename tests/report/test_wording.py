@@ -33,6 +33,8 @@ def test_a_reason_shows_no_folder() -> None:
     assert without_folders(f"{path} is empty.", path) == "a.dcm is empty."
     assert without_folders(f"{path.absolute()} is empty.", path) == "a.dcm is empty."
     assert without_folders("a.dcm is empty.", Path("a.dcm")) == "a.dcm is empty."
+    assert without_folders("a.dcm is neither DICOM/PNG.", Path("/a.dcm")) == "a.dcm is neither DICOM/PNG."
+    assert without_folders(f"{path.absolute()!s:} of {path.absolute()!r} is empty.", path).count("secret") == 0
 
 
 def test_control_characters_do_not_reach_a_page_or_a_terminal() -> None:

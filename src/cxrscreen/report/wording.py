@@ -85,8 +85,10 @@ def shown_name(path: Path) -> str:
 
 def without_folders(sentence: str, path: Path) -> str:
     """Return a sentence about a file with the file's name in place of its path, so that no folder is shown."""
-    for folder in {str(path.parent), str(path.parent.absolute())} - {"."}:
-        sentence = sentence.replace(folder.rstrip("/\\") + "/", "").replace(folder.rstrip("/\\") + "\\", "")
+    # the longer first: a relative folder is the end of the absolute one
+    for folder in (path.absolute().parent, path.parent):
+        if folder.name:
+            sentence = sentence.replace(f"{folder}/", "").replace(f"{folder}\\", "")
     return printable(sentence)
 
 
