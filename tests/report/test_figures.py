@@ -9,6 +9,7 @@ from cxrscreen.report.figures import (
     colour_scale,
     grey_picture,
     lung_picture,
+    mask_picture,
     picture_size,
     saliency_picture,
 )
@@ -64,3 +65,13 @@ def test_the_outline_of_the_lungs_is_drawn_on_a_map() -> None:
     picture = saliency_picture(np.zeros((64, 64), np.uint8), np.zeros((64, 64), np.float32), mask)
     assert picture[16, 32].min() > 150
     assert picture[32, 32].max() == 0
+
+
+@pytest.mark.parametrize("size", [40, 160])
+def test_a_mask_keeps_its_labels_and_shape_at_another_size(size: int) -> None:
+    mask = np.zeros((80, 80), np.uint8)
+    mask[20:60, 10:30], mask[20:60, 50:70] = 1, 2
+    small = mask_picture(mask, (size, size))
+    assert np.unique(small).tolist() == [0, 1, 2]
+    for label in (1, 2):
+        assert (small == label).mean() == pytest.approx((mask == label).mean(), rel=0.05)

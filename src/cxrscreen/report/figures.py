@@ -47,6 +47,27 @@ def picture_size(shape: tuple[int, ...], *, largest: int, smallest: int = 1) -> 
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
+def mask_picture(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the lung mask at the size of a picture, so that large masks are resized once and not for each picture.
+
+    Parameters
+    ----------
+    mask
+        uint8 (H, W): 0 background, 1 right lung, 2 left lung.
+    shape
+        Rows and columns wanted.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 (h, w), values as in the mask.
+    """
+    small = np.zeros(shape[:2], np.uint8)
+    for label in (1, 2):
+        small[_fitted_region(mask == label, shape)] = label
+    return small
+
+
 def lung_picture(grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Tint and outline the two lungs on the radiograph.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.figures import grey_picture, lung_picture, picture_size, saliency_picture
+from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, picture_size, saliency_picture
 from cxrscreen.report.frame import with_colour_bar, with_lung_legend
 from cxrscreen.report.wording import lung_share_sentence
 from cxrscreen.systems.contract import SaliencyMap, Screening
@@ -98,13 +98,14 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     _write_png(folder / "original.png", grey)
     thumbnails = [_thumbnail("original", "Radiograph", "", "original.png", grey)]
 
-    lungs = lung_picture(grey, screening.lung_mask)
+    mask = mask_picture(screening.lung_mask, grey.shape)
+    lungs = lung_picture(grey, mask)
     area = f"{screening.lung_area_fraction:.0%} of the image."
     _write_png(folder / "lung_overlay.png", with_lung_legend(lungs, "Lungs found", area))
     thumbnails.append(_thumbnail("lung_overlay", "Lungs found", area, "lung_overlay.png", lungs))
 
     for saliency in screening.saliency:
-        picture = saliency_picture(grey, saliency.values, screening.lung_mask)
+        picture = saliency_picture(grey, saliency.values, mask)
         note = lung_share_sentence(saliency)
         _write_png(folder / map_file(saliency), with_colour_bar(picture, saliency.title, note))
         thumbnails.append(_thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
