@@ -8,13 +8,14 @@ from hypothesis.extra import numpy as hnp
 
 from cxrscreen.evaluate import metrics
 from cxrscreen.evaluate.weighted import (
+    equal_error_rate_of,
+    sensitivity_of,
+    specificity_of,
     weighted_auc,
     weighted_calibration_error,
-    weighted_equal_error_rate,
     weighted_f1,
     weighted_mean,
-    weighted_sensitivity_at_specificity,
-    weighted_specificity_at_sensitivity,
+    weighted_roc,
 )
 
 
@@ -32,17 +33,12 @@ def weighted_cases(draw):
 def test_weighted_figures_equal_the_figures_of_repeated_cases(case):
     truth, scores, weights = case
     as_float = weights.astype(float)
+    curves = weighted_roc(truth, scores, as_float)
     pairs = [
         (weighted_auc(truth, scores, as_float), metrics.auc),
-        (
-            weighted_sensitivity_at_specificity(truth, scores, as_float, 0.8),
-            lambda t, s: metrics.sensitivity_at_specificity(t, s, 0.8),
-        ),
-        (
-            weighted_specificity_at_sensitivity(truth, scores, as_float, 0.8),
-            lambda t, s: metrics.specificity_at_sensitivity(t, s, 0.8),
-        ),
-        (weighted_equal_error_rate(truth, scores, as_float), metrics.equal_error_rate),
+        (sensitivity_of(curves, 0.8), lambda t, s: metrics.sensitivity_at_specificity(t, s, 0.8)),
+        (specificity_of(curves, 0.8), lambda t, s: metrics.specificity_at_sensitivity(t, s, 0.8)),
+        (equal_error_rate_of(curves), metrics.equal_error_rate),
         (weighted_mean((scores - truth) ** 2, as_float), metrics.brier_score),
         (weighted_calibration_error(truth, scores, as_float), metrics.expected_calibration_error),
         (weighted_f1(truth, scores >= 0.5, as_float), lambda t, s: metrics.confusion_counts(t, s, 0.5).f1),
@@ -55,7 +51,11 @@ def test_weighted_figures_equal_the_figures_of_repeated_cases(case):
 def test_a_resample_without_a_class_is_not_a_number():
     truth, scores = np.array([True, False]), np.array([0.8, 0.2])
     weights = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
-    for function in (weighted_auc, weighted_equal_error_rate):
-        assert np.isfinite(function(truth, scores, weights)).tolist() == [False, False, True]
-    values = weighted_sensitivity_at_specificity(truth, scores, weights, 0.9)
-    assert np.isfinite(values).tolist() == [False, False, True]
+    curves = weighted_roc(truth, scores, weights)
+    for values in (
+        weighted_auc(truth, scores, weights),
+        sensitivity_of(curves, 0.9),
+        specificity_of(curves, 0.9),
+        equal_error_rate_of(curves),
+    ):
+        assert np.isfinite(values).tolist() == [False, False, True]

@@ -4,11 +4,11 @@ Images of one patient (and near-duplicates) resemble each other; drawing them on
 than there is. A resample draws whole groups with replacement, so each resample is a row of weights over the images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cxrscreen.evaluate.metrics import Floats, wilson_interval
 
@@ -58,23 +58,37 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Estimate:
-    """Percentile interval of a statistic, by resampling groups.
+    """Percentile interval of one statistic, from weights (B, n) to values (B,); all else as for `bootstrap_all`."""
+    return bootstrap_all(
+        lambda weights: {"": statistic(weights)}, groups, replicates=replicates, seed=seed, level=level
+    )[""]
+
+
+def bootstrap_all(
+    statistics: Callable[[Floats], Mapping[str, Floats]],
+    groups: Sequence[str],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Estimate]:
+    """Percentile intervals of several statistics on the same resamples of groups.
 
     Parameters
     ----------
-    statistic
-        From weights (B, n) to values (B,), NaN where not defined; the functions of `weighted`.
+    statistics
+        From weights (B, n) to values (B,) by name, NaN where not defined; made of the functions of `weighted`.
     groups
         (n,) group of each image.
     replicates, seed
-        Number of resamples and the seed of the draw; one seed gives the same resamples for every statistic.
+        Number of resamples and the seed of the draw.
     level
         Confidence level in (0, 1).
 
     Returns
     -------
-    Estimate
-        Its interval is None where more than half of the resamples are degenerate.
+    dict of Estimate
+        By name; an interval is None where more than half of the resamples are degenerate.
 
     Raises
     ------
@@ -85,29 +99,39 @@ def bootstrap(
         raise ValueError("a bootstrap needs at least one image and one replicate")
     _, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     n_groups = int(member.max()) + 1
-    value = float(statistic(np.ones((1, member.size)))[0])
     rng = np.random.default_rng(seed)
     chunk = max(1, min(replicates, _CHUNK_VALUES // member.size))
     drawn = []
     for start in range(0, replicates, chunk):
-        rows = min(chunk, replicates - start)
-        counts = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=rows)
-        drawn.append(statistic(counts[:, member].astype(np.float64)))
-    values = np.concatenate(drawn)
-    defined = values[np.isfinite(values)]
+        counts = _drawn_counts(rng, min(chunk, replicates - start), n_groups)
+        drawn.append(statistics(counts[:, member].astype(np.float64)))
+    return {
+        name: _estimate(float(value[0]), np.concatenate([part[name] for part in drawn]), member.size, n_groups, level)
+        for name, value in statistics(np.ones((1, member.size))).items()
+    }
+
+
+def _drawn_counts(rng: np.random.Generator, rows: int, n_groups: int) -> NDArray[np.intp]:
+    """How often each group is drawn, (rows, n_groups): per row as many draws as there are groups."""
+    draws = rng.integers(0, n_groups, size=(rows, n_groups)) + np.arange(rows)[:, None] * n_groups
+    return np.bincount(draws.ravel(), minlength=rows * n_groups).reshape(rows, n_groups)
+
+
+def _estimate(value: float, replicates: Floats, n: int, n_groups: int, level: float) -> Estimate:
+    defined = replicates[np.isfinite(replicates)]
     ends: tuple[float | None, float | None] = (None, None)
-    if np.isfinite(value) and 2 * defined.size >= replicates:
+    if np.isfinite(value) and 2 * defined.size >= replicates.size:
         low, high = np.quantile(defined, [0.5 - level / 2, 0.5 + level / 2])
         ends = (float(low), float(high))
     return Estimate(
         value=value if np.isfinite(value) else None,
         ci_low=ends[0],
         ci_high=ends[1],
-        n=int(member.size),
+        n=n,
         groups=n_groups,
         method="bootstrap by patient group",
-        replicates=replicates,
-        degenerate=int(replicates - defined.size),
+        replicates=replicates.size,
+        degenerate=replicates.size - defined.size,
     )
 
 

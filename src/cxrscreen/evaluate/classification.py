@@ -1,6 +1,6 @@
 """Scores of one decision, pooled and within each source, with intervals by patient group."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from cxrscreen.data.manifest import LABELS
 from cxrscreen.errors import ManifestError
-from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap, grouped_rate
+from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap, bootstrap_all, grouped_rate
 from cxrscreen.evaluate.delong import delong_interval
 from cxrscreen.evaluate.metrics import ConfusionCounts, Floats, confusion_counts
 from cxrscreen.evaluate.weighted import (
+    area_under,
+    equal_error_rate_of,
+    sensitivity_of,
+    specificity_of,
     weighted_auc,
     weighted_calibration_error,
-    weighted_equal_error_rate,
     weighted_f1,
     weighted_mean,
-    weighted_sensitivity_at_specificity,
-    weighted_specificity_at_sensitivity,
+    weighted_roc,
 )
 
 SCORE_COLUMNS = ("image_id", "source", "group", "label", "truth", "score")
@@ -185,20 +187,21 @@ def check_scores(scores: pd.DataFrame) -> None:
 
 def _figures(rows: pd.DataFrame, *, threshold: float | None, replicates: int, seed: int, level: float) -> Figures:
     truth, scores, groups = _arrays(rows)
-    estimate = partial(bootstrap, groups=groups, replicates=replicates, seed=seed, level=level)
-    squared_error = (scores - truth) ** 2
-    statistics: dict[str, Callable[[Floats], Floats]] = {
-        "auc": lambda w: weighted_auc(truth, scores, w),
-        "sensitivity_at_specificity_0.90": lambda w: weighted_sensitivity_at_specificity(truth, scores, w, 0.90),
-        "sensitivity_at_specificity_0.95": lambda w: weighted_sensitivity_at_specificity(truth, scores, w, 0.95),
-        "specificity_at_sensitivity_0.90": lambda w: weighted_specificity_at_sensitivity(truth, scores, w, 0.90),
-        "equal_error_rate": lambda w: weighted_equal_error_rate(truth, scores, w),
-        "brier": lambda w: weighted_mean(squared_error, w),
-        "ece": lambda w: weighted_calibration_error(truth, scores, w),
-    }
-    if threshold is not None:
-        statistics["f1"] = lambda w: weighted_f1(truth, scores >= threshold, w)
-    estimates = {name: estimate(statistic) for name, statistic in statistics.items()}
+
+    def statistics(weights: Floats) -> dict[str, Floats]:
+        curves = weighted_roc(truth, scores, weights)
+        values = {
+            "auc": area_under(curves),
+            "sensitivity_at_specificity_0.90": sensitivity_of(curves, 0.90),
+            "sensitivity_at_specificity_0.95": sensitivity_of(curves, 0.95),
+            "specificity_at_sensitivity_0.90": specificity_of(curves, 0.90),
+            "equal_error_rate": equal_error_rate_of(curves),
+            "brier": weighted_mean((scores - truth) ** 2, weights),
+            "ece": weighted_calibration_error(truth, scores, weights),
+        }
+        return values if threshold is None else values | {"f1": weighted_f1(truth, scores >= threshold, weights)}
+
+    estimates = bootstrap_all(statistics, groups, replicates=replicates, seed=seed, level=level)
     if min(truth.sum(), (~truth).sum()) >= 2:
         area, low, high = delong_interval(truth, scores, level)
         estimates["auc_delong"] = Estimate(

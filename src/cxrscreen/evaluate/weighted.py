@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from cxrscreen.evaluate.metrics import Floats, calibration_bin
 
+Curves = tuple[Floats, Floats]
+"""False-positive and true-positive rate, (B, K + 1) each: one ROC curve per resample."""
 
-def weighted_roc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+
+def weighted_roc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Curves:
     """ROC curves, one point per distinct score from (0, 0) to (1, 1).
 
     Parameters
@@ -35,38 +38,37 @@ def weighted_roc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> t
 
 def weighted_auc(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
     """Area under each ROC curve; equals the Mann-Whitney statistic with ties as one half."""
-    fpr, tpr = weighted_roc(truth, scores, weights)
+    return area_under(weighted_roc(truth, scores, weights))
+
+
+def area_under(curves: Curves) -> Floats:
+    """Area under each of the curves of `weighted_roc`."""
+    fpr, tpr = curves
     area: Floats = np.sum(np.diff(fpr, axis=1) * (tpr[:, 1:] + tpr[:, :-1]) / 2, axis=1)
-    return _undefined_without(area, fpr, tpr)
+    return _where_defined(area, curves)
 
 
-def weighted_sensitivity_at_specificity(
-    truth: NDArray[np.bool_], scores: Floats, weights: Floats, specificity: float
-) -> Floats:
-    """Largest sensitivity with at least this specificity, in each resample."""
-    fpr, tpr = weighted_roc(truth, scores, weights)
-    best: Floats = np.where(1 - fpr >= specificity - 1e-12, tpr, 0.0).max(axis=1)
-    return _undefined_without(best, fpr, tpr)
+def sensitivity_of(curves: Curves, specificity: float) -> Floats:
+    """Largest sensitivity with at least this specificity, on each of the curves of `weighted_roc`."""
+    fpr, tpr = curves
+    return _where_defined(np.where(1 - fpr >= specificity - 1e-12, tpr, 0.0).max(axis=1), curves)
 
 
-def weighted_specificity_at_sensitivity(
-    truth: NDArray[np.bool_], scores: Floats, weights: Floats, sensitivity: float
-) -> Floats:
-    """Largest specificity with at least this sensitivity, in each resample."""
-    fpr, tpr = weighted_roc(truth, scores, weights)
-    best: Floats = np.where(tpr >= sensitivity - 1e-12, 1 - fpr, 0.0).max(axis=1)
-    return _undefined_without(best, fpr, tpr)
+def specificity_of(curves: Curves, sensitivity: float) -> Floats:
+    """Largest specificity with at least this sensitivity, on each of the curves of `weighted_roc`."""
+    fpr, tpr = curves
+    return _where_defined(np.where(tpr >= sensitivity - 1e-12, 1 - fpr, 0.0).max(axis=1), curves)
 
 
-def weighted_equal_error_rate(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> Floats:
-    """Error where both error rates are equal, on the ROC curve joined by straight lines, in each resample."""
-    fpr, tpr = weighted_roc(truth, scores, weights)
+def equal_error_rate_of(curves: Curves) -> Floats:
+    """Error where both error rates are equal, on each of the curves of `weighted_roc` joined by straight lines."""
+    fpr, tpr = curves
     excess = fpr - (1 - tpr)
     row, after = np.arange(len(fpr)), np.maximum(np.argmax(excess >= 0, axis=1), 1)
     before = after - 1
     with np.errstate(invalid="ignore", divide="ignore"):
         share = -excess[row, before] / (excess[row, after] - excess[row, before])
-    return _undefined_without(fpr[row, before] + (fpr[row, after] - fpr[row, before]) * share, fpr, tpr)
+    return _where_defined(fpr[row, before] + (fpr[row, after] - fpr[row, before]) * share, curves)
 
 
 def weighted_f1(truth: NDArray[np.bool_], called: NDArray[np.bool_], weights: Floats) -> Floats:
@@ -102,6 +104,6 @@ def _cumulative_share(weights: Floats, starts: NDArray[np.intp]) -> Floats:
     return share
 
 
-def _undefined_without(values: Floats, *curves: Floats) -> Floats:
-    defined = np.all([np.isfinite(curve[:, -1]) for curve in curves], axis=0)
-    return np.where(defined, values, np.nan)
+def _where_defined(values: Floats, curves: Curves) -> Floats:
+    fpr, tpr = curves
+    return np.where(np.isfinite(fpr[:, -1]) & np.isfinite(tpr[:, -1]), values, np.nan)
