@@ -167,14 +167,19 @@ def soft_tissue(spec: "PhantomSpec", plane: Plane) -> SoftTissue:
     potential = np.zeros(plane.shape, np.float32)
     lungs = np.zeros(plane.shape, np.uint8)
     for side, number in ((RIGHT, 1), (LEFT, 2)):
-        potential = np.maximum(potential, plane.dome(pleura[side], 5.0, 0.42) * np.clip(depth_cap, 0, 14.5))
+        recess = plane.fill([_recess_outline(anatomy, side)])
+        # The chest narrows slowly towards its wall; the diaphragm, crossed at its dome, has a sharp edge.
+        rounded = plane.dome(pleura[side] | recess, 5.0, 0.42) * plane.dome(pleura[side], 1.3, 0.42)
+        potential = np.maximum(potential, rounded * np.clip(depth_cap, 0, 14.5))
         lungs[pleura[side] & ~heart & ~mediastinum] = number
         # The posterior recess reaches below the dome: a shade, not lung, on the radiograph.
-        recess = plane.fill([_recess_outline(anatomy, side)]) & ~pleura[side]
+        recess &= ~pleura[side]
         top = 22.0 + dome_height(anatomy, side)
         potential = np.where(recess, np.float32(1.9) * smoothstep(top + 4.5, top, y), potential)
 
-    in_front = 9.5 * plane.dome(heart, 4.5) * smoothstep(9.0, 13.5, y) + 14.0 * plane.dome(mediastinum, 1.3)
+    in_front = (4.5 * plane.dome(heart, 4.5) + 5.0 * plane.dome(heart, 1.2)) * smoothstep(
+        9.0, 13.5, y
+    ) + 14.0 * plane.dome(mediastinum, 0.8)
     air = np.clip(potential - in_front, 0.0, None).astype(np.float32)
     air = np.maximum(air, 0.28 * potential * heart)
     tissue = np.cbrt(trunk**3 + _arms(anatomy, plane) ** 3) - air + _breasts(anatomy, plane)
@@ -282,7 +287,7 @@ def _airways(plane: Plane) -> Field:
     air = np.zeros(plane.shape, np.float32)
     for start, end, radius in segments:
         distance = along_segment(plane, np.array(start), np.array(end))
-        air = np.maximum(air, 2.6 * np.sqrt(np.clip(radius * radius - distance * distance, 0, None)))
+        air = np.maximum(air, 2.1 * np.sqrt(np.clip(radius * radius - distance * distance, 0, None)))
     return np.asarray(air, dtype=np.float32)
 
 

@@ -76,7 +76,7 @@ def write_set(
 ) -> Path:
     """Write a mixed set of phantoms with masks and a manifest.
 
-    The findings take turns, a patient has one or two images (a PA, then an AP of the same body), and every
+    The findings take turns, every third patient has two images (a PA, then an AP of the same body), and every
     ``dicom_every``-th image is a DICOM file, MONOCHROME1 and MONOCHROME2 in turn. Files: ``manifest.csv``,
     ``images/phantom/*``, ``masks/phantom/*`` (0 background, 1 right lung, 2 left lung, 3 heart).
 
@@ -201,8 +201,8 @@ def _plan(count: int, seed: int, rng: np.random.Generator) -> Iterator[_Planned]
         finding = _FINDINGS[patient % len(_FINDINGS)]
         patient += 1
         person = int(np.random.default_rng([seed, 101, patient]).integers(2**31))
-        first: PhantomView = "AP" if rng.uniform() < 0.3 else "PA"
-        views: tuple[PhantomView, ...] = (first, "AP") if first == "PA" and rng.uniform() < 0.4 else (first,)
+        alone: PhantomView = "AP" if rng.uniform() < 0.4 else "PA"
+        views: tuple[PhantomView, ...] = ("PA", "AP") if patient % 3 == 1 else (alone,)
         for image, view in enumerate(views[: count - made], start=1):
             yield _Planned(patient=patient, image=image, seed=person, finding=finding, view=view)
             made += 1

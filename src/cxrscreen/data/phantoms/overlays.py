@@ -56,7 +56,7 @@ def draw_overlays(spec: "PhantomSpec", pixels: Field, target: tuple[float, float
     size = max(7.0, 0.024 * unit)
     top = rows - edge - 1.3 * size * len(spec.overlays.text)
     for index, line in enumerate(spec.overlays.text):
-        ink.write(line, edge, top + 1.3 * size * index, size)
+        ink.write(line, edge, top + 1.3 * size * index, size, rim=1)
     grey, text = ink.grey(), ink.mask()
     return np.where(text, grey, pixels).astype(np.float32), text, border & ~text
 
@@ -69,15 +69,17 @@ class _Ink:
         self._cover = Image.new("L", size, 0)
         self._value = Image.new("L", size, 0)
 
-    def write(self, text: str, x: float, y: float, size: float, *, tile: bool = False, anchor: str = "la") -> None:
-        """Write white letters, on a black tile if asked."""
+    def write(
+        self, text: str, x: float, y: float, size: float, *, tile: bool = False, rim: int = 0, anchor: str = "la"
+    ) -> None:
+        """Write white letters, on a black tile or with a black rim of some pixels if asked."""
         font = ImageFont.load_default(size=max(7.0, size))
         cover, value = ImageDraw.Draw(self._cover), ImageDraw.Draw(self._value)
         if tile:
             left, top, right, bottom = cover.textbbox((x, y), text, font=font, anchor=anchor)
             pad = 0.25 * size
             cover.rectangle((left - pad, top - pad, right + pad, bottom + pad), fill=255)
-        cover.text((x, y), text, fill=255, font=font, anchor=anchor)
+        cover.text((x, y), text, fill=255, font=font, anchor=anchor, stroke_width=rim)
         value.text((x, y), text, fill=250, font=font, anchor=anchor)
 
     def arrow(self, target: tuple[float, float], size: float, side: float) -> None:

@@ -138,12 +138,13 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], tilt_deg: f
     across, along = radii[0] * np.cos(turn), radii[1] * np.sin(turn)
     x = centre[0] + across * np.cos(tilt) - along * np.sin(tilt)
     y = centre[1] + across * np.sin(tilt) + along * np.cos(tilt)
-    return np.asarray(np.column_stack([x, y]))
+    return np.column_stack([x, y])
 
 
 def mirrored(points: ArrayLike, side: int) -> Points:
     """Points given as (distance from the midline, y), placed on the viewer's left (-1) or right (+1)."""
-    return np.asarray(points, dtype=np.float64) * np.array([side, 1.0])
+    placed = np.asarray(points, dtype=np.float64) * np.array([side, 1.0])
+    return np.asarray(placed)
 
 
 def smoothstep(low: float, high: float, values: Field) -> Field:

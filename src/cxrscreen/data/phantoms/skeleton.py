@@ -121,7 +121,9 @@ def _clavicle(anatomy: "Anatomy", side: int) -> Points:
     points[:, 1] += np.linspace(0.0, 1.0, 7) * (lift + tilt)
     path = curve(points, 8)
     along = np.linspace(0, 1, len(path))
-    return mirrored(band(path, 0.48 + 0.34 * np.abs(along - 0.55) ** 1.5 * 2), side)
+    # Rounded ends.
+    end = np.sqrt(np.clip(1 - np.clip(np.abs(along - 0.5) - 0.46, 0, 1) ** 2 / 0.04**2, 0.02, 1))
+    return mirrored(band(path, (0.48 + 0.34 * np.abs(along - 0.55) ** 1.5 * 2) * end), side)
 
 
 def _tube(plane: Plane, mask: Mask, core: float) -> Field:

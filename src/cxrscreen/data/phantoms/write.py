@@ -36,6 +36,8 @@ _SYNTAXES: dict[str, uid.UID] = {
     "JPEG2000Lossless": uid.JPEG2000Lossless,
     "JPEGBaseline8Bit": uid.JPEGBaseline8Bit,
 }
+# Named, because GDCM, which pydicom would try first, aborts the process on an odd number of 8-bit pixels.
+_ENCODERS = {"RLELossless": "pydicom", "JPEGLSLossless": "pyjpegls", "JPEG2000Lossless": "pylibjpeg"}
 _PALETTE = [0, 0, 0, 230, 80, 80, 80, 140, 240, 250, 220, 90]
 _HEART = 3
 _DATE, _TIME = "20200102", "120000"
@@ -179,7 +181,7 @@ def dicom_dataset(
         dataset.LossyImageCompressionMethod = "ISO_10918_1"
         dataset.LossyImageCompressionRatio = f"{stored.size / len(jpeg):.2f}"
     elif syntax.is_encapsulated:
-        dataset.compress(syntax, generate_instance_uid=False)
+        dataset.compress(syntax, encoding_plugin=_ENCODERS[transfer_syntax], generate_instance_uid=False)
     meta.TransferSyntaxUID = syntax
     return dataset
 
@@ -187,7 +189,7 @@ def dicom_dataset(
 def quantised(
     pixels: NDArray[np.float32], bits: int, *, negative: bool = False
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Round pixels in [0, 1] to ``bits``-bit integers: uint8 up to 8 bits, else uint16; ``negative`` swaps bright and dark."""
+    """Round pixels in [0, 1] to integers: uint8 up to 8 bits, else uint16; ``negative`` swaps bright and dark."""
     top = (1 << bits) - 1
     levels = np.rint(pixels.astype(np.float64) * top)
     if negative:
