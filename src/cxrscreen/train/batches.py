@@ -54,8 +54,13 @@ class EvenBatches(Sampler[list[Draw]]):
             chance = (mass / counts)[inverse]
             self._members[name], self._chances[name] = members, chance / chance.sum()
 
+    @property
+    def sampler(self) -> "EvenBatches":
+        """Itself: Lightning looks for ``set_epoch`` on a batch sampler's ``sampler``, not on the batch sampler."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose batches come next (Lightning calls it)."""
+        """Choose the epoch whose batches come next; without it every epoch would repeat the same draws."""
         self.epoch = epoch
 
     def __len__(self) -> int:

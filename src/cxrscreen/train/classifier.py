@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from cxrscreen.explain.heat_map import upsample
 from cxrscreen.train.augment import (
     apply_geometry,
     apply_intensity,
@@ -81,7 +81,7 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
             filtered = apply_rectangle(filtered, draw_rectangle(settings, rng))
         if self.weighting is not None:
             filtered = filtered * apply_geometry(
-                _enlarge(self.weighting[index], self.pixels.shape[1]), geometry, self.side
+                upsample(self.weighting[index], (self.pixels.shape[1], self.pixels.shape[2])), geometry, self.side
             )
         image = torch.from_numpy(4.0 * grey * filtered - 1.0)[None]
         return image, torch.tensor([float(self.truth[index])]), index
@@ -147,7 +147,3 @@ def source_aucs(
         if min(positive, int(own.sum()) - positive) >= SMALLEST_CLASS:
             result[str(source)] = float(roc_auc_score(truth[own], scores[own]))
     return result
-
-
-def _enlarge(weighting: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(weighting, (side, side), interpolation=cv2.INTER_LINEAR), dtype=np.float32)

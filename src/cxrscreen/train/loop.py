@@ -77,10 +77,9 @@ def fit(
     """
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
-    keep = ModelCheckpoint(
-        folder, filename="best", monitor=SCORE, mode="max", save_last=True, enable_version_counter=False
-    )
-    callbacks: list[Callback] = [keep, EarlyStopping(SCORE, mode="max", patience=phase.patience), RichProgressBar()]
+    keep = ModelCheckpoint(folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
+    latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [keep, latest, EarlyStopping(SCORE, mode="max", patience=phase.patience), RichProgressBar()]
     if phase.ema > 0:
         callbacks.append(EMAWeightAveraging(decay=phase.ema))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -57,8 +57,6 @@ class Phase(Settings):
 
     Attributes
     ----------
-    side
-        Side of the input, pixels.
     epochs
         Most epochs; ``patience`` may end it sooner.
     batches
@@ -73,7 +71,6 @@ class Phase(Settings):
         Epochs without a better validation score before the phase ends.
     """
 
-    side: int = Field(ge=32)
     epochs: int = Field(ge=1)
     batches: int | None = Field(default=None, ge=1)
     batch: int = Field(default=32, ge=1)

@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
@@ -14,7 +13,8 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from cxrscreen.explain.cam import cam, cam_literal
 from cxrscreen.explain.grad_cam import grad_cam_of_linear_head, guided_grad_cam
-from cxrscreen.explain.maps import lung_share, normalise_min_max
+from cxrscreen.explain.heat_map import heat_map, normalise, upsample
+from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import Bundle, Card
@@ -84,14 +84,12 @@ def pneumonia_map(
         float32 (h, w) in [0, 1], over the cut-out lungs.
     """
     raw = cam_literal(outputs["pooled"][0]) if reading == "literal" else cam(outputs["features"][0], class_weights[0])
-    return normalise_min_max(raw)
+    return normalise(raw, "min_max")
 
 
 def weighted_input(roi: Roi, h2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Eq. 3: the masked region multiplied by H2, enlarged to its size; float32 (S, S) in [0, 1]."""
-    side = roi.pixels.shape[0]
-    enlarged: NDArray[np.float32] = np.asarray(cv2.resize(h2, (side, side)), dtype=np.float32)
-    return roi.masked * enlarged
+    return roi.masked * upsample(h2, (roi.pixels.shape[0], roi.pixels.shape[1]))
 
 
 class Cascade:
@@ -132,8 +130,11 @@ class Cascade:
             covid19 = self._stage("covid19", COVID19_TITLE, stage3)
             if explain:
                 h3 = grad_cam_of_linear_head(stage3["features"][0], engine.weights["classifier.weight"][0])
-                detail = guided_grad_cam(stage3["guided"][0, 0], h3)
-                maps.append(_saliency("h3", "H3: what spoke for COVID-19 in stage 3 (Grad-CAM)", h3, roi, mask))
+                size = (roi.pixels.shape[0], roi.pixels.shape[1])
+                detail = normalise(guided_grad_cam(stage3["guided"][0, 0], upsample(h3, size)), "magnitude")
+                maps.append(
+                    _saliency("h3", "H3: what spoke for COVID-19 in stage 3 (Grad-CAM)", heat_map(h3, size), roi, mask)
+                )
                 maps.append(
                     _saliency("guided", "Guided Grad-CAM: the details that spoke for COVID-19", detail, roi, mask)
                 )
@@ -240,7 +241,7 @@ def _quality(*, limited: bool) -> Quality:
 
 def _saliency(name: str, title: str, values: NDArray[np.float32], roi: Roi, mask: NDArray[np.uint8]) -> SaliencyMap:
     placed = np.clip(place_in_radiograph(values, roi.box, (mask.shape[0], mask.shape[1])), 0.0, 1.0)
-    return SaliencyMap(name, title, placed, lung_share(placed, mask > 0))
+    return SaliencyMap(name, title, placed, lung_share(placed, mask))
 
 
 def _centred(probability: float, threshold: float) -> float:

@@ -7,6 +7,18 @@ from pydantic import Field
 from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
 
 
+class LungPhase(Phase):
+    """A run of stage 1.
+
+    Attributes
+    ----------
+    source_weights
+        Relative weight of each source; see :class:`cxrscreen.train.batches.EvenBatches`.
+    """
+
+    source_weights: dict[str, float] = Field(default_factory=dict)
+
+
 class LungRecipe(Settings):
     """Stage 1.
 
@@ -14,8 +26,10 @@ class LungRecipe(Settings):
     ----------
     width
         Channels of the U-Net at full resolution.
-    phase
-        The run; its side is the U-Net's input.
+    side
+        Side of the U-Net's input, pixels.
+    phases
+        Runs one after the other, each from the best weights of the one before.
     augment
         Variation of the training images.
     partial
@@ -24,14 +38,24 @@ class LungRecipe(Settings):
     """
 
     width: int = Field(default=64, ge=4)
-    phase: Phase
+    side: int = Field(ge=32, multiple_of=16)
+    phases: tuple[LungPhase, ...] = Field(min_length=1)
     augment: AugmentSettings
     partial: int = Field(default=0, ge=0)
 
 
 class StagePhase(Phase):
-    """A run of stage 2 or 3; ``without_covid19`` pre-trains on the old data D_o alone."""
+    """A run of stage 2 or 3.
 
+    Attributes
+    ----------
+    side
+        Side of the input while it runs, pixels.
+    without_covid19
+        Pre-train on the old data D_o alone.
+    """
+
+    side: int = Field(ge=32, multiple_of=32)
     without_covid19: bool = False
 
 

@@ -66,7 +66,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     work.mkdir(parents=True, exist_ok=True)
     torch.set_float32_matmul_precision("high")
     lungs = _once(work / "lungs" / "final.safetensors", lambda: _train_lungs(recipe, manifest, work / "lungs"))
-    segmenter = _engine_of(UNet(width=recipe.lungs.width), lungs, recipe.lungs.phase.side, work / "lungs" / "engine")
+    segmenter = _engine_of(UNet(width=recipe.lungs.width), lungs, recipe.lungs.side, work / "lungs" / "engine")
     rois = _cut_all(recipe, manifest, segmenter, work / "rois.npz")
     split2, split3 = (make_split(name, manifest, recipe.seed) for name in ("stage2", "stage3"))
     stage2 = _once(
@@ -96,30 +96,33 @@ def _once(path: Path, train: Callable[[], Mapping[str, Tensor]]) -> dict[str, Te
 
 def _train_lungs(recipe: CascadeRecipe, manifest: Manifest, folder: Path) -> dict[str, Tensor]:
     lightning.seed_everything(recipe.seed, verbose=False)
-    split, side = make_split("lungs", manifest, recipe.seed), recipe.lungs.phase.side
+    split, side = make_split("lungs", manifest, recipe.seed), recipe.lungs.side
     partial = _partially_labelled(recipe, manifest)
     training = [*split.train, *partial]
     images, targets = _masked_images(manifest, training, side, partial=set(partial))
     seen, truth = _masked_images(manifest, split.validation, side, partial=set())
-    phase = recipe.lungs.phase
-    batches = phase.batches or -(-len(training) // phase.batch)
-    sampler = EvenBatches(
-        ["partial" if image_id in set(partial) else "exact" for image_id in training],
-        manifest.table.loc[training, "source"].tolist(),
-        weights={},
-        batch=phase.batch,
-        batches=batches,
-        seed=recipe.seed,
-    )
-    task = MaskTask(UNet(width=recipe.lungs.width), phase, phase.epochs * batches)
-    return fit(
-        task,
-        DataLoader(MaskImages(images, targets, side, recipe.lungs.augment), batch_sampler=sampler),
-        DataLoader(MaskImages(seen, truth, side, None), batch_size=VALIDATION_BATCH),
-        phase,
-        recipe.compute,
-        folder,
-    )
+    network = UNet(width=recipe.lungs.width)
+    state: dict[str, Tensor] = dict(network.state_dict())
+    for number, phase in enumerate(recipe.lungs.phases, start=1):
+        network.load_state_dict(state)
+        batches = phase.batches or -(-len(training) // phase.batch)
+        sampler = EvenBatches(
+            ["lungs"] * len(training),
+            manifest.table.loc[training, "source"].tolist(),
+            weights=phase.source_weights,
+            batch=phase.batch,
+            batches=batches,
+            seed=recipe.seed,
+        )
+        state = fit(
+            MaskTask(network, phase, phase.epochs * batches),
+            DataLoader(MaskImages(images, targets, side, recipe.lungs.augment), batch_sampler=sampler),
+            DataLoader(MaskImages(seen, truth, side, None), batch_size=VALIDATION_BATCH),
+            phase,
+            recipe.compute,
+            folder / f"phase{number}",
+        )
+    return state
 
 
 def _partially_labelled(recipe: CascadeRecipe, manifest: Manifest) -> list[str]:
@@ -318,7 +321,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     out.mkdir(parents=True, exist_ok=True)
     segmenter = UNet(width=recipe.lungs.width)
     segmenter.load_state_dict(trained.lungs)
-    export_segmenter(segmenter.eval(), recipe.lungs.phase.side, out / "lungs.safetensors", out / "lungs.onnx")
+    export_segmenter(segmenter.eval(), recipe.lungs.side, out / "lungs.safetensors", out / "lungs.onnx")
     for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
         network = DenseNet121()
         network.load_state_dict(state)

@@ -1,0 +1,85 @@
+from collections import Counter
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from cxrscreen.train.batches import EvenBatches
+
+GROUPS = ["normal"] * 80 + ["covid19"] * 10 + ["other pneumonia"] * 30
+SOURCES = ["a"] * 60 + ["b"] * 20 + ["c"] * 10 + ["a"] * 15 + ["b"] * 15
+
+
+def batches(seed=0, epoch=0, weights=None):
+    sampler = EvenBatches(GROUPS, SOURCES, weights=weights or {}, batch=12, batches=50, seed=seed)
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_every_batch_draws_evenly_from_the_groups():
+    for batch in batches():
+        assert Counter(GROUPS[index] for index, _ in batch) == {"normal": 4, "covid19": 4, "other pneumonia": 4}
+
+
+def test_named_weights_make_sources_equal_in_every_group():
+    drawn = [index for batch in batches(weights={"a": 1.0, "b": 1.0}) for index, _ in batch]
+    normal = Counter(SOURCES[i] for i in drawn if GROUPS[i] == "normal")
+    assert 0.4 < normal["a"] / normal.total() < 0.6
+
+
+def test_unnamed_sources_weigh_as_many_images_as_they_have():
+    drawn = [index for batch in batches() for index, _ in batch]
+    normal = Counter(SOURCES[i] for i in drawn if GROUPS[i] == "normal")
+    assert 0.65 < normal["a"] / normal.total() < 0.85
+
+
+def test_same_seed_same_batches_and_another_epoch_others():
+    assert batches(seed=3) == batches(seed=3)
+    assert batches(seed=3, epoch=1) != batches(seed=3, epoch=0)
+    assert batches(seed=4) != batches(seed=3)
+
+
+def test_lightning_moves_it_on_from_epoch_to_epoch(tmp_path):
+    import lightning
+
+    seen: list[list[int]] = []
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+
+        def training_step(self, batch, batch_idx):
+            seen[-1] += batch[0].int().flatten().tolist()
+            return self.layer(batch[0]).sum()
+
+        def on_train_epoch_start(self):
+            seen.append([])
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.0)
+
+    class Images(TensorDataset):
+        def __getitem__(self, draw):
+            return super().__getitem__(draw[0])
+
+    sampler = EvenBatches(GROUPS, SOURCES, weights={}, batch=12, batches=3, seed=0)
+    loader = DataLoader(Images(torch.arange(120.0)[:, None]), batch_sampler=sampler)
+    trainer = lightning.Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+        use_distributed_sampler=False,
+    )
+    trainer.fit(Module(), loader)
+    assert len(seen) == 3
+    assert seen[0] != seen[1] != seen[2]
+
+
+def test_augmentation_seeds_differ_within_and_between_batches():
+    seeds = [seed for batch in batches() for _, seed in batch]
+    assert len(np.unique(seeds)) > 0.99 * len(seeds)
