@@ -48,7 +48,9 @@ DUPLICATE = Rule("copies of another image", lambda t: t["duplicate_of"] != "")
 PAEDIATRIC = Rule("paediatric images", lambda t: t["pediatric"] == "true")
 UNLABELLED = Rule("neither normal nor pneumonia", lambda t: ~t["label"].isin(("normal", *PNEUMONIA_LABELS)))
 NOT_PNEUMONIA = Rule("not pneumonia", lambda t: ~t["label"].isin(PNEUMONIA_LABELS))
-NO_LUNG_MASK = Rule("no human lung mask", lambda t: (t["lung_mask"] == "") | (t["lung_mask_origin"] != "human"))
+NO_LUNG_MASK = Rule(
+    "no lung mask, or an automatic one", lambda t: (t["lung_mask"] == "") | (t["lung_mask_origin"] == "automatic")
+)
 NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
 
 
@@ -79,6 +81,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol("lungs", (DUPLICATE, LATERAL, NO_LUNG_MASK, NOT_LUNG_SOURCE), lungs=True),
+        Protocol("lungs-any", (DUPLICATE, LATERAL, NO_LUNG_MASK), lungs=True),
         Protocol("stage2", (DUPLICATE, LATERAL, UNLABELLED), positive=PNEUMONIA_LABELS),
         Protocol("stage3", (DUPLICATE, LATERAL, NOT_PNEUMONIA), positive=("covid19",)),
         Protocol("stage2-adults", (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED), positive=PNEUMONIA_LABELS),

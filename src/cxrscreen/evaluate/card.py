@@ -51,7 +51,7 @@ def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radi
         points[stage] = _operating_points(run, f"validation part of {protocol}: {_sources(run)}")
     bundle = write_card(folder, bundle.card.model_copy(update={"stages": points}))
     results: dict[str, Any] = {}
-    for protocol in ("lungs", *STAGES):
+    for protocol in bundle.card.data.splits:
         run = _run(folder, manifest, protocol, "test", bundle.card.data.seed, read, advance)
         results[protocol] = _summary(run, protocol)
     return write_card(folder, bundle.card.model_copy(update={"results": results}))

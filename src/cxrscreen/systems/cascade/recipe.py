@@ -24,6 +24,8 @@ class LungRecipe(Settings):
 
     Attributes
     ----------
+    protocol
+        ``lungs`` (Shenzhen and Montgomery, as in the paper) or ``lungs-any`` (every human mask).
     width
         Channels of the U-Net at full resolution.
     side
@@ -37,6 +39,7 @@ class LungRecipe(Settings):
         conventions agree. 0: the paper's data alone.
     """
 
+    protocol: Literal["lungs", "lungs-any"] = "lungs"
     width: int = Field(default=64, ge=4)
     side: int = Field(ge=32, multiple_of=16)
     phases: tuple[LungPhase, ...] = Field(min_length=1)

@@ -96,7 +96,7 @@ def _once(path: Path, train: Callable[[], Mapping[str, Tensor]]) -> dict[str, Te
 
 def _train_lungs(recipe: CascadeRecipe, manifest: Manifest, folder: Path) -> dict[str, Tensor]:
     lightning.seed_everything(recipe.seed, verbose=False)
-    split, side = make_split("lungs", manifest, recipe.seed), recipe.lungs.side
+    split, side = make_split(recipe.lungs.protocol, manifest, recipe.seed), recipe.lungs.side
     partial = _partially_labelled(recipe, manifest)
     training = [*split.train, *partial]
     images, targets = _masked_images(manifest, training, side, partial=set(partial))
@@ -328,7 +328,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
         export_classifier(network.eval(), recipe.side, out / f"{name}.safetensors", out / f"{name}.onnx")
         if name == "covid19":
             export_guided(network, recipe.side, out / f"{name}.safetensors", out / f"{name}-guided.onnx")
-    splits = {name: make_split(name, manifest, recipe.seed) for name in ("lungs", "stage2", "stage3")}
+    splits = {name: make_split(name, manifest, recipe.seed) for name in (recipe.lungs.protocol, "stage2", "stage3")}
     for name, split in splits.items():
         split.save(out / f"split-{name}.json.gz")
     card = Card(
@@ -356,7 +356,7 @@ WORDS = Path(__file__).with_name("card.yaml")
 
 def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
     table = manifest.table
-    facts = table[["image_id", "label", "source", "group"]].sort_values("image_id")
+    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
     trained = sorted({i for split in splits.values() for i in split.train})
     counts: dict[str, dict[str, int]] = {}
     for (source, label), rows in table.loc[trained].groupby(["source", "label"]):

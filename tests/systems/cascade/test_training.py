@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+
+from cxrscreen.cli.app import app
+from cxrscreen.errors import RecipeError
+from cxrscreen.evaluate.card import measure_bundle
+from cxrscreen.imaging.read import read
+from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.registry import load_system
+
+
+def test_the_bundle_says_what_it_was_trained_on(tiny_bundle, phantom_data):
+    card = tiny_bundle.card
+    assert card.bundle_id == "cascade@0.0.1"
+    assert set(card.data.splits) == {"lungs-any", "stage2", "stage3"}
+    assert sum(sum(labels.values()) for labels in card.data.images.values()) < len(phantom_data.table)
+    assert "not a medical device" in card.intended_use
+    assert open_bundle(tiny_bundle.folder).card == card
+
+
+def test_weights_are_stored_once_in_half_precision(tiny_bundle):
+    sizes = {file.name: file.stat().st_size for file in tiny_bundle.folder.iterdir()}
+    assert sizes["pneumonia.safetensors"] < 2.1 * 7_000_000
+    assert sizes["covid19.onnx"] < 600_000
+    assert sizes["covid19-guided.onnx"] < 1_500_000
+
+
+def test_measuring_sets_thresholds_and_results(tiny_bundle, phantom_data, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    told = []
+    bundle = measure_bundle(folder, phantom_data, read, lambda what, done, total: told.append((what, done, total)))
+    assert told[-1][1] == told[-1][2]
+    for name in ("pneumonia", "covid19"):
+        stage = bundle.card.stages[name]
+        assert stage.default == "youden"
+        assert "validation part" in stage.point().site
+    assert 0.0 <= bundle.card.results["lungs-any"]["dice"]["value"] <= 1.0
+    assert set(bundle.card.results["stage2"]["within_source_auc"]) == {"hospital-0", "hospital-1"}
+
+
+def test_the_same_recipe_gives_the_same_numbers_and_a_stopped_run_goes_on(
+    tiny_bundle, tiny_recipe, phantom_data, tmp_path
+):
+    from cxrscreen.systems.cascade import training
+    from cxrscreen.systems.cascade.recipe import CascadeRecipe
+    from cxrscreen.train.recipe import load_recipe
+
+    recipe = load_recipe(tiny_recipe, CascadeRecipe)
+    again = training.train_cascade(recipe, phantom_data, tmp_path / "work")
+    (tmp_path / "work" / "stage3-cam" / "final.safetensors").unlink()
+    resumed = training.train_cascade(recipe, phantom_data, tmp_path / "work")
+    assert all(np.array_equal(value, resumed.stage3[name]) for name, value in again.stage3.items())
+    bundle = training.write_bundle(recipe, phantom_data, again, tmp_path / "bundle")
+    assert bundle.card.files == tiny_bundle.card.files
+
+
+def test_a_folder_that_holds_files_is_not_written_to(tiny_recipe, phantom_data, tmp_path):
+    from cxrscreen.systems.cascade.recipe import CascadeRecipe
+    from cxrscreen.systems.cascade.training import Trained, write_bundle
+    from cxrscreen.train.recipe import load_recipe
+
+    (tmp_path / "something.txt").write_text("kept")
+    with pytest.raises(RecipeError, match="is not empty"):
+        write_bundle(load_recipe(tiny_recipe, CascadeRecipe), phantom_data, Trained({}, {}, {}), tmp_path)
+
+
+def test_the_screen_command_runs_the_trained_bundle(tiny_bundle, phantom_data, tmp_path):
+    from typer.testing import CliRunner
+
+    files = [str(phantom_data.image_file(i)) for i in phantom_data.table.index[:3]]
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["screen", *files, "--out", str(out), "--bundle", str(tiny_bundle.folder), "--force"])
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (out / "screenings.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == files
+    for line in lines:
+        assert line["status"] == "screened"
+        assert line["finding"] in {"normal", "covid19", "other_pneumonia"}
+        assert 0 <= line["triage_score"] <= 1
+        assert line["probabilities"]["covid19"] is not None
+
+
+def test_torch_is_not_imported_on_the_way_to_a_screening(tiny_bundle, phantom_data):
+    import subprocess
+    import sys
+
+    file = phantom_data.image_file(phantom_data.table.index[0])
+    code = (
+        "import sys; from cxrscreen.imaging.read import read; from cxrscreen.systems.registry import load_system; "
+        f"load_system({str(tiny_bundle.folder)!r}).screen(read({str(file)!r}), force=True); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_system_and_torch_agree(tiny_bundle, phantom_data):
+    import torch
+    from safetensors.torch import load_file
+
+    from cxrscreen.nets.densenet import DenseNet121
+    from cxrscreen.systems.cascade.pipeline import find_lungs
+    from cxrscreen.systems.cascade.roi import RoiSettings, cut_lungs, network_input
+
+    system = load_system(tiny_bundle.folder)
+    radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
+    screening = system.screen(radiograph, explain=False)
+    network = DenseNet121()
+    state = load_file(tiny_bundle.file("pneumonia.safetensors"))
+    network.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
+    network.eval()
+    lungs = find_lungs(system._lungs, radiograph.pixels)
+    roi = cut_lungs(radiograph.pixels, lungs.mask, RoiSettings(64, 96))
+    with torch.no_grad():
+        logit = network(torch.from_numpy(network_input(roi.masked))[None, None])
+    assert screening.probabilities["pneumonia"] == pytest.approx(float(torch.sigmoid(logit)), abs=1e-4)
