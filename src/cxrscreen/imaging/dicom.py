@@ -1,5 +1,6 @@
 """DICOM files -> grey values: what is accepted, what is refused, and the facts of the header."""
 
+import logging
 import math
 import re
 import zlib
@@ -20,6 +21,9 @@ from cxrscreen.imaging.lookup import grey_table
 from cxrscreen.imaging.radiograph import Provenance, ViewPosition
 from cxrscreen.imaging.transfer import decode_frame
 
+# pydicom logs whole tracebacks, and header values that may name a patient; a refusal says what a person needs.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
 PROJECTION_MODALITIES = frozenset({"DX", "CR", "DR", "RG"})
 """Modalities of plain radiographs: digital, computed (``DR`` is a common misnomer of the former), on film."""
 DOUBTFUL_MODALITIES = frozenset({"", "OT", "SC", "RF"})
@@ -33,13 +37,6 @@ PLAUSIBLE_SPACING_MM = (0.02, 5.0)
 
 _CHEST_BODY_PARTS = frozenset(
     {"", "CHEST", "THORAX", "LUNG", "TORAX", "PORT CHEST", "CHEST_PORT", "RIBS", "RIB", "HEART"}
-)
-_DATASET_START = (
-    b"\x02\x00\x00\x00",
-    b"\x08\x00\x00\x00",
-    b"\x08\x00\x01\x00",
-    b"\x08\x00\x05\x00",
-    b"\x08\x00\x08\x00",
 )
 _VIEW_MEANINGS: dict[str, ViewPosition] = {
     "posteroanterior": "PA",
@@ -65,7 +62,9 @@ def is_dicom(content: bytes) -> bool:
     bool
         True also for a damaged file that starts as DICOM does.
     """
-    return content[128:132] == b"DICM" or content[:4] in _DATASET_START
+    # Without the mark a data set starts with an element of group 0008 (or 0002), little endian, of a low number.
+    bare = len(content) > 8 and content[:2] in (b"\x02\x00", b"\x08\x00") and content[3] == 0
+    return content[128:132] == b"DICM" or bare
 
 
 def read_dicom(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
@@ -225,7 +224,7 @@ def _refuse_other_objects(path: Path, dataset: FileDataset) -> None:
         if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
             raise refusal(path, "holds floating-point pixels, which no radiograph has", _EXPORT)
         raise refusal(path, "holds no pixel data", _RECOPY)
-    if len(dataset.PixelData) == 0:
+    if not dataset.PixelData:
         raise refusal(path, "holds empty pixel data", _RECOPY)
     frames = dataset.get("NumberOfFrames")
     if frames is not None and int(frames) > 1:

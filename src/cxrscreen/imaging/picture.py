@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
 from cxrscreen.imaging.decoded import COLOUR_WARNING, Decoded, is_coloured, luminance
 from cxrscreen.imaging.limits import ReadLimits, check_shape, refusal
@@ -73,7 +73,8 @@ def read_picture(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "TIFF"))
     except Image.DecompressionBombError as error:
         raise refusal(path, "is far too large", "export it at the detector's own size") from error
-    except UnidentifiedImageError as error:
+    except Exception as error:
+        # Pillow's format plugins raise what they like on damaged headers.
         raise refusal(path, "is a damaged picture", _RECOPY) from error
     name = PICTURE_FORMATS[str(image.format)]
     check_shape(path, image.height, image.width, limits)
