@@ -65,7 +65,7 @@ def grad_cam_of_linear_head(features: NDArray[np.float32], class_weights: NDArra
         If the numbers of maps and weights differ.
     """
     places = features[0].size
-    return np.maximum(cam(features, class_weights), 0) / np.float32(places)
+    return (np.maximum(cam(features, class_weights), 0) / places).astype(np.float32)
 
 
 def guided_grad_cam(guided: NDArray[np.float32], grad_cam_map: NDArray[np.float32]) -> NDArray[np.float32]:

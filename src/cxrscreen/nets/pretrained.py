@@ -80,8 +80,8 @@ def load_pretrained(network: DenseNet121, weights: str | Path) -> LoadReport:
     lacking = [name for name in left if not name.startswith("classifier.")]
     if lacking:
         raise RecipeError(
-            f"The weights {source} are no complete DenseNet-121 ({len(lacking)} of {len(own)} tensors are missing or of "
-            "another shape): give a checkpoint of this network."
+            f"The weights {source} are no complete DenseNet-121 ({len(lacking)} of {len(own)} tensors are missing or "
+            "of another shape): give a checkpoint of this network."
         )
     network.load_state_dict(matched, strict=False)
     return LoadReport(tuple(matched), left, tuple(name for name in found if name not in own))
@@ -116,8 +116,8 @@ def _download() -> Mapping[str, Tensor]:
         )
     except (URLError, OSError, RuntimeError, pickle.UnpicklingError) as fault:
         raise RecipeError(
-            "The ImageNet weights cannot be downloaded here: fetch densenet121-a639ec97.pth elsewhere and give its path "
-            "as weights."
+            "The ImageNet weights cannot be downloaded here: fetch densenet121-a639ec97.pth elsewhere and give its "
+            "path as weights."
         ) from fault
     return state
 
