@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cxrscreen.cli.evaluate import evaluate
+from cxrscreen.data.manifest import load_manifest
+from cxrscreen.data.protocols import make_split
 from cxrscreen.errors import BundleError, ManifestError
 from cxrscreen.systems.contract import Screening, Stage
 
@@ -51,13 +52,16 @@ def pack(tmp_path_factory):
 
 
 @pytest.fixture
-def invoke(monkeypatch):
+def invoke(monkeypatch, pack):
     def load_system(bundle):
         if bundle != "mean":
             raise BundleError(f"There is no bundle {bundle}: train one.")
         return MeanSystem()
 
-    monkeypatch.setitem(sys.modules, "cxrscreen.systems.registry", SimpleNamespace(load_system=load_system))
+    split = make_split("stage2", load_manifest(pack))
+    card = SimpleNamespace(data=SimpleNamespace(splits={"stage2": split.digest}))
+    monkeypatch.setattr("cxrscreen.systems.registry.load_system", load_system)
+    monkeypatch.setattr("cxrscreen.systems.bundle.open_bundle", lambda bundle: SimpleNamespace(card=card))
     app = typer.Typer()
     app.command()(evaluate)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -127,6 +131,17 @@ def test_an_output_that_is_a_file_is_refused_before_screening(invoke, pack, tmp_
 def test_an_unknown_part_is_refused(invoke, pack, tmp_path):
     done = invoke("mean", "--manifest", pack, "--protocol", "stage2", "--part", "train", "--out", tmp_path)
     assert done.exit_code == 2
+
+
+def test_another_split_than_that_of_the_training_is_told(invoke, pack, tmp_path):
+    for name, seed in (("same", 0), ("other", 1)):
+        arguments = ("--protocol", "stage2", "--out", tmp_path / name, "--replicates", 100, "--seed", seed)
+        assert invoke("mean", "--manifest", pack, *arguments).exit_code == 0
+    warning = "Not the split that the bundle's card names"
+    assert warning not in (tmp_path / "same" / "metrics.md").read_text()
+    assert warning in (tmp_path / "other" / "metrics.md").read_text()
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("same", "other")]
+    assert [m["protocol"]["split_of_training"] for m in metrics] == [True, False]
 
 
 def test_a_failed_image_is_named_and_told_by_the_exit_code(invoke, pack, tmp_path):

@@ -28,7 +28,7 @@ def evaluated(folder, protocol, system, read, out):
         if lungs
         else evaluate_scores(run.rows, run.stage.threshold, replicates=200)
     )
-    provenance = Provenance(protocol, 0, split.digest, "test", len(split.test), "0" * 64, 200)
+    provenance = Provenance(protocol, 0, split.digest, "test", len(split.test), "0" * 64, 200, True)
     write_outputs(out, run, result, provenance)
     return split, run, json.loads((out / "metrics.json").read_text())
 

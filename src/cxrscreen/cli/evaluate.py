@@ -38,6 +38,7 @@ def evaluate(
     from cxrscreen.evaluate.overlap import OverlapResult, evaluate_overlaps
     from cxrscreen.evaluate.run import chosen_images, run_system
     from cxrscreen.imaging.read import read
+    from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.systems.registry import load_system
 
     console, errors = Console(), Console(stderr=True)
@@ -63,6 +64,7 @@ def evaluate(
         part_size=len(split.part(part)),
         manifest_sha256=hashlib.sha256(_manifest_file(manifest).read_bytes()).hexdigest(),
         replicates=replicates,
+        split_of_training=open_bundle(bundle).card.data.splits.get(protocol) == split.digest,
     )
     files = write_outputs(out, run, result, provenance)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))

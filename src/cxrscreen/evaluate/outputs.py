@@ -32,6 +32,8 @@ class Provenance:
         Of the manifest's bytes.
     replicates
         Bootstrap resamples.
+    split_of_training
+        Whether the bundle's card names this very split, so that its test part was kept from the training.
     """
 
     protocol: str
@@ -41,6 +43,7 @@ class Provenance:
     part_size: int
     manifest_sha256: str
     replicates: int
+    split_of_training: bool
 
 
 def write_outputs(

@@ -54,6 +54,11 @@ def _head(content: Mapping[str, Any]) -> list[str]:
         "rates by Wilson with the sample size adjusted for patient groups",
         f"- Software: {', '.join(f'{name} {number}' for name, number in content['software'].items())}",
     ]
+    if not protocol["split_of_training"]:
+        lines.append(
+            "- Not the split that the bundle's card names: where these images were also in the training manifest, "
+            "the model may have seen them"
+        )
     if images["requested"] < protocol["part_size"]:
         lines.append(f"- A trial on {images['requested']} of the part's {protocol['part_size']} images, not the result")
     if protocol["part"] != "test":
