@@ -33,7 +33,7 @@ $(VENV)/.screen: pyproject.toml constraints.txt
 	touch $@
 
 examples: $(VENV)/.screen
-	$(BIN)/cxrscreen phantoms examples
+	$(BIN)/cxrscreen phantoms examples --examples
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

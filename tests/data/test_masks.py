@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask
+from cxrscreen.errors import ManifestError
+
+
+def chest():
+    mask = np.zeros((40, 60), np.uint8)
+    mask[5:35, 5:25] = 1
+    mask[5:35, 35:55] = 2
+    return mask
+
+
+def test_the_heart_is_no_lung():
+    mask = chest()
+    mask[20:30, 25:35] = 3
+    assert lung_target(mask).sum() == (chest() > 0).sum()
+
+
+def test_what_may_be_heart_or_diaphragm_is_left_open():
+    target = partial_lung_target(chest())
+    assert set(np.unique(target)) == {0, 1, IGNORE}
+    # Lateral parts stay lung, the medial parts of the lower rows and the base are open, all outside is background.
+    assert (target[8, 5:25] == 1).all()
+    assert target[25, 6] == 1
+    assert target[25, 53] == 1
+    assert target[25, 24] == IGNORE
+    assert target[25, 36] == IGNORE
+    assert (target[34, 5:25] == IGNORE).all()
+    assert (target[chest() == 0] == 0).all()
+
+
+def test_more_of_the_left_lung_is_open_than_of_the_right():
+    target = partial_lung_target(chest())
+    assert (target[20, 35:55] == IGNORE).sum() > (target[20, 5:25] == IGNORE).sum()
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+def test_index_values_are_read_from_palette_and_grey(tmp_path, mode):
+    image = Image.fromarray(chest()) if mode == "L" else Image.new("P", (60, 40))
+    if mode == "P":
+        image.putdata(chest().ravel().tolist())
+        image.putpalette([0, 0, 0, 200, 10, 10, 10, 200, 10])
+    image.save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_lung_mask(tmp_path / "mask.png"), chest())
+
+
+def test_a_missing_or_broken_mask_is_named(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    for name in ("broken.png", "missing.png"):
+        with pytest.raises(ManifestError, match=f"The lung mask {name} cannot be read"):
+            read_lung_mask(tmp_path / name)

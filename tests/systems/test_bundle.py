@@ -1,0 +1,82 @@
+import pytest
+import yaml
+
+from cxrscreen.errors import BundleError
+from cxrscreen.systems.bundle import open_bundle, sha256_of
+from cxrscreen.systems.registry import load_system
+
+CARD = {
+    "format": 1,
+    "name": "cascade",
+    "version": "1.2.3",
+    "system": "cascade",
+    "created": "2026-01-01",
+    "summary": "s",
+    "intended_use": "i",
+    "not_for": [],
+    "limits": [],
+    "licence": "l",
+    "preprocessing": {"working_side": 224},
+    "stages": {
+        "pneumonia": {
+            "operating_points": {"youden": {"threshold": 0.4, "rule": "youden", "site": "validation"}},
+            "default": "youden",
+        }
+    },
+    "data": {"manifest_sha256": "0", "splits": {}, "seed": 0, "images": {}, "licences": []},
+    "recipe": {},
+    "results": {},
+    "files": {},
+}
+
+
+def bundle(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    (folder / "weights.bin").write_bytes(b"weights")
+    content = CARD | {"files": {"weights.bin": sha256_of(folder / "weights.bin")}} | changes
+    (folder / "card.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def test_a_bundle_is_opened_with_its_operating_points(tmp_path):
+    opened = open_bundle(bundle(tmp_path / "b"))
+    assert opened.card.bundle_id == "cascade@1.2.3"
+    assert opened.card.stages["pneumonia"].point().threshold == 0.4
+    assert opened.file("weights.bin").read_bytes() == b"weights"
+
+
+def test_an_altered_file_is_noticed(tmp_path):
+    folder = bundle(tmp_path / "b")
+    (folder / "weights.bin").write_bytes(b"other")
+    with pytest.raises(BundleError, match="weights.bin of the bundle b was altered"):
+        open_bundle(folder)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = bundle(tmp_path / "b")
+    (folder / "weights.bin").unlink()
+    with pytest.raises(BundleError, match="lacks weights.bin"):
+        open_bundle(folder)
+
+
+def test_a_wrong_card_says_where(tmp_path):
+    stages = {"pneumonia": {"operating_points": {"y": {"threshold": 3, "rule": "r", "site": "s"}}, "default": "y"}}
+    with pytest.raises(BundleError, match="wrong at stages.pneumonia.operating_points.y.threshold"):
+        open_bundle(bundle(tmp_path / "b", stages=stages))
+
+
+@pytest.mark.parametrize("content", [b": :", b"\xff\xfe", b"[1, 2]", b""])
+def test_a_card_that_is_no_card_is_refused(tmp_path, content):
+    folder = bundle(tmp_path / "b")
+    (folder / "card.yaml").write_bytes(content)
+    with pytest.raises(BundleError):
+        open_bundle(folder)
+
+
+def test_an_unknown_bundle_and_system_are_named(tmp_path):
+    with pytest.raises(BundleError, match="no bundle 'nothing-here'"):
+        open_bundle("nothing-here")
+    with pytest.raises(BundleError, match="system 'oracle'"):
+        load_system(bundle(tmp_path / "b", system="oracle"))
+    with pytest.raises(BundleError, match="has no card.yaml"):
+        open_bundle(tmp_path)
