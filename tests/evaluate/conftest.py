@@ -5,16 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from cxrscreen.errors import UnreadableImageError
 from cxrscreen.imaging.radiograph import Provenance, Radiograph
 from cxrscreen.systems.contract import Screening, Stage
-
-# A busy machine is no fault of the code.
-settings.register_profile("no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("no deadline")
 
 SHAPE = (20, 24)
 LUNG_COLUMNS = (slice(3, 10), slice(14, 21))

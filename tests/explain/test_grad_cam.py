@@ -21,6 +21,8 @@ def test_general_form_agrees_with_captum_where_the_head_is_not_linear():
     torch.manual_seed(0)
     body = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.Tanh(), nn.Conv2d(6, 5, 3, stride=2), nn.ReLU())
     head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(20, 4), nn.Tanh(), nn.Linear(4, 2))
+    # Opposite classes: what speaks against one speaks for the other, so one map is not empty.
+    head[-1].weight.data[1] = -head[-1].weight.data[0]
     image = torch.rand(1, 1, 16, 16)
     tops = []
     for target in (0, 1):

@@ -23,7 +23,7 @@ CARD = {
             "default": "youden",
         }
     },
-    "data": {"manifest_sha256": "0", "splits": {}, "seed": 0, "images": {}, "licences": []},
+    "data": {"images_sha256": "0", "splits": {}, "seed": 0, "images": {}, "licences": []},
     "recipe": {},
     "results": {},
     "files": {},

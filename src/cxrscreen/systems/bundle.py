@@ -55,7 +55,7 @@ class DataCard(CardPart):
 
     Attributes
     ----------
-    manifest_sha256
+    images_sha256
         Fingerprint of the manifest's ids, labels, sources and groups.
     splits
         Digest of each protocol's split.
@@ -67,7 +67,7 @@ class DataCard(CardPart):
         What the sources state.
     """
 
-    manifest_sha256: str
+    images_sha256: str
     splits: dict[str, str]
     seed: int
     images: dict[str, dict[str, int]]

@@ -362,7 +362,7 @@ def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> Da
     for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
         counts.setdefault(str(source), {})[str(label)] = len(rows)
     return DataCard(
-        manifest_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
+        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
         splits={name: split.digest for name, split in splits.items()},
         seed=seed,
         images=counts,
