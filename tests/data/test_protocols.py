@@ -67,9 +67,7 @@ def many(label, source, count):
 def test_shares_are_those_of_the_paper(tmp_path):
     manifest = manifest_of(many("normal", "nih", 400) + many("covid19", "cohen", 400), tmp_path)
     split = make_split("stage2", manifest)
-    counts = {
-        part: [sum(split.truth[i] == truth for i in split.part(part)) for truth in (0, 1)] for part in PARTS
-    }
+    counts = {part: [sum(split.truth[i] == truth for i in split.part(part)) for truth in (0, 1)] for part in PARTS}
     assert counts == {"train": [320, 200], "validation": [40, 100], "test": [40, 100]}
 
 

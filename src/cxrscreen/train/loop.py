@@ -79,7 +79,8 @@ def fit(
         torch.set_num_threads(compute.threads)
     keep = ModelCheckpoint(folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
     latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    callbacks: list[Callback] = [keep, latest, EarlyStopping(SCORE, mode="max", patience=phase.patience), RichProgressBar()]
+    early = EarlyStopping(SCORE, mode="max", patience=phase.patience)
+    callbacks: list[Callback] = [keep, latest, early, RichProgressBar()]
     if phase.ema > 0:
         callbacks.append(EMAWeightAveraging(decay=phase.ema))
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

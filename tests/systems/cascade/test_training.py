@@ -73,7 +73,9 @@ def test_the_screen_command_runs_the_trained_bundle(tiny_bundle, phantom_data, t
 
     files = [str(phantom_data.image_file(i)) for i in phantom_data.table.index[:3]]
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["screen", *files, "--out", str(out), "--bundle", str(tiny_bundle.folder), "--force"])
+    result = CliRunner().invoke(
+        app, ["screen", *files, "--out", str(out), "--bundle", str(tiny_bundle.folder), "--force"]
+    )
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (out / "screenings.jsonl").read_text().splitlines()]
     assert [line["file"] for line in lines] == files

@@ -1,0 +1,5 @@
+"""``python -m cxrscreen``."""
+
+from cxrscreen.cli.app import main
+
+main()
