@@ -64,8 +64,8 @@ def grad_cam_of_linear_head(features: NDArray[np.float32], class_weights: NDArra
     ValueError
         If the numbers of maps and weights differ.
     """
-    places = features[0].size
-    return (np.maximum(cam(features, class_weights), 0) / places).astype(np.float32)
+    places = np.prod(features.shape[1:], dtype=np.float32)
+    return np.maximum(cam(features, class_weights / places), 0)
 
 
 def guided_grad_cam(guided: NDArray[np.float32], grad_cam_map: NDArray[np.float32]) -> NDArray[np.float32]:
