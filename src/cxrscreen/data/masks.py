@@ -43,7 +43,7 @@ def read_lung_mask(path: Path) -> NDArray[np.uint8]:
 
 def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Binary target of an indexed mask, uint8 (H, W): 1 lung, 0 all else (the heart is not lung)."""
-    return ((mask == RIGHT_LUNG) | (mask == LEFT_LUNG)).astype(np.uint8)
+    return np.isin(mask, (RIGHT_LUNG, LEFT_LUNG)).astype(np.uint8)
 
 
 def partial_lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
