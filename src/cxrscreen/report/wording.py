@@ -74,7 +74,7 @@ def column_title(stage_name: str) -> str:
 def lung_share_sentence(saliency: SaliencyMap) -> str:
     """Say how much of a map lies inside the lungs."""
     if saliency.lung_share is None:
-        return "The map is empty: nothing moved the score."
+        return "The map is empty: nothing spoke for it."
     return f"{saliency.lung_share:.0%} of it lies inside the lungs."
 
 
