@@ -29,9 +29,13 @@ VIEWS = ("PA", "AP", "AP Supine", "L", "unknown")
 TERNARY = ("true", "false", "unknown")
 
 REQUIRED_COLUMNS = ("image_id", "path", "source", "label")
-OPTIONAL_COLUMNS = (
+COLUMNS = (
+    "image_id",
+    "path",
+    "source",
     "patient_id",
     "finding",
+    "label",
     "view",
     "sex",
     "age",
@@ -55,6 +59,7 @@ OPTIONAL_COLUMNS = (
     "duplicate_of",
     "notes",
 )
+"""All columns, in order; those that are not required may be missing or empty."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ def check_manifest(table: pd.DataFrame, root: Path, name: str = "The manifest") 
     if missing:
         raise ManifestError(f"{name} lacks the column(s) {', '.join(missing)}: add them (one row per image).")
     table = table.copy()
-    for column in OPTIONAL_COLUMNS:
+    for column in COLUMNS:
         if column not in table.columns:
             table[column] = {"view": "unknown", "pediatric": "unknown"}.get(column, "")
     if (table["image_id"] == "").any():

@@ -7,40 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrscreen.data.manifest import COLUMNS
 from cxrscreen.data.phantoms.render import Phantom, make_phantom
 from cxrscreen.data.phantoms.spec import MIN_SIZE, Frame, Marker, PhantomError, PhantomFinding, PhantomView
 from cxrscreen.data.phantoms.write import write_dicom, write_mask, write_png
-
-COLUMNS = (
-    "image_id",
-    "path",
-    "source",
-    "patient_id",
-    "finding",
-    "label",
-    "view",
-    "sex",
-    "age",
-    "offset_days",
-    "offset_reference",
-    "width",
-    "height",
-    "original_width",
-    "original_height",
-    "pediatric",
-    "license",
-    "url_or_doi",
-    "lung_mask",
-    "lung_mask_origin",
-    "lung_mask_sides",
-    "lung_mask_2",
-    "lung_mask_2_origin",
-    "heart_mask",
-    "severity_geographic",
-    "severity_opacity",
-    "duplicate_of",
-    "notes",
-)
 
 _FINDINGS: tuple[PhantomFinding, ...] = ("normal", "covid19", "bacterial", "tuberculosis")
 _WORDS = {
