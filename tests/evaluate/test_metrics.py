@@ -230,3 +230,12 @@ def test_auc_refuses_impossible_input(truth, scores, reason):
 def test_brier_score_refuses_what_is_no_probability(value):
     with pytest.raises(ValueError, match="in \\[0, 1\\]"):
         brier_score([0, 1], [0.5, value])
+
+
+def test_weights_count_in_sensitivity_and_specificity():
+    truth = [0, 0, 0, 1, 1, 1]
+    scores = [0.1, 0.2, 0.6, 0.4, 0.7, 0.8]
+    # Unweighted, 0.4 misses nobody at one false alarm in three; made heavy, that false alarm is not worth it.
+    assert choose_operating_point(truth, scores).threshold == pytest.approx(0.3)
+    heavy = choose_operating_point(truth, scores, weights=[1, 1, 4, 1, 1, 1])
+    assert heavy.threshold == pytest.approx(0.65)

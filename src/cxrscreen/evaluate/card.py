@@ -48,7 +48,9 @@ def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radi
     points: dict[str, StageCard] = {}
     for protocol, stage in STAGES.items():
         run = _run(folder, manifest, protocol, "validation", bundle.card.data.seed, read, advance)
-        points[stage] = _operating_points(run, f"validation part of {protocol}: {_sources(run)}")
+        points[stage] = _operating_points(
+            run, f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
+        )
     bundle = write_card(folder, bundle.card.model_copy(update={"stages": points}))
     results: dict[str, Any] = {}
     for protocol in bundle.card.data.splits:
@@ -79,7 +81,9 @@ def _run(
 
 def _operating_points(run: Run, site: str) -> StageCard:
     truth, scores = run.rows["truth"].to_numpy(), run.rows["score"].to_numpy()
-    chosen = {rule: choose_operating_point(truth, scores, rule) for rule in RULES}
+    # Each source weighs the same in sensitivity and in specificity, else the largest one sets the threshold for all.
+    weights = 1.0 / run.rows.groupby(["source", "truth"])["score"].transform("size").to_numpy()
+    chosen = {rule: choose_operating_point(truth, scores, rule, weights) for rule in RULES}
     return StageCard(
         operating_points={
             point.name: OperatingPoint(threshold=round(point.threshold, 6), rule=point.rule, site=site)

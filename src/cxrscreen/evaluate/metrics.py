@@ -237,7 +237,9 @@ class OperatingPoint:
 _TARGET = re.compile(r"(sensitivity|specificity)>=(0?\.\d+|0|1(?:\.0*)?)")
 
 
-def choose_operating_point(truth: ArrayLike, scores: ArrayLike, rule: str = "youden") -> OperatingPoint:
+def choose_operating_point(
+    truth: ArrayLike, scores: ArrayLike, rule: str = "youden", weights: ArrayLike | None = None
+) -> OperatingPoint:
     """Choose a threshold on validation scores.
 
     Parameters
@@ -248,6 +250,8 @@ def choose_operating_point(truth: ArrayLike, scores: ArrayLike, rule: str = "you
         ``"youden"``: largest sensitivity + specificity - 1, of equals the one with the higher sensitivity.
         ``"sensitivity>=0.95"``: the largest specificity with at least this sensitivity.
         ``"specificity>=0.90"``: the largest sensitivity with at least this specificity.
+    weights
+        Weight of each case in sensitivity and specificity, above 0; None: all the same.
 
     Returns
     -------
@@ -261,7 +265,7 @@ def choose_operating_point(truth: ArrayLike, scores: ArrayLike, rule: str = "you
         If the rule is unknown, the scores are no probabilities, or a class is missing.
     """
     _probabilities(truth, scores)
-    fpr, tpr, thresholds = _roc(truth, scores)
+    fpr, tpr, thresholds = _roc(truth, scores, weights)
     target = _TARGET.fullmatch(rule.replace(" ", ""))
     if rule == "youden":
         name, merit = rule, tpr - fpr
@@ -283,9 +287,9 @@ def choose_operating_point(truth: ArrayLike, scores: ArrayLike, rule: str = "you
     return OperatingPoint(name=name, threshold=middle if middle > lower else upper, rule=rule)
 
 
-def _roc(truth: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats, Floats]:
+def _roc(truth: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats, Floats]:
     positive, values = checked_scores(truth, scores)
-    fpr, tpr, thresholds = roc_curve(positive, values, drop_intermediate=False)
+    fpr, tpr, thresholds = roc_curve(positive, values, sample_weight=weights, drop_intermediate=False)
     return fpr, tpr, thresholds
 
 
