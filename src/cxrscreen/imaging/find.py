@@ -2,7 +2,8 @@
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 
@@ -32,27 +33,28 @@ def find_images(paths: Iterable[Path | str]) -> list[Path]:
 
 
 def _matches(path: Path) -> list[Path]:
-    if path.exists() or not glob.has_magic(str(path)):
+    if _is(stat.S_IFMT, path) or not glob.has_magic(str(path)):
         return [path]
     return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))] or [path]  # noqa: PTH207
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if not path.is_dir():
+    if not _is(stat.S_ISDIR, path):
         yield path
         return
     empty = True
-    for file in _walk(path, frozenset()):
+    for file in _walk(path, set()):
         empty = False
         yield file
     if empty:
         yield path
 
 
-def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _walk(folder: Path, entered: set[str]) -> Iterator[Path]:
     real = os.path.realpath(folder)
-    if real in above:
+    if real in entered:
         return
+    entered.add(real)
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -61,7 +63,15 @@ def _walk(folder: Path, above: frozenset[str]) -> Iterator[Path]:
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(entry, above | {real})
+        if _is(stat.S_ISDIR, entry):
+            yield from _walk(entry, entered)
         else:
             yield entry
+
+
+def _is(kind: Callable[[int], int | bool], path: Path) -> bool:
+    """Ask for the kind of what a path names; pathlib raises where it may not be asked, this says no."""
+    try:
+        return bool(kind(path.stat().st_mode))
+    except (OSError, ValueError):
+        return False

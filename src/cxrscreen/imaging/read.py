@@ -79,6 +79,7 @@ def _load(path: Path, limits: ReadLimits) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            os.listdir(path)  # noqa: PTH208 - one that may not be listed has another reason, said below
             raise refusal(path, "is a folder without files to read", "name a file or a folder with images")
         if not stat.S_ISREG(status.st_mode):
             raise refusal(path, "is not a regular file", _READS)
