@@ -4,18 +4,64 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrscreen.batch.folders import FolderNames, safe_stem
+from cxrscreen.batch.folders import FolderNames, is_earlier_result, safe_stem
 
 
-def test_the_same_stem_twice_gets_two_folders() -> None:
-    names = FolderNames()
+def test_the_same_stem_twice_gets_two_folders(tmp_path: Path) -> None:
+    names = FolderNames(tmp_path)
     given_names = [names.give(Path(path)) for path in ("x/a.png", "y/a.dcm", "z/A.png", "a-2.png", "b.png")]
     assert given_names == ["a", "a-2", "A-3", "a-2-2", "b"]
 
 
-def test_the_batchs_own_files_are_not_overwritten() -> None:
-    assert FolderNames().give(Path("report.html.png")) == "report.html-2"
-    assert FolderNames().give(Path("screenings.jsonl.dcm")) == "screenings.jsonl-2"
+def test_the_batchs_own_files_are_not_overwritten(tmp_path: Path) -> None:
+    assert FolderNames(tmp_path).give(Path("report.html.png")) == "report.html-2"
+    assert FolderNames(tmp_path).give(Path("screenings.jsonl.dcm")) == "screenings.jsonl-2"
+
+
+def test_what_is_not_ours_in_the_output_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "IM1").write_bytes(b"a radiograph without a suffix")
+    for name in ("patient", "ours", "empty"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "patient" / "lung_mask.png").write_bytes(b"drawn by hand")
+    (tmp_path / "ours" / "lung_overlay.png").write_bytes(b"from an earlier run")
+    names = FolderNames(tmp_path)
+    assert [names.give(Path(name)) for name in ("IM1", "patient.png", "ours.png", "empty.png")] == [
+        "IM1-2",
+        "patient-2",
+        "ours",
+        "empty",
+    ]
+
+
+def test_many_files_of_one_name_are_quick(tmp_path: Path) -> None:
+    names = FolderNames(tmp_path)
+    given_names = [names.give(Path("image.png")) for _ in range(3000)]
+    assert len(set(given_names)) == 3000
+    assert given_names[-1] == "image-3000"
+
+
+def test_files_of_an_earlier_run_are_known(tmp_path: Path) -> None:
+    for name in (
+        "a/lung_overlay.png",
+        "a/h2.png",
+        "a/new.dcm",
+        "b/image.png",
+        "b/lung_mask.png",
+        "report.html",
+        "c.png",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    everything = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(map(is_earlier_result, everything))
+    (tmp_path / "screenings.jsonl").touch()
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and not is_earlier_result(path)]
+    assert {path.relative_to(tmp_path).as_posix() for path in left} == {
+        "a/new.dcm",
+        "b/image.png",
+        "b/lung_mask.png",
+        "c.png",
+    }
 
 
 @pytest.mark.parametrize(
@@ -27,6 +73,7 @@ def test_the_batchs_own_files_are_not_overwritten() -> None:
         ("..png", "image"),
         ("a\\b\n.png", "a_b_"),
         ("Müller 肺.png", "Müller 肺"),
+        ("肺" * 80, "肺" * 66),
     ],
 )
 def test_the_stem_as_a_folder(name: str, stem: str) -> None:
@@ -35,7 +82,7 @@ def test_the_stem_as_a_folder(name: str, stem: str) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(lambda name: name not in "..")))
 def test_folders_are_different_and_stay_inside(names: list[str]) -> None:
-    folders = FolderNames()
+    folders = FolderNames(Path("nowhere"))
     found = [folders.give(Path("in") / name) for name in names]
     assert len({folder.casefold() for folder in found}) == len(names)
     out = Path("out").absolute()

@@ -55,6 +55,13 @@ def test_two_files_of_one_name_keep_their_own_results(tmp_path: Path, system: Sy
     assert "./a-2/lung_mask.png" in page
 
 
+def test_a_file_of_the_same_name_in_the_output_folder_stays(tmp_path: Path, system: System, read: Read) -> None:
+    (tmp_path / "a").write_text("in the way")
+    assert run_batch([tmp_path / "a"], system, tmp_path, read=read).screened == 1
+    assert (tmp_path / "a").read_text() == "in the way"
+    assert (tmp_path / "a-2" / "lung_mask.png").exists()
+
+
 def test_each_record_is_on_disk_before_it_is_told(tmp_path: Path, system: System, read: Read) -> None:
     seen = []
 
@@ -92,8 +99,17 @@ def test_memory_is_bounded_reading_does_not_run_ahead(tmp_path: Path, system: Sy
     assert most <= 3
 
 
-def test_a_result_that_cannot_be_written_is_a_failed_file(tmp_path: Path, system: System, read: Read) -> None:
-    (tmp_path / "a").write_text("in the way")
+def test_a_result_that_cannot_be_written_is_a_failed_file(
+    tmp_path: Path, system: System, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def full(path: Path, *args: Any, **kwargs: Any) -> None:
+        if path.name == "a":
+            raise OSError(28, "No space left on device")
+        make(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", full)
     result = run_batch([Path("a.png"), Path("b.png")], system, tmp_path, read=read)
     assert (result.screened, result.failed) == (1, 1)
     assert "'a' could not be written" in rows(tmp_path)[0]["error"]

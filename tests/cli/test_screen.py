@@ -98,6 +98,30 @@ def test_results_of_an_earlier_run_are_not_screened(cxrscreen: Cxrscreen, images
         assert "2 screened, 0 failed" in result.stderr
 
 
+def test_results_beside_the_images_are_not_screened_either(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert "2 screened, 0 failed" in cxrscreen(images, "--out", images).stderr
+    assert "2 screened, 0 failed" in cxrscreen(images, "--out", tmp_path / "other").stderr
+    everything = cxrscreen(*images.iterdir(), "--out", images)
+    assert "2 screened, 0 failed" in everything.stderr
+    assert "Left out as results of an earlier run: 8 files." in everything.stderr
+
+
+def test_results_alone_are_nothing_to_screen(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    cxrscreen(images, "--out", tmp_path / "out")
+    result = cxrscreen(tmp_path / "out", "--out", tmp_path / "more")
+    assert result.exit_code == 2
+    assert "Only results of an earlier run were found" in result.stderr
+
+
+def test_a_link_to_itself_is_a_failed_file(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (images / "self.png").symlink_to("self.png")
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "2 screened, 1 failed" in result.stderr
+    assert "Too many levels of symbolic links" in result.stderr
+
+
 def test_force_asks_every_decision(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
     cxrscreen(images / "a.png", "--out", tmp_path / "out", "--force")
     row = json.loads((tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8"))

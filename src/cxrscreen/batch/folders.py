@@ -1,29 +1,45 @@
-"""Names of the result folders: a file's stem, made unique and safe."""
+"""Names of the result folders: a file's stem, made unique and safe; and which files are results themselves."""
 
 from pathlib import Path
 from typing import Final
 
+from cxrscreen.report.folder import is_result_folder
+
 REPORT_FILE: Final = "report.html"
 RECORDS_FILE: Final = "screenings.jsonl"
+_OWN_FILES: Final = frozenset({REPORT_FILE, f"{REPORT_FILE}.part", RECORDS_FILE, f"{RECORDS_FILE}.part"})
+_LONGEST_NAME: Final = 200
+"""Bytes of a folder's name; file systems hold 255, and a number may follow."""
 
 
 class FolderNames:
     """Gives each file its folder name, in the order of asking.
 
     A name is the file's stem; a second file with that stem gets ``stem-2``, the next ``stem-3``. Stems that differ in
-    case alone count as the same, since some file systems hold them so. The names of the batch's own files are taken.
+    case alone count as the same, since some file systems hold them so. The names of the batch's own files are taken,
+    and so is every name in the output folder that belongs to somebody else: a file, or a folder with content that no
+    earlier run wrote.
+
+    Parameters
+    ----------
+    out
+        The output folder; it need not exist.
     """
 
-    def __init__(self) -> None:
-        self._taken = {name.casefold() for name in (REPORT_FILE, f"{REPORT_FILE}.part", RECORDS_FILE)}
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._taken = {name.casefold() for name in _OWN_FILES}
+        self._numbers: dict[str, int] = {}
 
     def give(self, path: Path) -> str:
         """Return the folder name for one file."""
         stem = safe_stem(path)
-        name, number = stem, 1
-        while name.casefold() in self._taken:
+        number = self._numbers.get(stem.casefold(), 1)
+        name = stem if number == 1 else f"{stem}-{number}"
+        while name.casefold() in self._taken or _is_of_somebody_else(self._out / name):
             number += 1
             name = f"{stem}-{number}"
+        self._numbers[stem.casefold()] = number
         self._taken.add(name.casefold())
         return name
 
@@ -32,7 +48,28 @@ def safe_stem(path: Path) -> str:
     """Return the file's stem as the name of one folder inside another, never one that leads out of it.
 
     Characters that cannot be printed, and path separators of any system, become ``_``; a stem of dots alone, as
-    ``...png`` has, becomes ``image``.
+    ``...png`` has, becomes ``image``; a stem that is too long for a folder with a number behind it is cut.
     """
     stem = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.stem)
+    stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return stem if stem.strip(". ") else "image"
+
+
+def is_earlier_result(path: Path) -> bool:
+    """Tell whether a file was written by an earlier run, so that it is no radiograph to screen.
+
+    Parameters
+    ----------
+    path
+        A file; of others the answer is False.
+    """
+    folder = path.parent
+    if path.name in _OWN_FILES:
+        return (folder / RECORDS_FILE).is_file()
+    return path.suffix == ".png" and is_result_folder(folder) and (folder.parent / RECORDS_FILE).is_file()
+
+
+def _is_of_somebody_else(place: Path) -> bool:
+    if not place.is_dir():
+        return place.exists() or place.is_symlink()
+    return not is_result_folder(place) and any(place.iterdir())

@@ -105,7 +105,7 @@ def run_batch(
         If the output folder cannot be written.
     """
     check_writable(out)
-    names = FolderNames()
+    names = FolderNames(out)
     report = Report(system.bundle_id)
     counts = {"screened": 0, "failed": 0}
 

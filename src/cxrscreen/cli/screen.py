@@ -1,6 +1,7 @@
 """``cxrscreen screen``: radiographs in, results and a report out."""
 # ruff: noqa: PLC0415 - imported on use, so that --help is quick
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,16 +32,21 @@ def screen(
     Writes DIR/report.html, DIR/screenings.jsonl (one JSON object a file) and, for each radiograph, a folder with the
     lung mask and pictures. Exit code: 0 all screened, 1 some files failed, 2 nothing could be started.
     """
+    from cxrscreen.batch.folders import is_earlier_result
     from cxrscreen.batch.run import check_writable, run_batch
     from cxrscreen.imaging.find import find_images
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.registry import load_system
 
-    files = [path for path in find_images(paths) if not _inside(path, out)]
-    if not any(path.is_file() for path in files):
-        raise CxrscreenError(f"No image was found in {', '.join(map(repr, paths))}; check the path or the pattern.")
-    check_writable(out)
     console = Console(stderr=True)
+    found = find_images(paths)
+    files = [path for path in found if not is_earlier_result(path)]
+    if not any(map(os.path.isfile, files)):
+        which = "Only results of an earlier run were" if len(files) < len(found) else "No image was"
+        raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check the path or the pattern.")
+    check_writable(out)
+    if len(files) < len(found):
+        console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
     with console.status("Loading the model"):
         system = load_system(bundle)
     with _progress(console) as progress:
@@ -53,14 +59,10 @@ def screen(
             explain=not no_maps,
             on_record=_shown_on(progress, len(files)),
         )
-    console.print(f"{result.screened} screened, {result.failed} failed. Report: {escape(str(result.report))}")
+    outcome = f"{result.screened} screened, {result.failed} failed. Report: {escape(str(result.report))}"
+    console.print(outcome, soft_wrap=True)
     if result.failed:
         raise typer.Exit(1)
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    """Tell whether a file is a result of an earlier run in the output folder."""
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def _progress(console: Console) -> "Progress":

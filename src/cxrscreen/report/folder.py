@@ -16,6 +16,7 @@ from cxrscreen.report.wording import lung_share_sentence
 from cxrscreen.systems.contract import SaliencyMap, Screening
 
 MASK_FILE: Final = "lung_mask.png"
+OVERLAY_FILE: Final = "lung_overlay.png"
 THUMBNAIL_SIDE: Final = 420
 _THUMBNAIL_QUALITY: Final = 78
 _PNG_LEVEL: Final = 1
@@ -63,8 +64,8 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     ``lung_mask.png`` is 8-bit grey at the radiograph's own size and holds the plain values 0 background, 1 right
     lung, 2 left lung (so it looks black; ``lung_overlay.png`` is the one to look at). ``original.png`` and
     ``lung_overlay.png`` follow, and one picture for each saliency map, named as the map; their longest side is at
-    most 1024 pixels, the frame not counted. Where the folder holds a mask of an earlier run, its PNG files are removed
-    first, so that no map of another run is left beside the new ones.
+    most 1024 pixels, the frame not counted. Where the folder is one of an earlier run, its PNG files are removed first,
+    so that no map of another run is left beside the new ones.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / MASK_FILE).exists():
+        if is_result_folder(folder):
             for stale in folder.glob("*.png"):
                 stale.unlink()
     except OSError as error:
@@ -93,16 +94,18 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
             f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
         ) from error
 
-    _write_png(folder / MASK_FILE, screening.lung_mask)
     grey = grey_picture(radiograph.pixels)
-    _write_png(folder / "original.png", grey)
-    thumbnails = [_thumbnail("original", "Radiograph", "", "original.png", grey)]
-
     mask = mask_picture(screening.lung_mask, grey.shape)
     lungs = lung_picture(grey, mask)
     area = f"{screening.lung_area_fraction:.0%} of the image."
-    _write_png(folder / "lung_overlay.png", with_lung_legend(lungs, "Lungs found", area))
-    thumbnails.append(_thumbnail("lung_overlay", "Lungs found", area, "lung_overlay.png", lungs))
+    # Written first, since it marks the folder as one of ours, also where a later picture does not get to the disk.
+    _write_png(folder / OVERLAY_FILE, with_lung_legend(lungs, "Lungs found", area))
+    _write_png(folder / MASK_FILE, screening.lung_mask)
+    _write_png(folder / "original.png", grey)
+    thumbnails = [
+        _thumbnail("original", "Radiograph", "", "original.png", grey),
+        _thumbnail("lung_overlay", "Lungs found", area, OVERLAY_FILE, lungs),
+    ]
 
     for saliency in screening.saliency:
         picture = saliency_picture(grey, saliency.values, mask)
@@ -110,6 +113,11 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
         _write_png(folder / map_file(saliency), with_colour_bar(picture, saliency.title, note))
         thumbnails.append(_thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
     return tuple(thumbnails)
+
+
+def is_result_folder(folder: Path) -> bool:
+    """Tell whether a folder is one that :func:`write_folder` wrote: it holds the picture of the lungs found."""
+    return (folder / OVERLAY_FILE).exists()
 
 
 def map_file(saliency: SaliencyMap) -> str:
