@@ -264,3 +264,15 @@ def test_a_data_set_without_the_dicom_mark(dataset_of: Callable[..., Dataset], t
     meta = pydicom.filereader.dcmread(io.BytesIO(content)).file_meta
     (tmp_path / "x").write_bytes(content[132 + 12 + meta.FileMetaInformationGroupLength :])
     assert np.allclose(read(tmp_path / "x").pixels, spread(ramp()), atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
+def test_a_codestream_deeper_than_the_header_says_is_not_folded(
+    syntax: uid.UID, chest: np.ndarray, tmp_path: Path, dataset_of: Callable[..., Dataset]
+) -> None:
+    dataset = dataset_of((chest * 4095).astype(np.uint16), BitsStored=12)
+    dataset.compress(syntax)
+    dataset.BitsStored, dataset.HighBit = 10, 9
+    dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    pixels = read(tmp_path / "a.dcm").pixels
+    assert np.corrcoef(pixels.ravel(), chest.ravel())[0, 1] > 0.999

@@ -273,7 +273,10 @@ def _grey(
     dataset: Dataset, frame: NDArray[np.integer], *, native: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, list[str]]:
     if not native:
-        # Decoders give whole values, aligned at the lowest bit, in an array of their own width.
+        # Decoders give whole values, aligned at the lowest bit, in an array of their own width; where they need more
+        # bits than the header says are stored, the codestream is right, and cutting them would fold the grey scale.
+        if dataset.PixelRepresentation == 0:
+            dataset.BitsStored = max(int(dataset.BitsStored), int(frame.max()).bit_length())
         dataset.HighBit = dataset.BitsStored - 1
     patterns: NDArray[np.uint16 | np.uint8] = frame.astype(
         np.uint16 if dataset.BitsAllocated == 16 else np.uint8, copy=False
