@@ -24,6 +24,11 @@ def test_everything_promised_decodes_here() -> None:
     }
 
 
+def test_jpeg_extended_is_promised_for_8_bits_only() -> None:
+    row = next(row for row in decodable() if row.uid == uid.JPEGExtended12Bit)
+    assert row.name.endswith("8 bit only")
+
+
 def test_a_missing_decoder_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "available_plugins", lambda syntax: ())
     row = next(row for row in decodable() if row.uid == uid.RLELossless)

@@ -41,7 +41,7 @@ class Decodable:
     Parameters
     ----------
     name
-        The format's or transfer syntax' name.
+        The format's or transfer syntax' name, and what of it is read where that is not all.
     uid
         DICOM UID; None for pictures.
     decoders
@@ -145,6 +145,8 @@ _ENCODERS: dict[str, Callable[[uid.UID], Dataset] | None] = {
     uid.RLELossless: _compressed,
 }
 """Transfer syntaxes the reader knows, with what makes a frame to try them; None where no encoder exists here."""
+_NOTES = {uid.JPEGExtended12Bit: ", 8 bit only"}
+"""What of a transfer syntax is read, where that is not all of it: no decoder here takes 12 bits of JPEG Extended."""
 _LOSSY = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless, uid.JPEG2000})
 
 # Name, Pillow's format and options, depth, decoder.
@@ -181,7 +183,8 @@ def _try_transfer_syntax(transfer_syntax: uid.UID) -> Decodable:
     check: Check = "missing"
     if plugins:
         check = "plugin present" if encode is None else _try_frame(transfer_syntax, encode)
-    return Decodable(transfer_syntax.name, str(transfer_syntax), plugins, check, required)
+    name = transfer_syntax.name + _NOTES.get(transfer_syntax, "")
+    return Decodable(name, str(transfer_syntax), plugins, check, required)
 
 
 def _try_frame(transfer_syntax: uid.UID, encode: Callable[[uid.UID], Dataset]) -> Check:
