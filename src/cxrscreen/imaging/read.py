@@ -2,7 +2,6 @@
 
 import os
 import stat
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from cxrscreen.imaging.limits import DEFAULT_LIMITS, ReadLimits, refusal
 from cxrscreen.imaging.picture import is_picture, read_picture
 from cxrscreen.imaging.polarity import judge_polarity
 from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.imaging.silence import without_warnings
 
 INVERTED_WARNING = "The image was stored inverted (air white, bone black) without saying so and has been corrected."
 UNSURE_WARNING = "It is not certain that dense tissue is bright in this image; it was left as it is."
@@ -55,9 +55,7 @@ def read(path: Path | str, *, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph
     """
     path = Path(path)
     content = _load(path, limits)
-    with warnings.catch_warnings():
-        # The libraries' warnings quote header values, which may name a patient.
-        warnings.simplefilter("ignore")
+    with without_warnings():
         try:
             if is_dicom(content):
                 decoded = read_dicom(path, content, limits)
