@@ -78,6 +78,12 @@ def test_no_file_found_is_exit_code_2(cxrscreen: Cxrscreen, tmp_path: Path, name
     assert not (tmp_path / "out").exists()
 
 
+def test_an_empty_path_is_not_the_current_folder(cxrscreen: Cxrscreen, tmp_path: Path) -> None:
+    result = cxrscreen("", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "A PATH is empty" in result.stderr
+
+
 def test_an_output_that_cannot_be_written_is_exit_code_2(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file")
     result = cxrscreen(images, "--out", tmp_path / "out")

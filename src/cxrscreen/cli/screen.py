@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cxrscreen.cli.terminal import undisturbed_terminal
 from cxrscreen.errors import CxrscreenError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def screen(
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.registry import load_system
 
+    if not all(paths):
+        raise CxrscreenError("A PATH is empty; name a file, a folder or a pattern.")
     console = Console(stderr=True)
     found = find_images(paths)
     files = [path for path in found if not is_earlier_result(path)]
@@ -47,18 +50,19 @@ def screen(
     check_writable(out)
     if len(files) < len(found):
         console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
-    with console.status("Loading the model"):
-        system = load_system(bundle)
-    with _progress(console) as progress:
-        result = run_batch(
-            files,
-            system,
-            out,
-            read=read,
-            force=force,
-            explain=not no_maps,
-            on_record=_shown_on(progress, len(files)),
-        )
+    with undisturbed_terminal() as terminal:
+        with terminal.status("Loading the model"):
+            system = load_system(bundle)
+        with _progress(terminal) as progress:
+            result = run_batch(
+                files,
+                system,
+                out,
+                read=read,
+                force=force,
+                explain=not no_maps,
+                on_record=_shown_on(progress, len(files)),
+            )
     outcome = f"{result.screened} screened, {result.failed} failed. Report: {escape(str(result.report))}"
     console.print(outcome, soft_wrap=True)
     if result.failed:
