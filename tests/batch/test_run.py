@@ -128,6 +128,16 @@ def test_a_new_run_replaces_the_records_of_the_old(tmp_path: Path, system: Syste
     assert [row["file"] for row in rows(tmp_path)] == ["c.png"]
 
 
+def test_two_runs_into_one_folder_do_not_mix(tmp_path: Path, system: System, read: Read) -> None:
+    def meanwhile(record: Any) -> None:
+        with pytest.raises(OutputError, match="Another run is writing"):
+            run_batch([Path("b.png")], system, tmp_path, read=read)
+
+    run_batch([Path("a.png"), Path("c.png")], system, tmp_path, read=read, on_record=meanwhile)
+    assert [row["file"] for row in rows(tmp_path)] == ["a.png", "c.png"]
+    assert run_batch([Path("b.png")], system, tmp_path, read=read).screened == 1
+
+
 def test_no_files_leave_an_empty_page(tmp_path: Path, system: System, read: Read) -> None:
     assert run_batch([], system, tmp_path / "new" / "out", read=read).screened == 0
     assert rows(tmp_path / "new" / "out") == []

@@ -1,10 +1,12 @@
 """A batch: files in, one JSON line and one folder for each, and a page over all."""
 
 import logging
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO, TypeVar
@@ -17,6 +19,9 @@ from cxrscreen.report.page import Details, Report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import shown_name
 from cxrscreen.systems.contract import Screening, System
+
+if sys.platform != "win32":
+    import fcntl
 
 _LOG = logging.getLogger(__name__)
 _READ_AHEAD: Final = 2
@@ -102,7 +107,7 @@ def run_batch(
     Raises
     ------
     OutputError
-        If the output folder cannot be written.
+        If the output folder cannot be written, or another run is writing to it.
     """
     check_writable(out)
     names = FolderNames(out)
@@ -130,7 +135,7 @@ def run_batch(
 
     try:
         with (
-            (out / RECORDS_FILE).open("w", encoding="utf-8") as records,
+            _new_records(out) as records,
             ThreadPoolExecutor(_READ_AHEAD, "read") as readers,
             ThreadPoolExecutor(_WRITES_BEHIND, "write") as writers,
         ):
@@ -167,6 +172,23 @@ def check_writable(out: Path) -> None:
         raise OutputError(
             f"The output folder {str(out)!r} cannot be written ({error.strerror}); choose another with --out."
         ) from error
+
+
+@contextmanager
+def _new_records(out: Path) -> Iterator[TextIO]:
+    """Open the records for one run alone; those of an earlier run are emptied once it is known to be over."""
+    with (out / RECORDS_FILE).open("a", encoding="utf-8") as records:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(records, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"Another run is writing to {str(out)!r}; wait for its end or choose another folder with --out."
+                ) from error
+            except OSError:
+                _LOG.debug("the file system of the output folder has no locks")
+        records.truncate(0)
+        yield records
 
 
 def _ahead(
