@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import lung_share_sentence, printable, shown_name, stage_sentence, without_folders
 from cxrscreen.systems.contract import SaliencyMap, Stage
 
@@ -35,6 +36,14 @@ def test_a_reason_shows_no_folder() -> None:
     assert without_folders("a.dcm is empty.", Path("a.dcm")) == "a.dcm is empty."
     assert without_folders("a.dcm is neither DICOM/PNG.", Path("/a.dcm")) == "a.dcm is neither DICOM/PNG."
     assert without_folders(f"{path.absolute()!s:} of {path.absolute()!r} is empty.", path).count("secret") == 0
+
+
+def test_a_reason_shows_no_folder_whose_name_is_no_text() -> None:
+    path = Path(b"secret/M\xfcller/a\xfc.dcm".decode("utf-8", "surrogateescape"))
+    error = ScreeningRecord.failed(path, f"{path} is empty.", "b@1").error
+    assert error == r"secret/M\xfcller/a\xfc.dcm is empty."
+    assert without_folders(error, path) == r"a\xfc.dcm is empty."
+    assert without_folders(f"{path} is empty.", path) == r"a\xfc.dcm is empty."
 
 
 def test_control_characters_do_not_reach_a_page_or_a_terminal() -> None:

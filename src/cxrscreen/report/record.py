@@ -99,7 +99,7 @@ class ScreeningRecord(BaseModel):
         return cls(
             file=as_text(path),
             status="failed",
-            error=error.encode("utf-8", "backslashreplace").decode("utf-8"),
+            error=as_text(error),
             quality=None,
             probabilities=None,
             finding=None,
@@ -131,9 +131,12 @@ def all_warnings(radiograph: Radiograph, screening: Screening) -> tuple[str, ...
     return tuple(dict.fromkeys((*radiograph.warnings, *screening.warnings)))
 
 
-def as_text(path: Path) -> str:
-    r"""Return a path as valid Unicode; bytes of a file name that are no UTF-8 become ``\xNN``."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def as_text(path: Path | str) -> str:
+    r"""Return a path, or a sentence with one, as valid Unicode; bytes of names that are no UTF-8 become ``\xNN``."""
+    try:
+        return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _rounded(timings: Mapping[str, float]) -> dict[str, float]:

@@ -85,10 +85,12 @@ def shown_name(path: Path) -> str:
 
 def without_folders(sentence: str, path: Path) -> str:
     """Return a sentence about a file with the file's name in place of its path, so that no folder is shown."""
+    sentence = as_text(sentence)
     # the longer first: a relative folder is the end of the absolute one
     for folder in (path.absolute().parent, path.parent):
         if folder.name:
-            sentence = sentence.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+            shown = as_text(folder)
+            sentence = sentence.replace(f"{shown}/", "").replace(f"{shown}\\", "")
     return printable(sentence)
 
 
