@@ -106,6 +106,11 @@ def test_the_page_can_be_read_by_everybody(make_entry: Callable[..., Entry]) -> 
     assert page.all("html") == [{"lang": "en"}]
     assert all(image["alt"] and image["width"] and image["height"] for image in page.all("img"))
     assert all("scope" in head for head in page.all("th"))
+    parts = [
+        part for tag, part in page.elements if tag in ("section", "nav", "article") or part.get("role") == "region"
+    ]
+    labels = [part.get("aria-label") or part["aria-labelledby"] for part in parts]
+    assert len(labels) == len(set(labels))
     targets = {attributes.get("id") for _, attributes in page.elements}
     links = [str(link["href"]) for link in page.all("a")]
     assert all(link[1:] in targets for link in links if link.startswith("#"))
