@@ -12,7 +12,7 @@ def phantoms(
     out: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for the phantoms; made if missing.")],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of images, 1 or more.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed, 0 or more; the same seed gives the same files.")] = 0,
-    size: Annotated[int, typer.Option(help="Rows of an image.")] = 512,
+    size: Annotated[int, typer.Option(max=4096, help="Rows of an image.")] = 512,
     dicom_every: Annotated[int, typer.Option(help="Every how many images one is a DICOM file; 0 for none.")] = 4,
     examples: Annotated[
         bool, typer.Option("--examples", help="Write the six example files instead, without masks; only DIR counts.")
