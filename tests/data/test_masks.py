@@ -52,3 +52,9 @@ def test_a_missing_or_broken_mask_is_named(tmp_path):
     for name in ("broken.png", "missing.png"):
         with pytest.raises(ManifestError, match=f"The lung mask {name} cannot be read"):
             read_lung_mask(tmp_path / name)
+
+
+def test_another_convention_is_refused_and_not_read_as_no_lung(tmp_path):
+    Image.fromarray((chest() > 0).astype(np.uint8) * 255).save(tmp_path / "binary.png")
+    with pytest.raises(ManifestError, match="binary.png holds the value 255"):
+        read_lung_mask(tmp_path / "binary.png")

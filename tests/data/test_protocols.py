@@ -126,3 +126,22 @@ def test_unknown_protocol_and_empty_result_are_named(tmp_path):
         make_split("stage4", manifest)
     with pytest.raises(ManifestError, match="leaves no image"):
         make_split("stage2", manifest)
+
+
+def test_the_order_of_the_rows_does_not_matter(tmp_path):
+    rows = many("normal", "nih", 30) + many("covid19", "cohen", 30)
+    manifest = manifest_of(rows, tmp_path)
+    shuffled = check_manifest(
+        manifest.table.drop(columns="group").sample(frac=1.0, random_state=0).reset_index(drop=True), tmp_path
+    )
+    assert make_split("stage2", shuffled).digest == make_split("stage2", manifest).digest
+
+
+def test_jsrt_trains_nothing(tmp_path):
+    split = make_split("lungs-jsrt", manifest_of([*many("nodule", "jsrt", 9), *many("normal", "nih", 3)], tmp_path))
+    assert (len(split.train), len(split.validation), len(split.test)) == (0, 0, 9)
+
+
+def test_masks_that_include_the_heart_are_not_mixed_in(tmp_path):
+    manifest = manifest_of(many("normal", "kermany", 10) + many("normal", "nih", 10), tmp_path)
+    assert make_split("lungs-any", manifest).dropped["lung masks that include the heart"] == 10

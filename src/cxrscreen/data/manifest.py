@@ -1,6 +1,5 @@
 """The manifest: one typed row per image, with patients and duplicates linked into groups."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +86,6 @@ class Manifest:
         name = str(self.table.at[image_id, "lung_mask"])
         return self.root / name if name else None
 
-    def select(self, image_ids: Iterable[str]) -> "Manifest":
-        """The manifest of these images alone, in this order; groups stay as they were."""
-        return Manifest(self.table.loc[list(image_ids)], self.root)
-
 
 def load_manifest(path: Path | str) -> Manifest:
     """Read and check a manifest.
@@ -167,10 +162,12 @@ def _groups(table: pd.DataFrame) -> list[str]:
     def join(a: str, b: str) -> None:
         parent[find(a)] = find(b)
 
-    for image_id, patient, twin in zip(table["image_id"], table["patient_id"], table["duplicate_of"], strict=True):
+    columns = (table[name] for name in ("image_id", "source", "patient_id", "duplicate_of"))
+    for image_id, source, patient, twin in zip(*columns, strict=True):
         find(f"image {image_id}")
         if patient:
-            join(f"image {image_id}", f"patient {patient}")
+            # Two hospitals may both have a patient 1.
+            join(f"image {image_id}", f"patient {patient} of {source}")
         if twin:
             join(f"image {image_id}", f"image {twin}")
     names: dict[str, str] = {}

@@ -8,7 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from cxrscreen.errors import ManifestError
 
-RIGHT_LUNG, LEFT_LUNG = 1, 2
+RIGHT_LUNG, LEFT_LUNG, HEART = 1, 2, 3
 
 HEART_INCLUDED_SOURCES = ("cohen", "kermany")
 """Sources whose human polygons run straight through the heart and the diaphragm's dome (V7 convention)."""
@@ -29,16 +29,22 @@ def read_lung_mask(path: Path) -> NDArray[np.uint8]:
     Raises
     ------
     ManifestError
-        If the file is missing or no readable image.
+        If the file is missing, no readable image, or holds other values.
     """
     try:
         with Image.open(path) as image:
             plain = image if image.mode in {"P", "L"} else image.convert("L")
-            return np.frombuffer(plain.tobytes(), np.uint8).reshape(plain.height, plain.width)
+            indices = np.frombuffer(plain.tobytes(), np.uint8).reshape(plain.height, plain.width)
     except (OSError, UnidentifiedImageError) as error:
         raise ManifestError(
             f"The lung mask {path.name} cannot be read: check the manifest's lung_mask column."
         ) from error
+    if indices.max(initial=0) > HEART:
+        raise ManifestError(
+            f"The lung mask {path.name} holds the value {int(indices.max())}: use 0 background, 1 right lung, 2 left "
+            "lung, 3 heart."
+        )
+    return indices
 
 
 def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from cxrscreen.data.manifest import PNEUMONIA_LABELS, Manifest
+from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
 from cxrscreen.errors import ManifestError
 
 Part = Literal["train", "validation", "test"]
@@ -51,6 +52,8 @@ NOT_PNEUMONIA = Rule("not pneumonia", lambda t: ~t["label"].isin(PNEUMONIA_LABEL
 NO_LUNG_MASK = Rule(
     "no lung mask, or an automatic one", lambda t: (t["lung_mask"] == "") | (t["lung_mask_origin"] == "automatic")
 )
+HEART_INCLUDED = Rule("lung masks that include the heart", lambda t: t["source"].isin(HEART_INCLUDED_SOURCES))
+NOT_JSRT = Rule("not in JSRT", lambda t: t["source"] != "jsrt")
 NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
 
 
@@ -69,19 +72,23 @@ class Protocol:
     lungs
         True for the segmentation split: the base split's validation and test parts form the test part (20 %), a tenth
         of its training part validates.
+    only_test
+        True for a set that trains nothing: all its images are the test part.
     """
 
     name: str
     rules: tuple[Rule, ...]
     positive: tuple[str, ...] = ()
     lungs: bool = False
+    only_test: bool = False
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
     protocol.name: protocol
     for protocol in (
         Protocol("lungs", (DUPLICATE, LATERAL, NO_LUNG_MASK, NOT_LUNG_SOURCE), lungs=True),
-        Protocol("lungs-any", (DUPLICATE, LATERAL, NO_LUNG_MASK), lungs=True),
+        Protocol("lungs-any", (DUPLICATE, LATERAL, NO_LUNG_MASK, HEART_INCLUDED), lungs=True),
+        Protocol("lungs-jsrt", (DUPLICATE, LATERAL, NO_LUNG_MASK, NOT_JSRT), lungs=True, only_test=True),
         Protocol("stage2", (DUPLICATE, LATERAL, UNLABELLED), positive=PNEUMONIA_LABELS),
         Protocol("stage3", (DUPLICATE, LATERAL, NOT_PNEUMONIA), positive=("covid19",)),
         Protocol("stage2-adults", (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED), positive=PNEUMONIA_LABELS),
@@ -183,7 +190,9 @@ def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
     if table.empty:
         raise ManifestError(f"The protocol {name} leaves no image of this manifest: check its labels, views and masks.")
     part_of = {str(group): base[str(group)] for group in table["group"]}
-    if protocol.lungs:
+    if protocol.only_test:
+        part_of = dict.fromkeys(part_of, "test")
+    elif protocol.lungs:
         part_of = _lung_parts(part_of, seed)
     parts: dict[Part, list[str]] = {part: [] for part in PARTS}
     for image_id, group in zip(table["image_id"], table["group"], strict=True):
@@ -203,6 +212,8 @@ def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
 
 def _base_parts(table: pd.DataFrame, seed: int) -> dict[str, Part]:
     """Part of every group: within each stratum, shuffled groups go where images are most lacking."""
+    # By id, so that the order of the manifest's rows does not move an image to another part.
+    table = table.sort_index()
     strata: dict[tuple[str, str], list[str]] = defaultdict(list)
     sizes: dict[str, int] = {}
     for group, rows in table.groupby("group", sort=True):
