@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,18 @@ def test_folders_are_different_and_stay_inside(names: list[str]) -> None:
     assert len({folder.casefold() for folder in found}) == len(names)
     out = Path("out").absolute()
     assert all((out / folder).resolve().parent == out for folder in found)
+
+
+def test_what_may_not_be_looked_at_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").mkdir()
+    look = Path.stat
+
+    def refused(path: Path, **options: bool) -> os.stat_result:
+        if path.parent.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return look(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert FolderNames(tmp_path).give(Path("a.png")) == "a-2"
+    assert not is_earlier_result(tmp_path / "a" / "h2.png")
+    assert not is_earlier_result(tmp_path / ("x" * 300) / "h2.png")

@@ -64,12 +64,19 @@ def is_earlier_result(path: Path) -> bool:
         A file; of others the answer is False.
     """
     folder = path.parent
-    if path.name in _OWN_FILES:
-        return (folder / RECORDS_FILE).is_file()
-    return path.suffix == ".png" and is_result_folder(folder) and (folder.parent / RECORDS_FILE).is_file()
+    try:
+        if path.name in _OWN_FILES:
+            return (folder / RECORDS_FILE).is_file()
+        return path.suffix == ".png" and is_result_folder(folder) and (folder.parent / RECORDS_FILE).is_file()
+    except OSError:
+        # What may not be looked at is left to the reader, which says so.
+        return False
 
 
 def _is_of_somebody_else(place: Path) -> bool:
-    if not place.is_dir():
-        return place.exists() or place.is_symlink()
-    return not is_result_folder(place) and any(place.iterdir())
+    try:
+        if not place.is_dir():
+            return place.exists() or place.is_symlink()
+        return not is_result_folder(place) and any(place.iterdir())
+    except PermissionError:
+        return True
