@@ -1,5 +1,6 @@
+import errno
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report import page as page_module
-from cxrscreen.report.folder import write_folder
+from cxrscreen.report.folder import ResultNotWrittenError, write_folder
 from cxrscreen.report.page import Details, Entry, Report, render_report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.systems.contract import Screening
@@ -174,3 +175,18 @@ def test_every_text_has_enough_contrast_in_light_dark_and_print() -> None:
         for text, ground in pairs:
             light, dark = sorted((_luminance(scheme[text]), _luminance(scheme[ground])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground, scheme)
+
+
+def test_a_page_that_does_not_fit_leaves_the_older_one_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> Iterator[str]:
+        yield "<!doctype html>"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "report.html").write_text("older")
+    monkeypatch.setattr(page_module, "render_report", full)
+    with pytest.raises(ResultNotWrittenError, match="No space left on device"):
+        Report("b@1").write(tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+    assert (tmp_path / "report.html").read_text() == "older"

@@ -4,6 +4,7 @@ import base64
 import heapq
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -151,6 +152,8 @@ class Report:
                 page.writelines(render_report(entries, bundle=self.bundle, made_at=datetime.now().astimezone()))
             unfinished.replace(path)
         except OSError as error:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise ResultNotWrittenError(
                 f"The report {path.name} could not be written ({error.strerror}); check space and rights."
             ) from error
