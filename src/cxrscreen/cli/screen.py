@@ -31,7 +31,8 @@ def screen(
     """Screen chest radiographs and write a report.
 
     Writes DIR/report.html, DIR/screenings.jsonl (one JSON object a file) and, for each radiograph, a folder with the
-    lung mask and pictures. Exit code: 0 all screened, 1 some files failed, 2 nothing could be started.
+    lung mask and pictures. What an earlier run wrote is never screened, so DIR may lie among the radiographs or be
+    their folder. Exit code: 0 all screened, 1 some files failed, 2 nothing could be started.
     """
     from cxrscreen.batch.folders import is_earlier_result
     from cxrscreen.batch.run import check_writable, run_batch
@@ -46,7 +47,7 @@ def screen(
     files = [path for path in found if not is_earlier_result(path)]
     if not any(map(os.path.isfile, files)):
         which = "Only results of an earlier run were" if len(files) < len(found) else "No image was"
-        raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check the path or the pattern.")
+        raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check path, pattern and your rights.")
     check_writable(out)
     if len(files) < len(found):
         console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
