@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
 
 from cxrscreen.errors import UnreadableImageError
@@ -276,3 +276,18 @@ def test_a_codestream_deeper_than_the_header_says_is_not_folded(
     dataset.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     pixels = read(tmp_path / "a.dcm").pixels
     assert np.corrcoef(pixels.ravel(), chest.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1])
+def test_zeros_behind_a_codestream_are_no_damage(syntax: uid.UID, dicom_file: DicomWriter) -> None:
+    path = dicom_file(ramp(), BitsStored=12, **LATERAL)
+    plain = read(path).pixels
+    if syntax == uid.JPEGLosslessSV1:
+        recode(path, gdcm.TransferSyntax.JPEGLosslessProcess14_1)
+    dataset = pydicom.dcmread(path)
+    if syntax != uid.JPEGLosslessSV1:
+        dataset.compress(syntax)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame + bytes(200)])
+    dataset.save_as(path, enforce_file_format=True)
+    assert np.array_equal(read(path).pixels, plain)

@@ -115,7 +115,8 @@ def _check_codestream(path: Path, dataset: Dataset, transfer_syntax: uid.UID) ->
         return
     data = get_frame(dataset.PixelData, 0, number_of_frames=1)
     header = codestream_header(data)
-    if b"\xff\xd9" not in data[-16:]:
+    # Some writers fill the last fragment up with zeros behind the end marker.
+    if b"\xff\xd9" not in data.rstrip(b"\0")[-16:]:
         raise refusal(path, f"holds truncated {transfer_syntax.name} data", _RECOPY)
     lossless = transfer_syntax in (uid.JPEGLossless, uid.JPEGLosslessSV1)
     if header is None or (lossless and not is_sound_lossless_jpeg(data)):
