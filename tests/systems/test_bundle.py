@@ -65,7 +65,7 @@ def test_a_wrong_card_says_where(tmp_path):
         open_bundle(bundle(tmp_path / "b", stages=stages))
 
 
-@pytest.mark.parametrize("content", [b": :", b"\xff\xfe", b"[1, 2]", b""])
+@pytest.mark.parametrize("content", [b": :", b"\xff\xfe", b"[1, 2]", b"", b"created: 2026-13-45"])
 def test_a_card_that_is_no_card_is_refused(tmp_path, content):
     folder = bundle(tmp_path / "b")
     (folder / "card.yaml").write_bytes(content)
@@ -80,3 +80,20 @@ def test_an_unknown_bundle_and_system_are_named(tmp_path):
         load_system(bundle(tmp_path / "b", system="oracle"))
     with pytest.raises(BundleError, match="has no card.yaml"):
         open_bundle(tmp_path)
+
+
+def test_a_default_that_is_no_operating_point_is_refused(tmp_path):
+    stages = {"pneumonia": CARD["stages"]["pneumonia"] | {"default": "best"}}
+    with pytest.raises(BundleError, match="'best' is no operating point"):
+        open_bundle(bundle(tmp_path / "b", stages=stages))
+
+
+def test_a_preprocessing_of_another_version_is_refused(tmp_path):
+    with pytest.raises(BundleError, match="preprocessing that this version does not know"):
+        load_system(bundle(tmp_path / "b"))
+
+
+def test_a_folder_of_the_same_name_does_not_hide_a_shipped_bundle(tmp_path, monkeypatch):
+    (tmp_path / "cascade").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_bundle("cascade").card.name == "cascade"

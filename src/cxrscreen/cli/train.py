@@ -25,16 +25,19 @@ def train(
 ) -> None:
     """Train a system and write its bundle, with its operating points and measured results in the card.
 
-    A run that was stopped goes on from its last checkpoint when the same command is given again.
+    A run that was stopped goes on from its last checkpoint when the same command is given again; one that was stopped
+    while measuring measures again.
     """
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import CxrscreenError
     from cxrscreen.evaluate.card import measure_bundle
     from cxrscreen.imaging.read import read
+    from cxrscreen.systems.bundle import open_bundle
 
     try:
+        from cxrscreen.systems.cascade.export import check_out, write_bundle
         from cxrscreen.systems.cascade.recipe import CascadeRecipe
-        from cxrscreen.systems.cascade.training import train_cascade, write_bundle
+        from cxrscreen.systems.cascade.training import train_cascade
         from cxrscreen.train.recipe import load_recipe
     except ModuleNotFoundError as error:
         raise CxrscreenError(
@@ -44,16 +47,19 @@ def train(
     errors = Console(stderr=True)
     settings = load_recipe(recipe, CascadeRecipe)
     manifest = load_manifest(data)
-    trained = train_cascade(settings, manifest, work or out.with_name(f"{out.name}.work"))
-    bundle = write_bundle(settings, manifest, trained, out)
+    if not ((out / "card.yaml").is_file() and open_bundle(out).card.recipe == settings.model_dump(mode="json")):
+        check_out(out)
+        write_bundle(
+            settings, manifest, train_cascade(settings, manifest, work or out.with_name(f"{out.name}.work")), out
+        )
     if measure:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=errors) as progress:
             task = progress.add_task("Measuring", total=None)
-            bundle = measure_bundle(
+            measure_bundle(
                 out,
                 manifest,
                 read,
                 lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
             )
-    errors.print(f"{bundle.card.bundle_id} written to {escape(str(out))}.", soft_wrap=True, highlight=False)
+    errors.print(f"{open_bundle(out).card.bundle_id} written to {escape(str(out))}.", soft_wrap=True, highlight=False)

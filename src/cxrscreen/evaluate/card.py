@@ -1,11 +1,17 @@
 """Filling a bundle's card: operating points from the validation part, results from the test part, touched once."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PROTOCOLS, Part, make_split
+from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.evaluate.classification import ClassificationResult, Figures, evaluate_scores
 from cxrscreen.evaluate.metrics import choose_operating_point
@@ -13,11 +19,14 @@ from cxrscreen.evaluate.overlap import evaluate_overlaps
 from cxrscreen.evaluate.run import STAGES, Run, run_system
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle, OperatingPoint, StageCard, open_bundle, write_card
+from cxrscreen.systems.contract import System
 from cxrscreen.systems.registry import load_system
 
 RULES = ("youden", "sensitivity>=0.90", "sensitivity>=0.95", "specificity>=0.90")
 """Operating points that every decision gets, chosen on the validation part of its protocol."""
 DEFAULT_RULE = "youden"
+SMALLEST_CELL = 10
+"""Images of a class below which a source does not weigh as much as the others in choosing a threshold."""
 
 Advance = Callable[[str, int, int], None]
 """Told what is measured, how many images are done, and how many there are."""
@@ -42,55 +51,64 @@ def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radi
     BundleError
         If the bundle cannot be opened.
     ManifestError
-        If a part of a protocol is empty or holds one class only.
+        If the manifest is not the one of the card, or a part of a protocol is empty or holds one class only.
     """
     bundle = open_bundle(folder)
-    points: dict[str, StageCard] = {}
-    for protocol, stage in STAGES.items():
-        run = _run(folder, manifest, protocol, "validation", bundle.card.data.seed, read, advance)
-        points[stage] = _operating_points(
-            run, f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
+    seed = bundle.card.data.seed
+    splits = {name: make_split(name, manifest, seed) for name in bundle.card.data.splits}
+    for name, split in splits.items():
+        if split.digest != bundle.card.data.splits[name]:
+            raise ManifestError(f"The split {name} of this manifest is not the one that {bundle.card.bundle_id} names.")
+
+    def measure(system: System, name: str, part: Part) -> Run:
+        images, done = splits[name].part(part), count(1)
+        return run_system(
+            system,
+            read,
+            manifest,
+            splits[name],
+            images,
+            advance=lambda: advance(f"{name}, {part} part", next(done), len(images)),
         )
+
+    provisional = load_system(folder)
+    points = {
+        stage: _operating_points(measure(provisional, protocol, "validation"), protocol)
+        for protocol, stage in STAGES.items()
+    }
     bundle = write_card(folder, bundle.card.model_copy(update={"stages": points}))
-    results: dict[str, Any] = {}
-    for protocol in bundle.card.data.splits:
-        run = _run(folder, manifest, protocol, "test", bundle.card.data.seed, read, advance)
-        results[protocol] = _summary(run, protocol)
+    system = load_system(folder)
+    results = {name: _summary(measure(system, name, "test"), name, seed) for name in splits}
     return write_card(folder, bundle.card.model_copy(update={"results": results}))
 
 
-def _run(
-    folder: Path,
-    manifest: Manifest,
-    protocol: str,
-    part: Part,
-    seed: int,
-    read: Callable[[Path], Radiograph],
-    advance: Advance,
-) -> Run:
-    split = make_split(protocol, manifest, seed)
-    images, done = split.part(part), 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        advance(f"{protocol}, {part} part", done, len(images))
-
-    return run_system(load_system(folder), read, manifest, split, images, advance=count)
-
-
-def _operating_points(run: Run, site: str) -> StageCard:
+def _operating_points(run: Run, protocol: str) -> StageCard:
     truth, scores = run.rows["truth"].to_numpy(), run.rows["score"].to_numpy()
-    # Each source weighs the same in sensitivity and in specificity, else the largest one sets the threshold for all.
-    weights = 1.0 / run.rows.groupby(["source", "truth"])["score"].transform("size").to_numpy()
-    chosen = {rule: choose_operating_point(truth, scores, rule, weights) for rule in RULES}
+    weights = source_weights(run.rows)
+    site = f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
+    chosen = [choose_operating_point(truth, scores, rule, weights) for rule in RULES]
     return StageCard(
         operating_points={
             point.name: OperatingPoint(threshold=round(point.threshold, 6), rule=point.rule, site=site)
-            for point in chosen.values()
+            for point in chosen
         },
-        default=chosen[DEFAULT_RULE].name,
+        default=DEFAULT_RULE,
     )
+
+
+def source_weights(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Weigh images so that each source counts the same within its class, else the largest one sets the threshold.
+
+    Parameters
+    ----------
+    rows
+        With the columns ``source`` and ``truth``. Sources with fewer than :data:`SMALLEST_CELL` images of a class are
+        taken together as one, so that a handful of images does not decide.
+    """
+    size = rows.groupby(["source", "truth"])["source"].transform("size")
+    cells = pd.DataFrame({"cell": rows["source"].where(size >= SMALLEST_CELL, "small sources"), "truth": rows["truth"]})
+    weights: NDArray[np.float64] = 1.0 / cells.groupby(["cell", "truth"])["cell"].transform("size").to_numpy(np.float64)
+    return weights
 
 
 def _sources(run: Run) -> str:
@@ -98,8 +116,8 @@ def _sources(run: Run) -> str:
     return ", ".join(f"{source} {count}" for source, count in counts.items())
 
 
-def _summary(run: Run, protocol: str) -> dict[str, Any]:
-    command = f"cxrscreen evaluate BUNDLE --manifest DATA --protocol {protocol} --out DIR"
+def _summary(run: Run, protocol: str, seed: int) -> dict[str, Any]:
+    command = f"cxrscreen evaluate BUNDLE --manifest DATA --protocol {protocol} --seed {seed} --out DIR"
     head: dict[str, Any] = {"command": command, "images": len(run.rows), "failed": len(run.failures)}
     if PROTOCOLS[protocol].lungs:
         overlaps = evaluate_overlaps(run.rows)

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cxrscreen.errors import BundleError
 
@@ -44,6 +44,12 @@ class StageCard(CardPart):
 
     operating_points: dict[str, OperatingPoint]
     default: str
+
+    @model_validator(mode="after")
+    def _has_its_default(self) -> Self:
+        if self.default not in self.operating_points:
+            raise ValueError(f"the default {self.default!r} is no operating point")
+        return self
 
     def point(self) -> OperatingPoint:
         """The operating point in use."""
@@ -152,9 +158,12 @@ def open_bundle(name: str | Path) -> Bundle:
     if not card_file.is_file():
         raise BundleError(f"{folder.name} is no bundle: it has no {CARD}; give the folder that training wrote.")
     try:
-        card = Card.model_validate(yaml.safe_load(card_file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(card_file.read_text(encoding="utf-8"))
+    # PyYAML lets an impossible date through as a plain ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         raise BundleError(f"The card of the bundle {folder.name} is not valid YAML: restore {CARD}.") from error
+    try:
+        card = Card.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -183,9 +192,11 @@ def sha256_of(path: Path) -> str:
 
 def _folder_of(name: str | Path) -> Path:
     given = Path(name)
-    if given.is_dir():
+    bare = given.name == str(name)
+    # A bare name means a shipped bundle, also beside a folder of that name which is no bundle.
+    if given.is_dir() and (not bare or (given / CARD).is_file()):
         return given
-    if given.name == str(name):
+    if bare:
         packaged = Path(str(resources.files("cxrscreen"))) / "models" / given.name
         # In a source checkout the shipped bundles stand beside src.
         checkout = Path(str(resources.files("cxrscreen"))).parents[1] / "models" / given.name

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from cxrscreen.errors import RecipeError
 from cxrscreen.explain.heat_map import upsample
 from cxrscreen.train.augment import (
     apply_geometry,
@@ -98,7 +99,7 @@ class BinaryTask(Task):
 
     Parameters
     ----------
-    network, phase, steps
+    network, phase, steps, seed
         See :class:`cxrscreen.train.loop.Task`.
     sources
         Source of every validation image, by index.
@@ -106,8 +107,10 @@ class BinaryTask(Task):
         Label smoothing in [0, 0.5).
     """
 
-    def __init__(self, network: nn.Module, phase: Phase, steps: int, sources: Sequence[str], smoothing: float) -> None:
-        super().__init__(network, phase, steps)
+    def __init__(
+        self, network: nn.Module, phase: Phase, steps: int, seed: int, sources: Sequence[str], smoothing: float
+    ) -> None:
+        super().__init__(network, phase, steps, seed)
         self.sources = np.asarray(sources)
         self.smoothing = smoothing
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -129,6 +132,8 @@ class BinaryTask(Task):
         """Log the score and what it is made of."""
         logits, truth, index = (torch.cat(column).numpy() for column in zip(*self._seen, strict=True))
         self._seen.clear()
+        if not np.isfinite(logits).all():
+            raise RecipeError("The training diverged (its outputs are no numbers): lower the learning rate.")
         aucs = source_aucs(truth, logits, self.sources[index])
         for name, value in aucs.items():
             self.log(f"auc_{name}", value)

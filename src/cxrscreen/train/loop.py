@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -20,6 +21,7 @@ from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
+from cxrscreen.errors import RecipeError
 from cxrscreen.train.recipe import Compute, Phase
 
 SCORE = "validation_score"
@@ -29,12 +31,17 @@ SCORE = "validation_score"
 class Task(lightning.LightningModule):
     """A network with its optimiser; tasks add the training and validation steps."""
 
-    def __init__(self, network: nn.Module, phase: Phase, steps: int) -> None:
+    def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
         super().__init__()
         # Convolutions on CPU and on tensor cores are fastest with channels last.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.phase = phase
         self.steps = steps
+        self.seed = seed
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
+        """Begin each step from a seed of its own, so that a resumed run draws what an uninterrupted one draws."""
+        torch.manual_seed(1_000_003 * self.seed + self.global_step)
 
     def configure_optimizers(self) -> Any:
         """AdamW (no decay on vectors: biases and normalisation) with one cosine cycle."""
@@ -83,11 +90,23 @@ def fit(
     callbacks: list[Callback] = [keep, latest, early, RichProgressBar()]
     if phase.ema > 0:
         callbacks.append(EMAWeightAveraging(decay=phase.ema))
+    _set_history_aside(folder)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Loading happens in the training process by design: two cores, and augmentation is cheap beside the network.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        trainer = lightning.Trainer(
+        trainer = _trainer(phase, compute, callbacks, folder)
+        last = folder / "last.ckpt"
+        # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
+        trainer.fit(task, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
+    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    prefix = "network."
+    return {name[len(prefix) :]: value.float() for name, value in best.items() if name.startswith(prefix)}
+
+
+def _trainer(phase: Phase, compute: Compute, callbacks: list[Callback], folder: Path) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(
             accelerator=compute.accelerator,
             devices=1,
             precision=compute.precision,
@@ -101,9 +120,13 @@ def fit(
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
-        last = folder / "last.ckpt"
-        # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
-        trainer.fit(task, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
-    best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
-    prefix = "network."
-    return {name[len(prefix) :]: value.float() for name, value in best.items() if name.startswith(prefix)}
+    except (MisconfigurationException, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"The recipe's compute settings do not fit this machine: {reason}") from error
+
+
+def _set_history_aside(folder: Path) -> None:
+    """Keep the curve of the run before a stop, which the logger would write over."""
+    history = folder / "metrics.csv"
+    if history.is_file():
+        history.rename(folder / f"metrics-{len(list(folder.glob('metrics-*.csv'))) + 1}.csv")

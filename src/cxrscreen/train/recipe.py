@@ -114,7 +114,8 @@ def load_recipe(path: Path, kind: type[S]) -> S:
         raise RecipeError(f"No recipe at {path}: give a YAML file, for example recipes/cascade-cpu.yaml.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # PyYAML lets an impossible date through as a plain ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"The recipe {path.name} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"The recipe {path.name} is not a mapping of settings: see recipes/ for examples.")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from cxrscreen.data.masks import IGNORE
 from cxrscreen.train.augment import (
     apply_geometry,
     apply_intensity,
@@ -18,9 +19,6 @@ from cxrscreen.train.augment import (
 from cxrscreen.train.batches import Draw
 from cxrscreen.train.loop import SCORE, Task
 from cxrscreen.train.recipe import AugmentSettings, Phase
-
-IGNORE = 255
-"""Target value of pixels that carry no label."""
 
 
 class MaskImages(Dataset[tuple[Tensor, Tensor]]):
@@ -66,8 +64,8 @@ class MaskImages(Dataset[tuple[Tensor, Tensor]]):
 class MaskTask(Task):
     """Cross-entropy plus soft Dice on labelled pixels; the validation score is the mean Dice at 0.5."""
 
-    def __init__(self, network: nn.Module, phase: Phase, steps: int) -> None:
-        super().__init__(network, phase, steps)
+    def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
+        super().__init__(network, phase, steps, seed)
         self._dice: list[Tensor] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002

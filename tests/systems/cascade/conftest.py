@@ -48,8 +48,9 @@ def tiny_recipe(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def tiny_bundle(phantom_data, tiny_recipe, tmp_path_factory):
+    from cxrscreen.systems.cascade.export import write_bundle
     from cxrscreen.systems.cascade.recipe import CascadeRecipe
-    from cxrscreen.systems.cascade.training import train_cascade, write_bundle
+    from cxrscreen.systems.cascade.training import train_cascade
     from cxrscreen.train.recipe import load_recipe
 
     recipe = load_recipe(tiny_recipe, CascadeRecipe)

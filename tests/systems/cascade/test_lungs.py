@@ -71,3 +71,10 @@ def test_the_network_sees_the_same_at_any_exposure():
     assert view.max() == 1.0
     np.testing.assert_allclose(segmenter_input(0.3 * pixels + 0.2, 64), view, atol=1e-5)
     assert np.isfinite(segmenter_input(np.full((80, 80), 0.5, np.float32), 64)).all()
+
+
+def test_lungs_grown_together_are_parted_beside_a_blob_too():
+    mask = two_lungs(chest((20, 80, 10, 42), (20, 80, 58, 90), (45, 50, 40, 60), (2, 14, 45, 55)))
+    assert mask[50, 20] == RIGHT_LUNG
+    assert mask[50, 80] == LEFT_LUNG
+    assert mask[8, 50] == 0

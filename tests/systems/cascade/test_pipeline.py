@@ -70,7 +70,7 @@ def test_equation_3_is_a_pixelwise_product():
 
 def test_an_unknown_preprocessing_setting_is_refused():
     with pytest.raises(ValueError, match="surprise"):
-        Preprocessing(working_side=224, surprise=1)
+        Preprocessing(working_side=224, margin=0.04, dilation=0.02, h2="cam", surprise=1)
 
 
 def test_normals_do_not_reach_stage_3_unless_forced(tiny_bundle, phantom_data):

@@ -42,30 +42,74 @@ def test_measuring_sets_thresholds_and_results(tiny_bundle, phantom_data, tmp_pa
     assert set(bundle.card.results["stage2"]["within_source_auc"]) == {"hospital-0", "hospital-1"}
 
 
-def test_the_same_recipe_gives_the_same_numbers_and_a_stopped_run_goes_on(
-    tiny_bundle, tiny_recipe, phantom_data, tmp_path
+def test_the_same_recipe_gives_the_same_bundle_and_finished_steps_are_not_repeated(
+    tiny_bundle, tiny_recipe, phantom_data, tmp_path, monkeypatch
 ):
-    from cxrscreen.systems.cascade import training
+    from cxrscreen.systems.cascade import export, training
     from cxrscreen.systems.cascade.recipe import CascadeRecipe
     from cxrscreen.train.recipe import load_recipe
 
     recipe = load_recipe(tiny_recipe, CascadeRecipe)
     again = training.train_cascade(recipe, phantom_data, tmp_path / "work")
-    (tmp_path / "work" / "stage3-cam" / "final.safetensors").unlink()
-    resumed = training.train_cascade(recipe, phantom_data, tmp_path / "work")
-    assert all(np.array_equal(value, resumed.stage3[name]) for name, value in again.stage3.items())
-    bundle = training.write_bundle(recipe, phantom_data, again, tmp_path / "bundle")
+    bundle = export.write_bundle(recipe, phantom_data, again, tmp_path / "bundle")
     assert bundle.card.files == tiny_bundle.card.files
 
+    def never(*_):
+        raise AssertionError("a finished step was repeated")
 
-def test_a_folder_that_holds_files_is_not_written_to(tiny_recipe, phantom_data, tmp_path):
+    for step in ("_train_lungs", "_cut_all", "_train_stage"):
+        monkeypatch.setattr(training, step, never)
+    resumed = training.train_cascade(recipe, phantom_data, tmp_path / "work")
+    assert all(np.array_equal(value, resumed.stage3[name]) for name, value in again.stage3.items())
+    other = recipe.model_copy(update={"seed": 1})
+    with pytest.raises(RecipeError, match="of another recipe or of other data"):
+        training.train_cascade(other, phantom_data, tmp_path / "work")
+
+
+def test_what_would_fail_after_hours_fails_at_once(tiny_recipe, phantom_data, tmp_path):
+    from cxrscreen.data.manifest import check_manifest
+    from cxrscreen.errors import ManifestError
     from cxrscreen.systems.cascade.recipe import CascadeRecipe
-    from cxrscreen.systems.cascade.training import Trained, write_bundle
+    from cxrscreen.systems.cascade.training import train_cascade
     from cxrscreen.train.recipe import load_recipe
 
+    recipe = load_recipe(tiny_recipe, CascadeRecipe)
+    weights = recipe.stage2.model_copy(update={"weights": "nowhere.pth"})
+    with pytest.raises(RecipeError, match="nowhere.pth"):
+        train_cascade(recipe.model_copy(update={"stage2": weights}), phantom_data, tmp_path / "work")
+    table = phantom_data.table.drop(columns="group").reset_index(drop=True)
+    normals = check_manifest(table[table["label"] == "normal"], phantom_data.root)
+    with pytest.raises(ManifestError, match="one class only|leaves no image"):
+        train_cascade(recipe, normals, tmp_path / "work")
+    moved = check_manifest(table, phantom_data.root / "elsewhere")
+    with pytest.raises(ManifestError, match="is not there"):
+        train_cascade(recipe, moved, tmp_path / "work")
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_folder_that_holds_files_is_not_written_to(tmp_path):
+    from cxrscreen.systems.cascade.export import check_out
+
     (tmp_path / "something.txt").write_text("kept")
-    with pytest.raises(RecipeError, match="is not empty"):
-        write_bundle(load_recipe(tiny_recipe, CascadeRecipe), phantom_data, Trained({}, {}, {}), tmp_path)
+    for taken in (tmp_path, tmp_path / "something.txt"):
+        with pytest.raises(RecipeError, match="is not an empty folder"):
+            check_out(taken)
+    check_out(tmp_path / "new")
+
+
+def test_the_train_command_measures_a_bundle_that_was_not_measured_yet(
+    tiny_bundle, tiny_recipe, phantom_data, tmp_path
+):
+    import shutil
+
+    from typer.testing import CliRunner
+
+    out = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    command = ["train", str(tiny_recipe), "--data", str(phantom_data.root), "--out", str(out)]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert open_bundle(out).card.results
+    assert not (tmp_path / "bundle.work").exists()
 
 
 def test_the_screen_command_runs_the_trained_bundle(tiny_bundle, phantom_data, tmp_path):
@@ -105,7 +149,7 @@ def test_the_system_and_torch_agree(tiny_bundle, phantom_data):
 
     from cxrscreen.nets.densenet import DenseNet121
     from cxrscreen.systems.cascade.pipeline import find_lungs
-    from cxrscreen.systems.cascade.roi import RoiSettings, cut_lungs, network_input
+    from cxrscreen.systems.cascade.roi import cut_lungs, network_input
 
     system = load_system(tiny_bundle.folder)
     radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
@@ -115,7 +159,7 @@ def test_the_system_and_torch_agree(tiny_bundle, phantom_data):
     network.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
     network.eval()
     lungs = find_lungs(system._lungs, radiograph.pixels)
-    roi = cut_lungs(radiograph.pixels, lungs.mask, RoiSettings(64, 96))
+    roi = cut_lungs(radiograph.pixels, lungs.mask, system.settings.roi(64))
     with torch.no_grad():
         logit = network(torch.from_numpy(network_input(roi.masked))[None, None])
     assert screening.probabilities["pneumonia"] == pytest.approx(float(torch.sigmoid(logit)), abs=1e-4)

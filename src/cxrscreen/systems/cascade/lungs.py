@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-RIGHT_LUNG, LEFT_LUNG = 1, 2
+from cxrscreen.data.masks import LEFT_LUNG, RIGHT_LUNG
 
 SMALLEST_COMPONENT = 0.008
 """Share of the image below which a component is no lung."""
+MUCH_SMALLER = 0.15
+"""A second component below this share of the largest is no lung where the largest can be parted into two."""
 MERGED_WIDTH = 0.55
 """A lone component wider than this share of the image is taken as both lungs grown together."""
 
@@ -56,8 +58,9 @@ def two_lungs(probability: NDArray[np.float32], threshold: float = 0.5) -> NDArr
     smallest = SMALLEST_COMPONENT * probability.size
     kept = [int(i) + 1 for i in np.argsort(areas)[::-1][:2] if areas[i] >= smallest]
     parts: list[NDArray[np.bool_]] = [ndimage.binary_fill_holes(labelled == label) for label in kept]
-    if len(parts) == 1:
-        parts = _split_merged(parts[0])
+    if len(parts) == 1 or (len(parts) == 2 and areas[kept[1] - 1] < MUCH_SMALLER * areas[kept[0] - 1]):
+        merged = _split_merged(parts[0])
+        parts = merged if len(merged) == 2 else parts
     return _by_side(parts, probability.shape)
 
 

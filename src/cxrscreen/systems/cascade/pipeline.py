@@ -1,16 +1,18 @@
 """Screen one radiograph with the cascade: arrays and engines, no torch."""
 
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from cxrscreen.errors import BundleError
 from cxrscreen.explain.cam import cam, cam_literal
 from cxrscreen.explain.grad_cam import grad_cam_of_linear_head, guided_grad_cam
 from cxrscreen.explain.heat_map import heat_map, normalise, upsample
@@ -36,8 +38,14 @@ LOPSIDED = 0.25
 class Preprocessing:
     """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes."""
 
+    h2: H2Reading
     working_side: int = Field(ge=64)
-    h2: H2Reading = "cam"
+    margin: float = Field(ge=0, lt=1)
+    dilation: float = Field(ge=0, lt=1)
+
+    def roi(self, side: int) -> RoiSettings:
+        """Say how to cut out the lungs for classifiers with this input side."""
+        return RoiSettings(side, self.working_side, self.margin, self.dilation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,15 +101,29 @@ def weighted_input(roi: Roi, h2: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Cascade:
-    """The loaded cascade; see :class:`cxrscreen.systems.contract.System`."""
+    """The loaded cascade; see :class:`cxrscreen.systems.contract.System`.
+
+    Parameters
+    ----------
+    card, settings
+        The bundle's card and the preprocessing in it.
+    lungs, pneumonia
+        Engines of stages 1 and 2.
+    covid19
+        Gives the engine of stage 3, without or with its guided gradient; may take a second when first asked.
+    """
 
     def __init__(
-        self, card: Card, lungs: Engine, pneumonia: Engine, covid19: "Future[Engine]", guided: "Future[Engine]"
-    ):
-        self.card = card
-        self.settings = Preprocessing(**card.preprocessing)
-        self._lungs, self._pneumonia = lungs, pneumonia
-        self._covid19, self._guided = covid19, guided
+        self,
+        card: Card,
+        settings: Preprocessing,
+        lungs: Engine,
+        pneumonia: Engine,
+        covid19: Callable[[bool], Engine],
+    ) -> None:
+        self.card, self.settings = card, settings
+        self._lungs, self._pneumonia, self._covid19 = lungs, pneumonia, covid19
+        self._pneumonia_weights = pneumonia.weights["classifier.weight"]
 
     @property
     def bundle_id(self) -> str:
@@ -114,18 +136,16 @@ class Cascade:
         shape = radiograph.shape
         lungs = find_lungs(self._lungs, radiograph.pixels)
         mask = at_size(lungs.mask, lungs.probability, shape)
-        roi = cut_lungs(
-            radiograph.pixels, lungs.mask, RoiSettings(self._pneumonia.image_shape[1], self.settings.working_side)
-        )
+        roi = cut_lungs(radiograph.pixels, lungs.mask, self.settings.roi(self._pneumonia.image_shape[1]))
         clock.lap("lungs")
         stage2 = self._pneumonia(network_input(roi.masked)[None, None])
         pneumonia = self._stage("pneumonia", "Pneumonia of any type, against normal", stage2)
-        h2 = pneumonia_map(stage2, self._pneumonia.weights["classifier.weight"], self.settings.h2)
+        h2 = pneumonia_map(stage2, self._pneumonia_weights, self.settings.h2)
         clock.lap("pneumonia")
         maps = [_saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
         covid19 = Stage("covid19", COVID19_TITLE, None, *self._point("covid19"))
         if force or pneumonia.positive:
-            engine = (self._guided if explain else self._covid19).result()
+            engine = self._covid19(explain)
             stage3 = engine(network_input(weighted_input(roi, h2))[None, None])
             covid19 = self._stage("covid19", COVID19_TITLE, stage3)
             if explain:
@@ -167,14 +187,31 @@ COVID19_TITLE = "COVID-19, against other pneumonia"
 
 
 def load(bundle: Bundle, threads: int | None = None) -> Cascade:
-    """Load the cascade of a bundle; stage 3 compiles in the background while the first image is read and segmented."""
-    pool = ThreadPoolExecutor(2, thread_name_prefix="compile")
-    early = [pool.submit(load_engine, bundle.file(f"{name}.onnx"), threads=threads) for name in ("lungs", "pneumonia")]
-    late = [
-        pool.submit(load_engine, bundle.file(f"{name}.onnx"), threads=threads) for name in ("covid19-guided", "covid19")
-    ]
-    pool.shutdown(wait=False)
-    return Cascade(bundle.card, early[0].result(), early[1].result(), covid19=late[1], guided=late[0])
+    """Load the cascade of a bundle; stage 3 compiles in the background while the first image is read and segmented.
+
+    Raises
+    ------
+    BundleError
+        If the card's preprocessing is not this system's, or a network cannot be loaded.
+    """
+    try:
+        settings = Preprocessing(**bundle.card.preprocessing)
+    except (TypeError, ValidationError) as error:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
+            "of cxrscreen that trained it, or train it again."
+        ) from error
+
+    def compiled(name: str) -> Engine:
+        return load_engine(bundle.file(f"{name}.onnx"), threads=threads)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
+        lungs, pneumonia = pool.map(compiled, ("lungs", "pneumonia"))
+    background = ThreadPoolExecutor(1, thread_name_prefix="compile")
+    explained = background.submit(compiled, "covid19-guided")
+    background.shutdown(wait=False)
+    plain = cache(lambda: compiled("covid19"))
+    return Cascade(bundle.card, settings, lungs, pneumonia, lambda explain: explained.result() if explain else plain())
 
 
 def finding_of(pneumonia: Stage, covid19: Stage) -> Finding:

@@ -1,9 +1,10 @@
 """The cascade's recipe: every number of its training, so that a small run and the paper's differ in YAML only."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
+from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
 
 
@@ -16,7 +17,7 @@ class LungPhase(Phase):
         Relative weight of each source; see :class:`cxrscreen.train.batches.EvenBatches`.
     """
 
-    source_weights: dict[str, float] = Field(default_factory=dict)
+    source_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
 
 
 class LungRecipe(Settings):
@@ -84,7 +85,7 @@ class StageRecipe(Settings):
     weights: str = "none"
     phases: tuple[StagePhase, ...] = Field(min_length=1)
     augment: AugmentSettings
-    source_weights: dict[str, float] = Field(default_factory=dict)
+    source_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
@@ -102,9 +103,14 @@ class CascadeRecipe(Settings):
         The one seed: splits, initial weights, batches, augmentation.
     working_side, side
         Longest side to which radiographs are reduced, and side of the classifiers' input, pixels.
+    margin, dilation
+        Margin around the lungs' box and growth of the filtering mask, as shares; see
+        :class:`cxrscreen.systems.cascade.roi.RoiSettings`.
     h2
         Reading of Eq. 1 that weights the input of stage 3: ``cam`` (class-weighted) or ``literal`` (pooled feature
         reshaped to 32 x 32).
+    data_limits, licence
+        What the card must say of the training data.
     """
 
     system: Literal["cascade"]
@@ -112,8 +118,30 @@ class CascadeRecipe(Settings):
     seed: int = Field(default=0, ge=0)
     compute: Compute = Compute()
     working_side: int = Field(ge=64)
+    margin: float = Field(default=0.04, ge=0, lt=1)
+    dilation: float = Field(default=0.02, ge=0, lt=1)
     side: int = Field(ge=32, multiple_of=32)
     h2: Literal["cam", "literal"] = "cam"
     lungs: LungRecipe
     stage2: StageRecipe
     stage3: StageRecipe
+    data_limits: tuple[str, ...] = ()
+    licence: str = "As the terms of the training images say. Code: Apache-2.0."
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What screening must do as training did."""
+        return Preprocessing(working_side=self.working_side, margin=self.margin, dilation=self.dilation, h2=self.h2)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.stage2.weights == "stage2":
+            raise ValueError("stage2.weights cannot be stage2: use none, imagenet or a path")
+        if any(phase.without_covid19 for phase in self.stage3.phases):
+            raise ValueError("stage3 cannot be trained without_covid19")
+        for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
+            if stage.phases[-1].side != self.side:
+                raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
+        if self.lungs.partial and self.lungs.protocol != "lungs":
+            raise ValueError("lungs.partial goes with the protocol lungs")
+        return self

@@ -29,8 +29,8 @@ class RoiSettings:
 
     side: int
     working_side: int
-    margin: float = 0.04
-    dilation: float = 0.02
+    margin: float
+    dilation: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,17 +1,14 @@
 """Training the cascade: stage 1, then 2, then 3, each with all else frozen (cascade paper, section 3)."""
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import lightning
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from rich.progress import track
 from safetensors.torch import load_file, save_file
@@ -20,24 +17,24 @@ from torch.utils.data import DataLoader
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lung_target, read_lung_mask
-from cxrscreen.data.protocols import Split, make_split
-from cxrscreen.errors import RecipeError
+from cxrscreen.data.protocols import PARTS, Split, make_split
+from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.pretrained import load_pretrained
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import Engine, load_engine
-from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
-from cxrscreen.systems.bundle import Bundle, Card, DataCard, OperatingPoint, StageCard, sha256_of, write_card
+from cxrscreen.runtime.export import export_classifier, export_segmenter
 from cxrscreen.systems.cascade.lungs import segmenter_input
-from cxrscreen.systems.cascade.pipeline import Preprocessing, find_lungs, pneumonia_map
+from cxrscreen.systems.cascade.pipeline import find_lungs, pneumonia_map
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StagePhase, StageRecipe
-from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input
+from cxrscreen.systems.cascade.roi import Roi, cut_lungs, network_input
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.classifier import BinaryTask, RoiImages
 from cxrscreen.train.loop import fit
 from cxrscreen.train.segmenter import MaskImages, MaskTask
+from cxrscreen.train.steps import once
 
 VALIDATION_BATCH = 64
 
@@ -59,36 +56,103 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     recipe
         All numbers.
     manifest
-        The images; the protocols ``lungs``, ``stage2`` and ``stage3`` split them with the recipe's seed.
+        The images; the recipe's protocols split them with its seed.
     work
         Folder for checkpoints and intermediate arrays; a run that finds finished steps there does not repeat them.
+
+    Raises
+    ------
+    RecipeError
+        If initial weights cannot be loaded, or the work folder holds steps of another recipe or of other data.
+    ManifestError
+        If a part of a split is empty or of one class, or an image or mask is not there.
     """
-    work.mkdir(parents=True, exist_ok=True)
+    splits = splits_of(recipe, manifest)
+    _check_data(manifest, splits, recipe.lungs.protocol)
+    for stage in (recipe.stage2, recipe.stage3):
+        if stage.weights != "stage2":
+            load_pretrained(DenseNet121(), stage.weights)
     torch.set_float32_matmul_precision("high")
-    lungs = _once(work / "lungs" / "final.safetensors", lambda: _train_lungs(recipe, manifest, work / "lungs"))
-    segmenter = _engine_of(UNet(width=recipe.lungs.width), lungs, recipe.lungs.side, work / "lungs" / "engine")
-    rois = _cut_all(recipe, manifest, segmenter, work / "rois.npz")
-    split2, split3 = (make_split(name, manifest, recipe.seed) for name in ("stage2", "stage3"))
-    stage2 = _once(
-        work / "stage2" / "final.safetensors",
-        lambda: _train_stage(recipe, recipe.stage2, manifest, split2, rois, None, {}, work / "stage2"),
+    split2, split3 = splits["stage2"], splits["stage3"]
+
+    lungs = work / "lungs" / "final.safetensors"
+    made_lungs = once(
+        lungs,
+        {
+            "recipe": recipe.lungs.model_dump(mode="json"),
+            "seed": recipe.seed,
+            "split": splits[recipe.lungs.protocol].digest,
+        },
+        lambda part: _save(_train_lungs(recipe, manifest, lungs.parent), part),
     )
-    classifier = _engine_of(DenseNet121(), stage2, recipe.side, work / "stage2" / "engine")
-    maps = _h2_of(classifier, rois, recipe, split3)
-    stage3 = _once(
-        work / f"stage3-{recipe.h2}" / "final.safetensors",
-        lambda: _train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, stage2, work / f"stage3-{recipe.h2}"),
+    rois_file = work / "rois" / "rois.npz"
+    made_rois = once(
+        rois_file,
+        {
+            "lungs": made_lungs,
+            "side": recipe.side,
+            "preprocessing": asdict(recipe.preprocessing) | {"h2": None},
+            "split": split2.digest,
+        },
+        lambda part: _cut_all(recipe, manifest, split2, load_file(lungs), part),
     )
-    return Trained(lungs, stage2, stage3)
+    stage2 = work / "stage2" / "final.safetensors"
+    made_stage2 = once(
+        stage2,
+        {
+            "rois": made_rois,
+            "recipe": recipe.stage2.model_dump(mode="json"),
+            "seed": recipe.seed,
+            "split": split2.digest,
+        },
+        lambda part: _save(
+            _train_stage(recipe, recipe.stage2, manifest, split2, RoiTable.load(rois_file), None, {}, stage2.parent),
+            part,
+        ),
+    )
+    stage3 = work / f"stage3-{recipe.h2}" / "final.safetensors"
+
+    def train_stage3(part: Path) -> None:
+        rois, frozen = RoiTable.load(rois_file), load_file(stage2)
+        maps = _h2_of(recipe, rois, split3, frozen, stage3.parent)
+        _save(_train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, stage3.parent), part)
+
+    once(
+        stage3,
+        {
+            "stage2": made_stage2,
+            "h2": recipe.h2,
+            "recipe": recipe.stage3.model_dump(mode="json"),
+            "seed": recipe.seed,
+            "split": split3.digest,
+        },
+        train_stage3,
+    )
+    return Trained(load_file(lungs), load_file(stage2), load_file(stage3))
 
 
-def _once(path: Path, train: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The state stored at ``path``, trained and stored first where it is not there yet."""
-    if not path.is_file():
-        state = train()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: value.contiguous() for name, value in state.items()}, path)
-    return load_file(path)
+def splits_of(recipe: CascadeRecipe, manifest: Manifest) -> dict[str, Split]:
+    """Split the images for the three stages, by protocol."""
+    return {name: make_split(name, manifest, recipe.seed) for name in (recipe.lungs.protocol, "stage2", "stage3")}
+
+
+def _check_data(manifest: Manifest, splits: Mapping[str, Split], lungs: str) -> None:
+    """Find now what would otherwise stop the training after hours."""
+    for name, split in splits.items():
+        for part in PARTS:
+            classes = {split.truth[image_id] for image_id in split.part(part)}
+            if not classes or (name != lungs and len(classes) < 2):
+                kind = "no image" if not classes else "images of one class only"
+                raise ManifestError(f"The {part} part of {name} has {kind}: add images, or use another protocol.")
+            for image_id in split.part(part):
+                files = [manifest.image_file(image_id), *([manifest.mask_file(image_id)] if name == lungs else [])]
+                for file in files:
+                    if file is None or not file.is_file():
+                        raise ManifestError(f"A file that the manifest names for {image_id} is not there: correct it.")
+
+
+def _save(state: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: value.contiguous() for name, value in state.items()}, path)
 
 
 # Stage 1 ---------------------------------------------------------------------------------------------------------
@@ -115,7 +179,7 @@ def _train_lungs(recipe: CascadeRecipe, manifest: Manifest, folder: Path) -> dic
             seed=recipe.seed,
         )
         state = fit(
-            MaskTask(network, phase, phase.epochs * batches),
+            MaskTask(network, phase, phase.epochs * batches, recipe.seed),
             DataLoader(MaskImages(images, targets, side, recipe.lungs.augment), batch_sampler=sampler),
             DataLoader(MaskImages(seen, truth, side, None), batch_size=VALIDATION_BATCH),
             phase,
@@ -168,6 +232,13 @@ class RoiTable:
     quantiles: NDArray[np.float32]
     row: Mapping[str, int]
 
+    @classmethod
+    def load(cls, path: Path) -> "RoiTable":
+        """Read what :func:`_cut_all` wrote."""
+        with np.load(path) as stored:
+            row = {str(image_id): index for index, image_id in enumerate(stored["image_ids"])}
+            return cls(stored["pixels"], stored["masks"], stored["quantiles"], row)
+
     def rows(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
         """Row numbers of images."""
         return np.array([self.row[image_id] for image_id in image_ids], dtype=np.int64)
@@ -179,26 +250,22 @@ class RoiTable:
         return Roi(pixels, self.masks[index].astype(np.float32), (0.0, 0.0, 1.0, 1.0), trusted=True)
 
 
-def _cut_all(recipe: CascadeRecipe, manifest: Manifest, segmenter: Engine, path: Path) -> RoiTable:
-    settings = RoiSettings(recipe.side, recipe.working_side)
-    split = make_split("stage2", manifest, recipe.seed)
-    image_ids = sorted([*split.train, *split.validation, *split.test])
-    if not path.is_file():
+def _cut_all(recipe: CascadeRecipe, manifest: Manifest, split: Split, lungs: Mapping[str, Tensor], path: Path) -> None:
+    segmenter = _engine_of(UNet(width=recipe.lungs.width), lungs, recipe.lungs.side, path.parent / "engine")
+    settings = recipe.preprocessing.roi(recipe.side)
+    image_ids = sorted([*split.train, *split.validation])
 
-        def cut(image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
-            pixels = read(manifest.image_file(image_id)).pixels
-            lungs = find_lungs(segmenter, pixels)
-            roi = cut_lungs(pixels, lungs.mask, settings)
-            quantiles = grey_quantiles(roi.pixels, roi.mask > 0)
-            return np.round(roi.pixels * 255).astype(np.uint8), roi.mask.astype(np.uint8), quantiles
+    def cut(image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+        pixels = read(manifest.image_file(image_id)).pixels
+        roi = cut_lungs(pixels, find_lungs(segmenter, pixels).mask, settings)
+        quantiles = grey_quantiles(roi.pixels, roi.mask > 0)
+        return np.round(roi.pixels * 255).astype(np.uint8), roi.mask.astype(np.uint8), quantiles
 
-        with ThreadPoolExecutor(2) as pool:
-            cuts = list(track(pool.map(cut, image_ids), "Cutting out lungs", total=len(image_ids)))
-        pixels, masks, quantiles = (np.stack(column) for column in zip(*cuts, strict=True))
-        np.savez(path, pixels=pixels, masks=masks, quantiles=quantiles, image_ids=np.array(image_ids))
-    with np.load(path) as stored:
-        row = {str(image_id): index for index, image_id in enumerate(stored["image_ids"])}
-        return RoiTable(stored["pixels"], stored["masks"], stored["quantiles"], row)
+    with ThreadPoolExecutor(2) as pool:
+        cuts = list(track(pool.map(cut, image_ids), "Cutting out lungs", total=len(image_ids)))
+    pixels, masks, quantiles = (np.stack(column) for column in zip(*cuts, strict=True))
+    with path.open("wb") as file:
+        np.savez(file, pixels=pixels, masks=masks, quantiles=quantiles, image_ids=np.array(image_ids))
 
 
 # Stages 2 and 3 --------------------------------------------------------------------------------------------------
@@ -264,9 +331,8 @@ def _run_phase(
         )
 
     seen = [i for i in split.validation if not (phase.without_covid19 and labels[i] == "covid19")]
-    task = BinaryTask(
-        network, phase, phase.epochs * batches, manifest.table.loc[seen, "source"].tolist(), stage.smoothing
-    )
+    sources = manifest.table.loc[seen, "source"].tolist()
+    task = BinaryTask(network, phase, phase.epochs * batches, recipe.seed, sources, stage.smoothing)
     return fit(
         task,
         DataLoader(images(training, augmented=True), batch_sampler=sampler),
@@ -277,18 +343,21 @@ def _run_phase(
     )
 
 
-def _h2_of(classifier: Engine, rois: RoiTable, recipe: CascadeRecipe, split: Split) -> NDArray[np.float32]:
-    """H2 of every pneumonia image at the size it is made in, float32 (N, h, w); zeros for images stage 3 never sees."""
-    ids = [*split.train, *split.validation, *split.test]
+def _h2_of(
+    recipe: CascadeRecipe, rois: RoiTable, split: Split, stage2: Mapping[str, Tensor], folder: Path
+) -> NDArray[np.float32]:
+    """H2 of the images that stage 3 learns from, as the pipeline makes it, float32 (N, h, w); zeros for the others."""
+    classifier = _engine_of(DenseNet121(), stage2, recipe.side, folder / "engine")
+    class_weights = classifier.weights["classifier.weight"]
     maps: NDArray[np.float32] | None = None
-    for image_id in track(ids, "Heat maps of stage 2"):
+    for image_id in track([*split.train, *split.validation], "Heat maps of stage 2"):
         given = classifier(network_input(rois.roi(image_id).masked)[None, None])
-        h2 = pneumonia_map(given, classifier.weights["classifier.weight"], recipe.h2)
+        h2 = pneumonia_map(given, class_weights, recipe.h2)
         if maps is None:
             maps = np.zeros((len(rois.row), *h2.shape), np.float32)
         maps[rois.row[image_id]] = h2
     if maps is None:
-        raise ValueError("no pneumonia image")
+        raise ManifestError("No pneumonia image is left to train stage 3: add some.")
     return maps
 
 
@@ -303,68 +372,3 @@ def _engine_of(network: DenseNet121 | UNet, state: Mapping[str, Tensor], side: i
     else:
         export_classifier(network, side, weights, graph)
     return load_engine(graph)
-
-
-# The bundle ------------------------------------------------------------------------------------------------------
-
-
-def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
-    """Export the networks and write the card, with provisional operating points at 0.5 and no results yet.
-
-    Raises
-    ------
-    RecipeError
-        If ``out`` holds files already.
-    """
-    if out.exists() and any(out.iterdir()):
-        raise RecipeError(f"The folder {out.name} is not empty: give a new folder for the bundle.")
-    out.mkdir(parents=True, exist_ok=True)
-    segmenter = UNet(width=recipe.lungs.width)
-    segmenter.load_state_dict(trained.lungs)
-    export_segmenter(segmenter.eval(), recipe.lungs.side, out / "lungs.safetensors", out / "lungs.onnx")
-    for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
-        network = DenseNet121()
-        network.load_state_dict(state)
-        export_classifier(network.eval(), recipe.side, out / f"{name}.safetensors", out / f"{name}.onnx")
-        if name == "covid19":
-            export_guided(network, recipe.side, out / f"{name}.safetensors", out / f"{name}-guided.onnx")
-    splits = {name: make_split(name, manifest, recipe.seed) for name in (recipe.lungs.protocol, "stage2", "stage3")}
-    for name, split in splits.items():
-        split.save(out / f"split-{name}.json.gz")
-    card = Card(
-        name="cascade",
-        version=recipe.version,
-        system="cascade",
-        created=datetime.now(UTC).date().isoformat(),
-        **yaml.safe_load(WORDS.read_text(encoding="utf-8")),
-        preprocessing=asdict(Preprocessing(working_side=recipe.working_side, h2=recipe.h2)),
-        stages=dict.fromkeys(("pneumonia", "covid19"), PROVISIONAL),
-        data=_data_card(manifest, splits, recipe.seed),
-        recipe=recipe.model_dump(mode="json"),
-        files={file.name: sha256_of(file) for file in sorted(out.iterdir())},
-    )
-    return write_card(out, card)
-
-
-PROVISIONAL = StageCard(
-    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
-)
-
-WORDS = Path(__file__).with_name("card.yaml")
-"""What the card says in words: summary, intended use, what it is not for, limits, licence."""
-
-
-def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
-    table = manifest.table
-    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
-    trained = sorted({i for split in splits.values() for i in split.train})
-    counts: dict[str, dict[str, int]] = {}
-    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
-        counts.setdefault(str(source), {})[str(label)] = len(rows)
-    return DataCard(
-        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
-        splits={name: split.digest for name, split in splits.items()},
-        seed=seed,
-        images=counts,
-        licences=sorted({text for text in table.loc[trained, "license"] if text}),
-    )

@@ -1,0 +1,109 @@
+"""From trained networks to a bundle: exported graphs, splits and the card."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.protocols import Split, make_split
+from cxrscreen.errors import RecipeError
+from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.unet import UNet
+from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
+from cxrscreen.systems.bundle import (
+    Bundle,
+    Card,
+    DataCard,
+    OperatingPoint,
+    StageCard,
+    open_bundle,
+    sha256_of,
+    write_card,
+)
+from cxrscreen.systems.cascade.recipe import CascadeRecipe
+from cxrscreen.systems.cascade.training import Trained, splits_of
+
+PROVISIONAL = StageCard(
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
+)
+
+WORDS = Path(__file__).with_name("card.yaml")
+"""What every cascade's card says in words; the recipe adds what depends on the data."""
+
+
+def check_out(out: Path) -> None:
+    """Raise a :class:`RecipeError` where a bundle cannot be written to ``out``; worth asking before training."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out.name} is not an empty folder: give a new folder for the bundle.")
+
+
+def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
+    """Export the networks and write the card, with provisional operating points at 0.5 and no results yet.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` is not a new or empty folder.
+    """
+    check_out(out)
+    part = out.with_name(f"part-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    segmenter = UNet(width=recipe.lungs.width)
+    segmenter.load_state_dict(trained.lungs)
+    export_segmenter(segmenter.eval(), recipe.lungs.side, part / "lungs.safetensors", part / "lungs.onnx")
+    for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
+        network = DenseNet121()
+        network.load_state_dict(state)
+        export_classifier(network.eval(), recipe.side, part / f"{name}.safetensors", part / f"{name}.onnx")
+        if name == "covid19":
+            export_guided(network, recipe.side, part / f"{name}.safetensors", part / f"{name}-guided.onnx")
+    splits = splits_of(recipe, manifest)
+    if (manifest.table["source"] == "jsrt").any():
+        splits["lungs-jsrt"] = make_split("lungs-jsrt", manifest, recipe.seed)
+    for name, split in splits.items():
+        split.save(part / f"split-{name}.json.gz")
+    words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    words["limits"] += [
+        f"Every radiograph is reduced to {recipe.working_side} pixels on its longest side before the lungs are cut out "
+        f"and brought to {recipe.side}; small lesions are lost.",
+        *recipe.data_limits,
+    ]
+    card = Card(
+        name="cascade",
+        version=recipe.version,
+        system="cascade",
+        created=datetime.now(UTC).date().isoformat(),
+        **words,
+        licence=recipe.licence,
+        preprocessing=asdict(recipe.preprocessing),
+        stages=dict.fromkeys(("pneumonia", "covid19"), PROVISIONAL),
+        data=_data_card(manifest, splits, recipe.seed),
+        recipe=recipe.model_dump(mode="json"),
+        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+    )
+    write_card(part, card)
+    if out.is_dir():
+        out.rmdir()
+    return open_bundle(part.rename(out))
+
+
+def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
+    table = manifest.table
+    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
+    trained = sorted({i for split in splits.values() for i in split.train})
+    counts: dict[str, dict[str, int]] = {}
+    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
+        counts.setdefault(str(source), {})[str(label)] = len(rows)
+    return DataCard(
+        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
+        splits={name: split.digest for name, split in splits.items()},
+        seed=seed,
+        images=counts,
+        licences=sorted({text for text in table.loc[trained, "license"] if text}),
+    )

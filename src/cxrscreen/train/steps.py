@@ -1,0 +1,46 @@
+"""Steps of a long training: done once, stored whole, and never reused for another recipe or other data."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cxrscreen.errors import RecipeError
+
+
+def once(file: Path, depends: Mapping[str, object], make: Callable[[Path], None]) -> str:
+    """Make a file unless a run before this one has made it from the same things.
+
+    Parameters
+    ----------
+    file
+        What the step leaves behind. Its folder also keeps what the step needs to go on after a stop.
+    depends
+        All that the result depends on: parts of the recipe, digests of splits, fingerprints of earlier steps.
+    make
+        Writes the file at the path it is given; that path becomes ``file`` only when it is complete.
+
+    Returns
+    -------
+    str
+        Fingerprint of ``depends``, for the steps that build on this one.
+
+    Raises
+    ------
+    RecipeError
+        If the folder holds this step, finished or begun, made from other things.
+    """
+    fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    stamp = file.with_name(f"{file.name}.made-from")
+    if stamp.is_file() and stamp.read_text(encoding="ascii").strip() != fingerprint:
+        raise RecipeError(
+            f"The work folder holds {file.parent.name}/{file.name} of another recipe or of other data: give another "
+            "folder with --work, or remove this one."
+        )
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(f"{fingerprint}\n", encoding="ascii")
+        part = file.with_name(f"part-{file.name}")
+        make(part)
+        part.replace(file)
+    return fingerprint

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from cxrscreen.errors import RecipeError
+from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.loop import SCORE, Task, fit
+from cxrscreen.train.recipe import Compute, Phase
+
+PHASE = Phase(epochs=4, batch=4, batches=3, learning_rate=1e-2, ema=0.5)
+COMPUTE = Compute(precision="32-true", accelerator="cpu", threads=1)
+
+
+class Toy(Task):
+    """A network with dropout, which a resumed run must draw as an uninterrupted one does."""
+
+    stop_at = None
+
+    def training_step(self, batch, batch_idx):
+        if self.stop_at == (self.current_epoch, batch_idx):
+            raise RuntimeError("pulled the plug")
+        return F.mse_loss(self.network(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        self.log(SCORE, -F.mse_loss(self.network(batch[0]), batch[1]))
+
+
+class Drawn(TensorDataset):
+    def __getitem__(self, draw):
+        return super().__getitem__(draw[0])
+
+
+def run(folder, stop_at=None, phase=PHASE):
+    torch.manual_seed(0)
+    values = torch.randn(12, 5)
+    data = (values, values.sum(dim=1, keepdim=True))
+    network = nn.Sequential(nn.Linear(5, 16), nn.Dropout(0.5), nn.Linear(16, 1))
+    sampler = EvenBatches(["a", "b"] * 6, ["s"] * 12, weights={}, batch=4, batches=3, seed=0)
+    task = Toy(network, phase, phase.epochs * 3, seed=0)
+    task.stop_at = stop_at
+    training = DataLoader(Drawn(*data), batch_sampler=sampler)
+    return fit(task, training, DataLoader(TensorDataset(*data)), phase, COMPUTE, folder)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    whole = run(tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        run(tmp_path / "cut", stop_at=(2, 1))
+    resumed = run(tmp_path / "cut")
+    assert whole.keys() == resumed.keys()
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value)
+    assert (tmp_path / "cut" / "metrics-1.csv").is_file()
+
+
+def test_a_finished_run_gives_its_result_again(tmp_path):
+    first = run(tmp_path)
+    second = run(tmp_path)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value)
+
+
+def test_compute_settings_that_do_not_fit_are_named(tmp_path):
+    data = DataLoader(TensorDataset(torch.zeros(1, 5)))
+    with pytest.raises(RecipeError, match="do not fit this machine"):
+        fit(Toy(nn.Linear(5, 1), PHASE, 1, 0), data, data, PHASE, Compute(accelerator="abacus"), tmp_path)
