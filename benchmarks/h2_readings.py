@@ -78,8 +78,9 @@ def measure(name: str, manifest: Manifest, images: Sequence[str], seed: int) -> 
     }
 
 
-def _interval(estimate: Any) -> list[float]:
-    return [round(value, 3) for value in (estimate.value, estimate.ci_low, estimate.ci_high)]
+def _interval(estimate: Any) -> list[float | None]:
+    figures = (estimate.value, estimate.ci_low, estimate.ci_high)
+    return [None if figure is None else round(figure, 3) for figure in figures]
 
 
 if __name__ == "__main__":

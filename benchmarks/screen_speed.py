@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     given = parser.parse_args()
     files = sorted(path for path in given.folder.rglob("*") if path.is_file())
-    files = files[:: max(1, len(files) // given.count)][: given.count]
+    wanted = min(given.count, len(files))
+    files = [files[number * len(files) // wanted] for number in range(wanted)]
     with tempfile.TemporaryDirectory() as out:
         result = measure(files, Path(out), given.cores)
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

@@ -20,7 +20,7 @@ class EvenBatches(Sampler[list[Draw]]):
         Source of every image.
     weights
         Relative weight of a source within each group; a source that is not named weighs its share of the group's
-        images. Equal weights in the groups keep a source from standing for a class.
+        images. Weights count within a group: a source drawn in all of its groups cannot stand for one of them.
     batch
         Images in a batch, shared out evenly over the groups (a remainder goes round them).
     batches
