@@ -22,6 +22,7 @@ from cxrscreen.train.augment import (
     match_quantiles,
 )
 from cxrscreen.train.batches import Draw
+from cxrscreen.train.distillation import incremental_loss
 from cxrscreen.train.loop import SCORE, Task
 from cxrscreen.train.recipe import AugmentSettings, Phase
 
@@ -105,21 +106,37 @@ class BinaryTask(Task):
         Source of every validation image, by index.
     smoothing
         Label smoothing in [0, 0.5).
+    teacher, distillation
+        Logits of the pre-trained network for every training image by index (NaN for new images), and lambda; see
+        :func:`cxrscreen.train.distillation.incremental_loss`. None: plain training.
     """
 
     def __init__(
-        self, network: nn.Module, phase: Phase, steps: int, seed: int, sources: Sequence[str], smoothing: float
+        self,
+        network: nn.Module,
+        phase: Phase,
+        steps: int,
+        seed: int,
+        *,
+        sources: Sequence[str],
+        smoothing: float,
+        teacher: Tensor | None = None,
+        distillation: float = 0.0,
     ) -> None:
         super().__init__(network, phase, steps, seed)
         self.sources = np.asarray(sources)
         self.smoothing = smoothing
+        self.teacher, self.distillation = teacher, distillation
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
-        image, truth, _ = batch
-        smooth = truth * (1 - 2 * self.smoothing) + self.smoothing
-        loss = F.binary_cross_entropy_with_logits(self.network(image).float(), smooth)
+        image, truth, index = batch
+        logits, smooth = self.network(image).float()[:, 0], truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing
+        if self.teacher is None:
+            loss = F.binary_cross_entropy_with_logits(logits, smooth)
+        else:
+            loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
         self.log("loss", loss, prog_bar=True)
         return loss
 

@@ -57,10 +57,13 @@ class StagePhase(Phase):
         Side of the input while it runs, pixels.
     without_covid19
         Pre-train on the old data D_o alone.
+    distillation
+        Lambda of Eq. 2: how much this phase holds to the outputs of the one before, on D_o. 0: not at all.
     """
 
     side: int = Field(ge=32, multiple_of=32)
     without_covid19: bool = False
+    distillation: float = Field(default=0.0, ge=0)
 
 
 class StageRecipe(Settings):
@@ -140,6 +143,8 @@ class CascadeRecipe(Settings):
         if any(phase.without_covid19 for phase in self.stage3.phases):
             raise ValueError("stage3 cannot be trained without_covid19")
         for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
+            if stage.phases[0].distillation:
+                raise ValueError(f"the first phase of {name} has no phase before it to distil")
             if stage.phases[-1].side != self.side:
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
         if self.lungs.partial and self.lungs.protocol != "lungs":

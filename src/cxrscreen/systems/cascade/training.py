@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lung_target, read_lung_mask
-from cxrscreen.data.protocols import PARTS, Split, make_split
+from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.densenet import DenseNet121
@@ -33,6 +33,7 @@ from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.classifier import BinaryTask, RoiImages
 from cxrscreen.train.loop import fit
+from cxrscreen.train.recipe import AugmentSettings
 from cxrscreen.train.segmenter import MaskImages, MaskTask
 from cxrscreen.train.steps import once
 
@@ -288,59 +289,82 @@ def _train_stage(
     else:
         load_pretrained(network, stage.weights)
     state: dict[str, Tensor] = dict(network.state_dict())
+    before: StagePhase | None = None
     for number, phase in enumerate(stage.phases, start=1):
         network.load_state_dict(state)
-        state = _run_phase(recipe, stage, phase, manifest, split, rois, weighting, network, folder / f"phase{number}")
+        run = _StageRun(recipe, stage, phase, manifest, split, rois, weighting)
+        teacher = run.outputs(network, before.side) if before is not None and phase.distillation else None
+        state = run.fit(network, teacher, folder / f"phase{number}")
+        before = phase
     return state
 
 
-def _run_phase(
-    recipe: CascadeRecipe,
-    stage: StageRecipe,
-    phase: StagePhase,
-    manifest: Manifest,
-    split: Split,
-    rois: RoiTable,
-    weighting: NDArray[np.float32] | None,
-    network: nn.Module,
-    folder: Path,
-) -> dict[str, Tensor]:
-    labels = manifest.table["label"]
-    training = [i for i in split.train if not (phase.without_covid19 and labels[i] == "covid19")]
-    batches = phase.batches or -(-len(training) // phase.batch)
-    sampler = EvenBatches(
-        # Normal, other pneumonia and COVID-19 are drawn evenly (section 3).
-        [str(label) if label in ("normal", "covid19") else "other pneumonia" for label in labels[training]],
-        manifest.table.loc[training, "source"].tolist(),
-        weights=stage.source_weights,
-        batch=phase.batch,
-        batches=batches,
-        seed=recipe.seed,
-    )
+@dataclass(frozen=True)
+class _StageRun:
+    """One phase of stage 2 or 3: its images and how they are drawn."""
 
-    def images(ids: Sequence[str], *, augmented: bool) -> RoiImages:
-        rows = rois.rows(ids)
-        return RoiImages(
-            rois.pixels[rows],
-            rois.masks[rows],
-            np.array([split.truth[i] for i in ids]),
-            rois.quantiles[rows],
-            phase.side,
-            stage.augment if augmented else None,
-            None if weighting is None else weighting[rows],
+    recipe: CascadeRecipe
+    stage: StageRecipe
+    phase: StagePhase
+    manifest: Manifest
+    split: Split
+    rois: RoiTable
+    weighting: NDArray[np.float32] | None
+
+    def fit(self, network: nn.Module, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
+        """Train, and give the best state."""
+        phase, labels, sources = self.phase, self.manifest.table["label"], self.manifest.table["source"]
+        training, seen = self.kept("train"), self.kept("validation")
+        batches = phase.batches or -(-len(training) // phase.batch)
+        sampler = EvenBatches(
+            # Normal, other pneumonia and COVID-19 are drawn evenly (section 3).
+            [str(label) if label in ("normal", "covid19") else "other pneumonia" for label in labels[training]],
+            sources[training].tolist(),
+            weights=self.stage.source_weights,
+            batch=phase.batch,
+            batches=batches,
+            seed=self.recipe.seed,
+        )
+        task = BinaryTask(
+            network,
+            phase,
+            phase.epochs * batches,
+            self.recipe.seed,
+            sources=sources[seen].tolist(),
+            smoothing=self.stage.smoothing,
+            teacher=teacher,
+            distillation=phase.distillation,
+        )
+        return fit(
+            task,
+            DataLoader(self.images(training, phase.side, self.stage.augment), batch_sampler=sampler),
+            DataLoader(self.images(seen, phase.side, None), batch_size=VALIDATION_BATCH),
+            phase,
+            self.recipe.compute,
+            folder,
         )
 
-    seen = [i for i in split.validation if not (phase.without_covid19 and labels[i] == "covid19")]
-    sources = manifest.table.loc[seen, "source"].tolist()
-    task = BinaryTask(network, phase, phase.epochs * batches, recipe.seed, sources, stage.smoothing)
-    return fit(
-        task,
-        DataLoader(images(training, augmented=True), batch_sampler=sampler),
-        DataLoader(images(seen, augmented=False), batch_size=VALIDATION_BATCH),
-        phase,
-        recipe.compute,
-        folder,
-    )
+    def outputs(self, network: nn.Module, side: int) -> Tensor:
+        """Logits of the network as it is for the training images, (N,); NaN for COVID-19, which is new to it."""
+        training = self.kept("train")
+        network.eval()
+        loader = DataLoader(self.images(training, side, None), batch_size=VALIDATION_BATCH)
+        with torch.no_grad():
+            logits = torch.cat([network(image)[:, 0] for image, _, _ in track(loader, "Outputs to hold to")])
+        logits[torch.from_numpy((self.manifest.table.loc[training, "label"] == "covid19").to_numpy())] = torch.nan
+        return logits
+
+    def kept(self, part: Part) -> list[str]:
+        """Image ids of a part that this phase uses."""
+        labels = self.manifest.table["label"]
+        return [i for i in self.split.part(part) if not (self.phase.without_covid19 and labels[i] == "covid19")]
+
+    def images(self, ids: Sequence[str], side: int, augment: AugmentSettings | None) -> RoiImages:
+        """Regions of images at a side."""
+        rows, table = self.rois.rows(ids), self.rois
+        truth = np.array([self.split.truth[i] for i in ids])
+        weighting = None if self.weighting is None else self.weighting[rows]
+        return RoiImages(table.pixels[rows], table.masks[rows], truth, table.quantiles[rows], side, augment, weighting)
 
 
 def _h2_of(
