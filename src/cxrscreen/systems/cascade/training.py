@@ -313,6 +313,9 @@ class _StageRun:
 
     def fit(self, network: nn.Module, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
         """Train, and give the best state."""
+        # A phase that holds to the one before keeps its normalisation statistics and has no dropout: new images must
+        # not shift the statistics under the old ones. Lightning leaves the mode as it finds it.
+        network.train(mode=teacher is None)
         phase, labels, sources = self.phase, self.manifest.table["label"], self.manifest.table["source"]
         training, seen = self.kept("train"), self.kept("validation")
         batches = phase.batches or -(-len(training) // phase.batch)
@@ -351,7 +354,8 @@ class _StageRun:
         loader = DataLoader(self.images(training, side, None), batch_size=VALIDATION_BATCH)
         with torch.no_grad():
             logits = torch.cat([network(image)[:, 0] for image, _, _ in track(loader, "Outputs to hold to")])
-        logits[torch.from_numpy((self.manifest.table.loc[training, "label"] == "covid19").to_numpy())] = torch.nan
+        new = (self.manifest.table.loc[training, "label"] == "covid19").to_numpy(dtype=bool, copy=True)
+        logits[torch.from_numpy(new)] = torch.nan
         return logits
 
     def kept(self, part: Part) -> list[str]:
