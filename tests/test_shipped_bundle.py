@@ -22,7 +22,7 @@ def cascade():
 def test_it_is_small_and_measured():
     bundle = open_bundle("cascade")
     assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 60e6
-    assert {"lungs", "stage2", "stage3"} == set(bundle.card.results)
+    assert {"lungs", "lungs-jsrt", "stage2", "stage3"} == set(bundle.card.results)
     assert "validation part" in bundle.card.stages["covid19"].point().site
 
 
