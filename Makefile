@@ -8,7 +8,7 @@ OUT ?= screenings
 .PHONY: screen test lint examples clean
 
 screen: $(VENV)/.screen
-	$(BIN)/cxrscreen screen examples --out $(OUT)
+	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
