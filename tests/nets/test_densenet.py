@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.densenet import BACKGROUND, DenseNet121, place_weights
 
 # Names and shapes in torchvision's densenet121-a639ec97.pth, in their present spelling.
 TORCHVISION = {
@@ -38,6 +38,26 @@ def test_shapes_and_the_way_from_features_to_logits(rows, columns):
     assert features.shape == (2, 1024, rows // 32, columns // 32)
     assert features.min() >= 0
     torch.testing.assert_close(logits, network.classifier(features.mean(dim=(2, 3))))
+
+
+def test_pooling_over_the_lungs_counts_each_place_by_its_lung_pixels():
+    network = DenseNet121(num_outputs=2, pooling="lungs").eval()
+    image = torch.full((1, 1, 64, 96), BACKGROUND)
+    image[:, :, :32, :32] = 0.5
+    image[:, :, 32:48, 64:] = 2.0
+    weights = place_weights(image)
+    torch.testing.assert_close(weights, torch.tensor([[[[2 / 3, 0, 0], [0, 0, 1 / 3]]]]))
+    with torch.inference_mode():
+        features = network.feature_maps(image)
+        expected = features[:, :, 0, 0] * 2 / 3 + features[:, :, 1, 2] / 3
+        torch.testing.assert_close(network(image), network.classifier(expected))
+
+
+def test_an_image_without_lung_gives_the_bias():
+    network = DenseNet121(pooling="lungs").eval()
+    network.classifier.bias.data.fill_(0.7)
+    with torch.inference_mode():
+        assert network(torch.full((1, 1, 64, 64), BACKGROUND)).item() == pytest.approx(0.7)
 
 
 def test_dropout_acts_while_training_alone():

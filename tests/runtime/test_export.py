@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from cxrscreen.errors import RecipeError
+from cxrscreen.nets import densenet
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier, export_segmenter
 
-from .conftest import SIDE, masked_image, settled
+from .conftest import SHORT, SIDE, masked_image, settled
 
 
 def test_the_weights_load_back_into_torch(exported):
@@ -47,6 +48,20 @@ def test_onnx_runtime_reads_the_same_files(exported, graph):
     for output, values in zip(session.get_outputs(), session.run(None, {"image": image}), strict=True):
         scale = np.abs(expected[output.name]).max()
         np.testing.assert_allclose(values, expected[output.name], atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("kind", ["openvino", "torch"])
+def test_pooling_over_the_lungs_is_the_same_on_every_engine(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(densenet, "BLOCK_LAYERS", SHORT)
+    network = settled(DenseNet121(num_outputs=2, pooling="lungs"))
+    export_classifier(network, SIDE, tmp_path / "a.safetensors", tmp_path / "a.onnx")
+    image = 4 * masked_image(batch=3) - 1
+    image[2] = -1
+    outputs = load_engine(tmp_path / "a.onnx", backend=kind)(image)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(outputs["logits"], expected, rtol=0, atol=2e-4)
+    assert not np.allclose(outputs["pooled"], outputs["features"].mean(axis=(2, 3)), atol=1e-2)
 
 
 def test_export_leaves_the_network_as_it_was(tmp_path):

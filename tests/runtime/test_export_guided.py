@@ -8,11 +8,12 @@ from captum.attr import GuidedBackprop
 from torch import nn
 from torch.nn import functional as F
 
+from cxrscreen.nets import densenet
 from cxrscreen.nets.densenet import DenseLayer, DenseNet121
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export_guided import GuidedBackpropagation, _through_max_pool
 
-from .conftest import SIDE, masked_image, settled
+from .conftest import SHORT, SIDE, masked_image, settled
 
 
 def with_relu_modules(network: DenseNet121) -> DenseNet121:
@@ -35,7 +36,7 @@ def _layer_forward(self, maps):
 
 
 def _network_forward(self, x):
-    return self.classifier(self.last_relu(self.features(x)).mean(dim=(2, 3)))
+    return self.classifier(self.pool(self.last_relu(self.features(x)), x))
 
 
 def captum_guided(network, image):
@@ -53,6 +54,19 @@ def test_the_full_network_agrees_with_captum_in_double_precision():
     torch.testing.assert_close(guided, expected, rtol=0, atol=1e-9 * expected.abs().max().item())
     torch.testing.assert_close(logits, network(image))
     torch.testing.assert_close(pooled, features.mean(dim=(2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore:Setting backward hooks")
+def test_pooling_over_the_lungs_agrees_with_captum(monkeypatch):
+    monkeypatch.setattr(densenet, "BLOCK_LAYERS", SHORT)
+    network = settled(DenseNet121(num_outputs=2, pooling="lungs")).double()
+    image = torch.from_numpy(4 * masked_image(batch=2) - 1).double()
+    expected = captum_guided(network, image)
+    with torch.no_grad():
+        guided, logits, _, _ = GuidedBackpropagation(network)(image)
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(guided, expected, rtol=0, atol=1e-9 * expected.abs().max().item())
+    torch.testing.assert_close(logits, network(image))
 
 
 @pytest.mark.filterwarnings("ignore:Setting backward hooks")

@@ -6,6 +6,7 @@ Published ImageNet and CheXNet checkpoints load by name (see :mod:`cxrscreen.net
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,15 @@ GROWTH_RATE = 32
 BLOCK_LAYERS = (6, 12, 24, 16)
 STEM_FEATURES = 64
 BOTTLENECK = 4
+STRIDE = 32
+BACKGROUND = -1.0
+"""Grey value that a filtered radiograph has where there is no lung."""
+
+Pooling = Literal["image", "lungs"]
 
 
 class DenseNet121(nn.Module):
-    """DenseNet-121: features (stride 32, 1024 channels), global average pooling, one linear layer.
+    """DenseNet-121: features (stride 32, 1024 channels), average pooling, one linear layer.
 
     Parameters
     ----------
@@ -28,13 +34,18 @@ class DenseNet121(nn.Module):
         1 for grey images (the house default), 3 for the published stems.
     dropout
         Probability of dropping a pooled feature before the linear layer while training.
+    pooling
+        ``"image"``: the mean over all places, as published. ``"lungs"``: the mean over the places where the input is
+        not background, so that nothing but lung speaks for a class; see :func:`place_weights`.
 
     Notes
     -----
     Input float (N, in_channels, H, W), sides of at least 32 pixels; output logits (N, num_outputs).
     """
 
-    def __init__(self, num_outputs: int = 1, in_channels: int = 1, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_outputs: int = 1, in_channels: int = 1, dropout: float = 0.0, pooling: Pooling = "image"
+    ) -> None:
         super().__init__()
         features: OrderedDict[str, nn.Module] = OrderedDict(
             conv0=nn.Conv2d(in_channels, STEM_FEATURES, 7, stride=2, padding=3, bias=False),
@@ -53,17 +64,49 @@ class DenseNet121(nn.Module):
         self.features = nn.Sequential(features)
         self.classifier = nn.Linear(channels, num_outputs)
         self.dropout = dropout
+        self.pooling: Pooling = pooling
         _initialise(self)
 
     def feature_maps(self, x: Tensor) -> Tensor:
         """Last feature maps after the final ReLU, (N, 1024, H/32, W/32): what CAM and Grad-CAM read."""
         return F.relu(self.features(x))
 
+    def weights_of_places(self, x: Tensor) -> Tensor:
+        """How much each place of the feature maps counts for the image ``x``, (N, 1, H/32, W/32), sum 1."""
+        if self.pooling == "lungs":
+            return place_weights(x)
+        rows, columns = x.shape[2] // STRIDE, x.shape[3] // STRIDE
+        return x.new_full((x.shape[0], 1, rows, columns), 1.0 / (rows * columns))
+
+    def pool(self, features: Tensor, x: Tensor) -> Tensor:
+        """Pooled features (N, 1024) of the feature maps of the image ``x``."""
+        if self.pooling == "image":
+            return features.mean(dim=(2, 3))
+        return (features * self.weights_of_places(x)).sum(dim=(2, 3))
+
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_outputs)."""
-        pooled = self.feature_maps(x).mean(dim=(2, 3))
+        pooled = self.pool(self.feature_maps(x), x)
         logits: Tensor = self.classifier(F.dropout(pooled, self.dropout, self.training))
         return logits
+
+
+def place_weights(x: Tensor) -> Tensor:
+    """Share of all lung pixels that lies under each place of the feature maps.
+
+    Parameters
+    ----------
+    x
+        float (N, C, H, W), :data:`BACKGROUND` in all channels outside the lungs.
+
+    Returns
+    -------
+    Tensor
+        float (N, 1, H // 32, W // 32), sum 1; zeros for an image without lung, whose logit is then the bias.
+    """
+    lung = (x.amax(dim=1, keepdim=True) > BACKGROUND + 1e-3).to(x.dtype)
+    share = F.avg_pool2d(lung, STRIDE)
+    return share / share.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
 
 
 class DenseBlock(nn.ModuleDict):

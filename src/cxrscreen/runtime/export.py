@@ -3,6 +3,7 @@
 import copy
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -32,7 +33,7 @@ def export_classifier(network: DenseNet121, side: int, weights: Path, graph: Pat
     """Write a classifier's weights and its ONNX graph.
 
     The graph: ``image`` float32 (N, C, side, side) -> ``logits`` (N, K), ``features`` (N, 1024, side/32, side/32) after
-    the last ReLU, ``pooled`` (N, 1024), their spatial mean.
+    the last ReLU, ``pooled`` (N, 1024), their mean as the network pools them.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def export_classifier(network: DenseNet121, side: int, weights: Path, graph: Pat
     RecipeError
         If the side is no multiple of 32 or the two files lie in different folders.
     """
-    _export(_Classifier(network), _image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph)
+    about: dict[str, str] = {"pooling": network.pooling}
+    _export(_Classifier(network), _image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about)
 
 
 def export_guided(network: DenseNet121, side: int, weights: Path, graph: Path) -> None:
@@ -77,7 +79,8 @@ def export_guided(network: DenseNet121, side: int, weights: Path, graph: Path) -
     RecipeError
         If the side is no multiple of 32 or the two files lie in different folders.
     """
-    _export(GuidedBackpropagation(network), _image(network, side, 32), GUIDED_OUTPUTS, weights, graph)
+    about: dict[str, str] = {"pooling": network.pooling}
+    _export(GuidedBackpropagation(network), _image(network, side, 32), GUIDED_OUTPUTS, weights, graph, about)
 
 
 def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> None:
@@ -101,7 +104,7 @@ def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> No
     RecipeError
         If the side is no multiple of 16 or the two files lie in different folders.
     """
-    _export(_Segmenter(network), _image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph)
+    _export(_Segmenter(network), _image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph, {})
 
 
 class _Classifier(nn.Module):
@@ -111,7 +114,7 @@ class _Classifier(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         features = self.network.feature_maps(image)
-        pooled = features.mean(dim=(2, 3))
+        pooled = self.network.pool(features, image)
         return self.network.classifier(pooled), features, pooled
 
 
@@ -133,7 +136,9 @@ def _image(network: nn.Module, side: int, multiple: int) -> Tensor:
     return torch.zeros(2, stem.shape[1], side, side)
 
 
-def _export(module: nn.Module, image: Tensor, outputs: tuple[str, ...], weights: Path, graph: Path) -> None:
+def _export(
+    module: nn.Module, image: Tensor, outputs: tuple[str, ...], weights: Path, graph: Path, about: Mapping[str, str]
+) -> None:
     if weights.parent.resolve() != graph.parent.resolve():
         raise RecipeError(f"The graph {graph.name} and its weights {weights.name} must be written to one folder.")
     # A copy: the caller's network may be training, in another precision or on another device.
@@ -143,7 +148,7 @@ def _export(module: nn.Module, image: Tensor, outputs: tuple[str, ...], weights:
     model = _trace(module, image, outputs)
     _point_into(model, tensor_spans(weights), weights.name)
     # Offsets into another file would give numbers without meaning, so the loaders compare the digest.
-    helper.set_model_props(model, {"weights": weights.name, "weights_sha256": sha256(weights)})
+    helper.set_model_props(model, {"weights": weights.name, "weights_sha256": sha256(weights), **about})
     onnx.save(model, graph)
 
 

@@ -54,11 +54,11 @@ class GuidedBackpropagation(nn.Module):
                 continue
             tapes.append((part, tape))
         features = F.relu(norm5(x))
-        pooled = features.mean(dim=(2, 3))
+        pooled = self.network.pool(features, image)
         logits = self.network.classifier(pooled)
 
-        share = self.network.classifier.weight[0] / (features.shape[2] * features.shape[3])
-        gradient = _through_norm(norm5, _through_relu(features, share[None, :, None, None]))
+        share = self.network.classifier.weight[0][None, :, None, None] * self.network.weights_of_places(image)
+        gradient = _through_norm(norm5, _through_relu(features, share))
         for part, tape in reversed(tapes):
             if isinstance(part, DenseBlock):
                 gradient = _block_backward(part, tape, gradient)

@@ -45,6 +45,8 @@ class TorchEngine:
         self._image_shape = (channels, rows, columns)
         self._outputs = tuple(output.name for output in model.graph.output)
         self._network = network_from(self._weights).eval()
+        if isinstance(self._network, DenseNet121):
+            self._network.pooling = "lungs" if about.get("pooling") == "lungs" else "image"
         if threads is not None:
             torch.set_num_threads(threads)
 
@@ -78,7 +80,7 @@ class TorchEngine:
             results = GuidedBackpropagation(self._network)(batch)
             return dict(zip(("guided", "logits", "features", "pooled"), results, strict=True))
         features = self._network.feature_maps(batch)
-        pooled = features.mean(dim=(2, 3))
+        pooled = self._network.pool(features, batch)
         return {"logits": self._network.classifier(pooled), "features": features, "pooled": pooled}
 
 

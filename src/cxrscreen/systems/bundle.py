@@ -40,10 +40,21 @@ class OperatingPoint(CardPart):
 
 
 class StageCard(CardPart):
-    """One decision: its operating points by name, and the one in use."""
+    """One decision: its operating points by name, and the one in use.
+
+    Attributes
+    ----------
+    operating_points
+        By name; their thresholds are of calibrated probabilities.
+    default
+        Name of the one in use.
+    temperature
+        Logits are divided by it before the sigmoid, so that probabilities are calibrated on the validation images.
+    """
 
     operating_points: dict[str, OperatingPoint]
     default: str
+    temperature: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _has_its_default(self) -> Self:

@@ -130,3 +130,12 @@ class System(Protocol):
         explain
             Make the saliency maps; without them only masks and probabilities are made, faster.
         """
+
+    def features(self, radiograph: Radiograph) -> Mapping[str, NDArray[np.float32]]:
+        """Give what each decision's last layer sees, for audits of what a network knows.
+
+        Returns
+        -------
+        dict
+            By stage name, float32 (K,).
+        """

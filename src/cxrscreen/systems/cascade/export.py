@@ -58,7 +58,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     segmenter.load_state_dict(trained.lungs)
     export_segmenter(segmenter.eval(), recipe.lungs.side, part / "lungs.safetensors", part / "lungs.onnx")
     for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
-        network = DenseNet121()
+        network = DenseNet121(pooling=recipe.pooling)
         network.load_state_dict(state)
         export_classifier(network.eval(), recipe.side, part / f"{name}.safetensors", part / f"{name}.onnx")
         if name == "covid19":

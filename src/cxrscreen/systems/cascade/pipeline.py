@@ -25,6 +25,7 @@ from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_i
 from cxrscreen.systems.contract import Finding, Quality, SaliencyMap, Screening, Stage
 
 H2Reading = Literal["cam", "literal"]
+Pooling = Literal["image", "lungs"]
 
 SMALL_SIDE = 200
 """Shorter side, pixels, below which an image is too coarse for the networks to see what they saw in training."""
@@ -36,12 +37,16 @@ LOPSIDED = 0.25
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Preprocessing:
-    """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes."""
+    """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes.
+
+    With ``pooling`` over the lungs nothing outside them counts, so the maps are cut to them.
+    """
 
     h2: H2Reading
     working_side: int = Field(ge=64)
     margin: float = Field(ge=0, lt=1)
     dilation: float = Field(ge=0, lt=1)
+    pooling: Pooling = "image"
 
     def roi(self, side: int) -> RoiSettings:
         """Say how to cut out the lungs for classifiers with this input side."""
@@ -142,7 +147,7 @@ class Cascade:
         pneumonia = self._stage("pneumonia", "Pneumonia of any type, against normal", stage2)
         h2 = pneumonia_map(stage2, self._pneumonia_weights, self.settings.h2)
         clock.lap("pneumonia")
-        maps = [_saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
+        maps = [self._saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
         covid19 = Stage("covid19", COVID19_TITLE, None, *self._point("covid19"))
         if force or pneumonia.positive:
             engine = self._covid19(explain)
@@ -152,12 +157,10 @@ class Cascade:
                 h3 = grad_cam_of_linear_head(stage3["features"][0], engine.weights["classifier.weight"][0])
                 size = (roi.pixels.shape[0], roi.pixels.shape[1])
                 detail = normalise(guided_grad_cam(stage3["guided"][0, 0], upsample(h3, size)), "magnitude")
-                maps.append(
-                    _saliency("h3", "H3: what spoke for COVID-19 in stage 3 (Grad-CAM)", heat_map(h3, size), roi, mask)
-                )
-                maps.append(
-                    _saliency("guided", "Guided Grad-CAM: the details that spoke for COVID-19", detail, roi, mask)
-                )
+                title = "H3: what spoke for COVID-19 in stage 3 (Grad-CAM)"
+                maps.append(self._saliency("h3", title, heat_map(h3, size), roi, mask))
+                title = "Guided Grad-CAM: the details that spoke for COVID-19"
+                maps.append(self._saliency("guided", title, detail, roi, mask))
             clock.lap("covid19")
         warnings = (*radiograph.warnings, *_warnings(radiograph, lungs.mask, roi, (pneumonia, covid19)))
         limited = bool(radiograph.warnings) or any(text in LIMITING for text in warnings)
@@ -174,9 +177,26 @@ class Cascade:
             seconds=clock.laps(),
         )
 
+    def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
+        """Pooled features of both decisions; see :meth:`cxrscreen.systems.contract.System.features`."""
+        lungs = find_lungs(self._lungs, radiograph.pixels)
+        roi = cut_lungs(radiograph.pixels, lungs.mask, self.settings.roi(self._pneumonia.image_shape[1]))
+        stage2 = self._pneumonia(network_input(roi.masked)[None, None])
+        h2 = pneumonia_map(stage2, self._pneumonia_weights, self.settings.h2)
+        stage3 = self._covid19(False)(network_input(weighted_input(roi, h2))[None, None])
+        return {"pneumonia": stage2["pooled"][0], "covid19": stage3["pooled"][0]}
+
     def _stage(self, name: str, title: str, outputs: Mapping[str, NDArray[np.float32]]) -> Stage:
-        probability = float(_sigmoid(outputs["logits"][0, 0]))
+        probability = float(_sigmoid(outputs["logits"][0, 0] / np.float32(self.card.stages[name].temperature)))
         return Stage(name, title, probability, *self._point(name))
+
+    def _saliency(
+        self, name: str, title: str, values: NDArray[np.float32], roi: Roi, mask: NDArray[np.uint8]
+    ) -> SaliencyMap:
+        if self.settings.pooling == "lungs":
+            values = upsample(values, (roi.mask.shape[0], roi.mask.shape[1])) * roi.mask
+        placed = np.clip(place_in_radiograph(values, roi.box, (mask.shape[0], mask.shape[1])), 0.0, 1.0)
+        return SaliencyMap(name, title, placed, lung_share(placed, mask))
 
     def _point(self, name: str) -> tuple[float, str]:
         stage = self.card.stages[name]
@@ -274,11 +294,6 @@ NAMES = {"pneumonia": "pneumonia", "covid19": "COVID-19"}
 
 def _quality(*, limited: bool) -> Quality:
     return "limited" if limited else "good"
-
-
-def _saliency(name: str, title: str, values: NDArray[np.float32], roi: Roi, mask: NDArray[np.uint8]) -> SaliencyMap:
-    placed = np.clip(place_in_radiograph(values, roi.box, (mask.shape[0], mask.shape[1])), 0.0, 1.0)
-    return SaliencyMap(name, title, placed, lung_share(placed, mask))
 
 
 def _centred(probability: float, threshold: float) -> float:

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
-from cxrscreen.systems.cascade.pipeline import Preprocessing
+from cxrscreen.systems.cascade.pipeline import Pooling, Preprocessing
 from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
 
 
@@ -112,6 +112,8 @@ class CascadeRecipe(Settings):
     h2
         Reading of Eq. 1 that weights the input of stage 3: ``cam`` (class-weighted) or ``literal`` (pooled feature
         reshaped to 32 x 32).
+    pooling
+        What the classifiers pool their features over: the whole ``image``, as in the paper, or the ``lungs`` alone.
     data_limits, licence
         What the card must say of the training data.
     """
@@ -125,6 +127,7 @@ class CascadeRecipe(Settings):
     dilation: float = Field(default=0.02, ge=0, lt=1)
     side: int = Field(ge=32, multiple_of=32)
     h2: Literal["cam", "literal"] = "cam"
+    pooling: Pooling = "image"
     lungs: LungRecipe
     stage2: StageRecipe
     stage3: StageRecipe
@@ -134,7 +137,13 @@ class CascadeRecipe(Settings):
     @property
     def preprocessing(self) -> Preprocessing:
         """What screening must do as training did."""
-        return Preprocessing(working_side=self.working_side, margin=self.margin, dilation=self.dilation, h2=self.h2)
+        return Preprocessing(
+            working_side=self.working_side,
+            margin=self.margin,
+            dilation=self.dilation,
+            h2=self.h2,
+            pooling=self.pooling,
+        )
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -92,7 +92,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
         {
             "lungs": made_lungs,
             "side": recipe.side,
-            "preprocessing": asdict(recipe.preprocessing) | {"h2": None},
+            "preprocessing": asdict(recipe.preprocessing) | {"h2": None, "pooling": None},
             "split": split2.digest,
         },
         lambda part: _cut_all(recipe, manifest, split2, load_file(lungs), part),
@@ -283,7 +283,7 @@ def _train_stage(
     folder: Path,
 ) -> dict[str, Tensor]:
     lightning.seed_everything(recipe.seed, verbose=False)
-    network = DenseNet121(dropout=stage.dropout)
+    network = DenseNet121(dropout=stage.dropout, pooling=recipe.pooling)
     if stage.weights == "stage2":
         network.load_state_dict(stage2)
     else:
@@ -375,7 +375,7 @@ def _h2_of(
     recipe: CascadeRecipe, rois: RoiTable, split: Split, stage2: Mapping[str, Tensor], folder: Path
 ) -> NDArray[np.float32]:
     """H2 of the images that stage 3 learns from, as the pipeline makes it, float32 (N, h, w); zeros for the others."""
-    classifier = _engine_of(DenseNet121(), stage2, recipe.side, folder / "engine")
+    classifier = _engine_of(DenseNet121(pooling=recipe.pooling), stage2, recipe.side, folder / "engine")
     class_weights = classifier.weights["classifier.weight"]
     maps: NDArray[np.float32] | None = None
     for image_id in track([*split.train, *split.validation], "Heat maps of stage 2"):
