@@ -1,0 +1,1 @@
+"""Audits: what a system knows besides the disease, asked test by test, each with its verdict in plain words."""
