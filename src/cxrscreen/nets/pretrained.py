@@ -71,7 +71,7 @@ def load_pretrained(network: DenseNet121, weights: str | Path) -> LoadReport:
     if weights == "none":
         return LoadReport(matched=(), left=tuple(own), unexpected=())
     source = "imagenet" if weights == "imagenet" else str(weights)
-    stored = _download() if weights == "imagenet" else _read(Path(weights))
+    stored = _download() if weights == "imagenet" else read_checkpoint(Path(weights))
     found = {our_name(name): values for name, values in stored.items() if not _is_counter(name)}
     if STEM in found and found[STEM].ndim == 4 and found[STEM].shape[1] == 3 and own[STEM].shape[1] == 1:
         found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
@@ -122,7 +122,14 @@ def _download() -> Mapping[str, Tensor]:
     return state
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
+    """Read the tensors of a checkpoint by name, as they are stored.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing or holds no plain tensors.
+    """
     if not path.is_file():
         raise RecipeError(f"The weights {path} are missing: give imagenet, none or the path of a checkpoint.")
     try:
@@ -139,4 +146,4 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         return {
             name: values for name, values in content.items() if isinstance(name, str) and isinstance(values, Tensor)
         }
-    raise RecipeError(f"The weights {path} hold no state_dict: give a checkpoint of DenseNet-121.")
+    raise RecipeError(f"The weights {path} hold no state_dict: give a checkpoint of the network.")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
 
 Draw = tuple[int, int]
@@ -42,6 +43,7 @@ class EvenBatches(Sampler[list[Draw]]):
         self.names = sorted(set(groups))
         self.batch, self.batches, self.seed, self.epoch = batch, batches, seed, 0
         group_of, source_of = np.asarray(groups), np.asarray(sources)
+        self._source_of = source_of
         self._members: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
         self._chances: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
         for name in self.names:
@@ -53,6 +55,40 @@ class EvenBatches(Sampler[list[Draw]]):
             )
             chance = (mass / counts)[inverse]
             self._members[name], self._chances[name] = members, chance / chance.sum()
+
+    def source_odds(self, truth: ArrayLike, limit: float) -> NDArray[np.float32]:
+        """How much the source alone gives away the truth, as log odds, for every image.
+
+        Added to the logits while training, they take from the network the reward for recognising the source: what is
+        left to learn is what tells the classes apart within sources (logit adjustment, Menon et al., ICLR 2021).
+
+        Parameters
+        ----------
+        truth
+            0, 1 or NaN (not asked) for every image.
+        limit
+            The odds stay within +-limit, since those of a source of one class have no end; 0: no adjustment.
+
+        Returns
+        -------
+        ndarray
+            float32 (N,): log odds of the drawn images of its source, less those of all drawn images.
+        """
+        chance = np.zeros(len(self._source_of))
+        for name in self.names:
+            chance[self._members[name]] += self._chances[name]
+        given = np.asarray(truth, dtype=np.float64)
+
+        def odds(rows: NDArray[np.bool_]) -> float:
+            yes, no = chance[rows & (given == 1)].sum(), chance[rows & (given == 0)].sum()
+            return float(np.log(yes + 1e-9) - np.log(no + 1e-9))
+
+        overall = odds(np.ones(len(given), dtype=bool))
+        result = np.zeros(len(given), np.float32)
+        for source in np.unique(self._source_of):
+            rows = self._source_of == source
+            result[rows] = np.clip(odds(rows) - overall, -limit, limit)
+        return result
 
     @property
     def sampler(self) -> "EvenBatches":

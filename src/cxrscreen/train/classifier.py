@@ -22,7 +22,7 @@ from cxrscreen.train.augment import (
     match_quantiles,
 )
 from cxrscreen.train.batches import Draw
-from cxrscreen.train.distillation import incremental_loss
+from cxrscreen.train.distillation import binary_divergence, incremental_loss
 from cxrscreen.train.loop import SCORE, Task
 from cxrscreen.train.recipe import AugmentSettings, Phase
 
@@ -49,6 +49,8 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
         None for validation.
     weighting
         float32 (N, h, w) in [0, 1], enlarged to the box and multiplied in (Eq. 3 of the cascade paper), or None.
+    plain
+        Give the image without the weighting as a second channel, for a tutor.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
         side: int,
         augment: AugmentSettings | None,
         weighting: NDArray[np.float32] | None = None,
+        *,
+        plain: bool = False,
     ) -> None:
+        self.plain = plain
         self.pixels, self.masks, self.truth, self.quantiles = pixels, masks, truth, quantiles
         self.side, self.augment, self.weighting = side, augment, weighting
 
@@ -68,7 +73,7 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
         return len(self.pixels)
 
     def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor, int]:
-        """Image float32 (1, S, S) in [-1, 3], truth float32 (1,), and the image's index."""
+        """Image float32 (1 or 2, S, S) in [-1, 3], truth float32 (1,), and the image's index."""
         index, seed = draw if isinstance(draw, tuple) else (draw, 0)
         rng = np.random.default_rng(seed)
         settings = self.augment if self.augment is not None else STILL
@@ -81,12 +86,13 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
         if self.augment is not None:
             grey = apply_intensity(grey, draw_intensity(settings, rng))
             filtered = apply_rectangle(filtered, draw_rectangle(settings, rng))
+        channels = [grey * filtered] if self.plain else []
         if self.weighting is not None:
             filtered = filtered * apply_geometry(
                 upsample(self.weighting[index], (self.pixels.shape[1], self.pixels.shape[2])), geometry, self.side
             )
-        image = torch.from_numpy(4.0 * grey * filtered - 1.0)[None]
-        return image, torch.tensor([float(self.truth[index])]), index
+        image = 4.0 * np.stack([grey * filtered, *channels]) - 1.0
+        return torch.from_numpy(image), torch.tensor([float(self.truth[index])]), index
 
 
 STILL = AugmentSettings(
@@ -106,6 +112,12 @@ class BinaryTask(Task):
         Source of every validation image, by index.
     smoothing
         Label smoothing in [0, 0.5).
+    offsets
+        Log odds of every training image's source, added to its logit; see
+        :meth:`cxrscreen.train.batches.EvenBatches.source_odds`. None: nothing is added.
+    tutor, imitation
+        A trained network with one logit, which sees each image as it is given (its last channel), and the share of
+        the loss that is the divergence from its output; the rest is cross-entropy (Hinton et al. 2015).
     teacher, distillation
         Logits of the pre-trained network for every training image by index (NaN for new images), and lambda; see
         :func:`cxrscreen.train.distillation.incremental_loss`. None: plain training.
@@ -120,21 +132,36 @@ class BinaryTask(Task):
         *,
         sources: Sequence[str],
         smoothing: float,
+        offsets: Tensor | None = None,
+        tutor: nn.Module | None = None,
+        imitation: float = 0.0,
         teacher: Tensor | None = None,
         distillation: float = 0.0,
     ) -> None:
         super().__init__(network, phase, steps, seed)
         self.sources = np.asarray(sources)
         self.smoothing = smoothing
+        self.offsets, self.imitation = offsets, imitation
+        # In a list, so that it is neither trained nor kept in checkpoints.
+        self._tutors = [] if tutor is None else [tutor.eval().requires_grad_(False)]
         self.teacher, self.distillation = teacher, distillation
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         image, truth, index = batch
-        logits, smooth = self.network(image).float()[:, 0], truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing
+        logits, smooth = (
+            self.network(image[:, :1]).float()[:, 0],
+            truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing,
+        )
+        offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
         if self.teacher is None:
-            loss = F.binary_cross_entropy_with_logits(logits, smooth)
+            loss = F.binary_cross_entropy_with_logits(logits + offset, smooth)
+            if self._tutors and self.imitation:
+                with torch.no_grad():
+                    shown = self._tutors[0].to(logits.device)(image[:, -1:]).float()[:, 0]
+                imitated = binary_divergence(shown, logits).mean()
+                loss = (1 - self.imitation) * loss + self.imitation * imitated
         else:
             loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
         self.log("loss", loss, prog_bar=True)

@@ -59,11 +59,14 @@ class StagePhase(Phase):
         Pre-train on the old data D_o alone.
     distillation
         Lambda of Eq. 2: how much this phase holds to the outputs of the one before, on D_o. 0: not at all.
+    imitation
+        Share of the loss that is the divergence from the tutor's output. 0: the labels alone.
     """
 
     side: int = Field(ge=32, multiple_of=32)
     without_covid19: bool = False
     distillation: float = Field(default=0.0, ge=0)
+    imitation: float = Field(default=0.0, ge=0, le=1)
 
 
 class StageRecipe(Settings):
@@ -83,6 +86,9 @@ class StageRecipe(Settings):
         Label smoothing.
     dropout
         Dropout of the pooled features.
+    odds_limit
+        Log odds up to which a source's share of the classes is taken out of the logits while training; see
+        :meth:`cxrscreen.train.batches.EvenBatches.source_odds`. 0: not at all, as in the paper.
     """
 
     weights: str = "none"
@@ -91,6 +97,7 @@ class StageRecipe(Settings):
     source_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    odds_limit: float = Field(default=0.0, ge=0)
 
 
 class CascadeRecipe(Settings):
@@ -114,6 +121,9 @@ class CascadeRecipe(Settings):
         reshaped to 32 x 32).
     pooling
         What the classifiers pool their features over: the whole ``image``, as in the paper, or the ``lungs`` alone.
+    tutor
+        An EfficientNet-Lite0 trained first on both decisions at once, which stages 2 and 3 imitate: small data need
+        features learned elsewhere, and its ImageNet weights install with the package. Not part of the bundle.
     data_limits, licence
         What the card must say of the training data.
     """
@@ -129,6 +139,7 @@ class CascadeRecipe(Settings):
     h2: Literal["cam", "literal"] = "cam"
     pooling: Pooling = "image"
     lungs: LungRecipe
+    tutor: StageRecipe | None = None
     stage2: StageRecipe
     stage3: StageRecipe
     data_limits: tuple[str, ...] = ()
@@ -152,10 +163,16 @@ class CascadeRecipe(Settings):
         if any(phase.without_covid19 for phase in self.stage3.phases):
             raise ValueError("stage3 cannot be trained without_covid19")
         for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
+            if self.tutor is None and any(phase.imitation for phase in stage.phases):
+                raise ValueError(f"{name} imitates a tutor, but the recipe has none")
+            if any(phase.imitation and phase.distillation for phase in stage.phases):
+                raise ValueError(f"a phase of {name} has both imitation and distillation: choose one")
             if stage.phases[0].distillation:
                 raise ValueError(f"the first phase of {name} has no phase before it to distil")
             if stage.phases[-1].side != self.side:
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
+        if self.tutor and any(p.imitation or p.distillation or p.without_covid19 for p in self.tutor.phases):
+            raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
         if self.lungs.partial and self.lungs.protocol != "lungs":
             raise ValueError("lungs.partial goes with the protocol lungs")
         return self

@@ -21,6 +21,7 @@ from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretrained
 from cxrscreen.nets.pretrained import load_pretrained
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import Engine, load_engine
@@ -28,7 +29,9 @@ from cxrscreen.runtime.export import export_classifier, export_segmenter
 from cxrscreen.systems.cascade.lungs import segmenter_input
 from cxrscreen.systems.cascade.pipeline import find_lungs, pneumonia_map
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StagePhase, StageRecipe
-from cxrscreen.systems.cascade.roi import Roi, cut_lungs, network_input
+from cxrscreen.systems.cascade.roi import cut_lungs, network_input
+from cxrscreen.systems.cascade.roi_table import RoiTable
+from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.classifier import BinaryTask, RoiImages
@@ -73,6 +76,8 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     for stage in (recipe.stage2, recipe.stage3):
         if stage.weights != "stage2":
             load_pretrained(DenseNet121(), stage.weights)
+    if recipe.tutor is not None:
+        load_lite_pretrained(EfficientNetLite0(len(DECISIONS)), recipe.tutor.weights)
     torch.set_float32_matmul_precision("high")
     split2, split3 = splits["stage2"], splits["stage3"]
 
@@ -97,17 +102,46 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
         },
         lambda part: _cut_all(recipe, manifest, split2, load_file(lungs), part),
     )
+    tutor = work / "tutor" / "final.safetensors"
+    made_tutor = ""
+    if recipe.tutor is not None:
+        made_tutor = once(
+            tutor,
+            {
+                "rois": made_rois,
+                "recipe": recipe.tutor.model_dump(mode="json"),
+                "pooling": recipe.pooling,
+                "seed": recipe.seed,
+                "splits": [split2.digest, split3.digest],
+            },
+            lambda part: _save(
+                train_tutor(recipe, manifest, split2, split3, RoiTable.load(rois_file), tutor.parent), part
+            ),
+        )
+    tutored = load_file(tutor) if recipe.tutor is not None else {}
     stage2 = work / "stage2" / "final.safetensors"
     made_stage2 = once(
         stage2,
         {
             "rois": made_rois,
+            "tutor": made_tutor,
+            "pooling": recipe.pooling,
             "recipe": recipe.stage2.model_dump(mode="json"),
             "seed": recipe.seed,
             "split": split2.digest,
         },
         lambda part: _save(
-            _train_stage(recipe, recipe.stage2, manifest, split2, RoiTable.load(rois_file), None, {}, stage2.parent),
+            _train_stage(
+                recipe,
+                recipe.stage2,
+                manifest,
+                split2,
+                RoiTable.load(rois_file),
+                None,
+                {},
+                tutor_for(recipe, tutored, "stage2"),
+                stage2.parent,
+            ),
             part,
         ),
     )
@@ -116,7 +150,8 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     def train_stage3(part: Path) -> None:
         rois, frozen = RoiTable.load(rois_file), load_file(stage2)
         maps = _h2_of(recipe, rois, split3, frozen, stage3.parent)
-        _save(_train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, stage3.parent), part)
+        teacher = tutor_for(recipe, tutored, "stage3")
+        _save(_train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, teacher, stage3.parent), part)
 
     once(
         stage3,
@@ -224,33 +259,6 @@ def _masked_images(
 # The lungs of all images, cut out once ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class RoiTable:
-    """Cut-out lungs of many images: uint8 pixels and masks (N, S, S), grey quantiles (N, 64), row by image id."""
-
-    pixels: NDArray[np.uint8]
-    masks: NDArray[np.uint8]
-    quantiles: NDArray[np.float32]
-    row: Mapping[str, int]
-
-    @classmethod
-    def load(cls, path: Path) -> "RoiTable":
-        """Read what :func:`_cut_all` wrote."""
-        with np.load(path) as stored:
-            row = {str(image_id): index for index, image_id in enumerate(stored["image_ids"])}
-            return cls(stored["pixels"], stored["masks"], stored["quantiles"], row)
-
-    def rows(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Row numbers of images."""
-        return np.array([self.row[image_id] for image_id in image_ids], dtype=np.int64)
-
-    def roi(self, image_id: str) -> Roi:
-        """One image's region, as the pipeline would cut it (rounded to 8 bits)."""
-        index = self.row[image_id]
-        pixels = self.pixels[index].astype(np.float32) / np.float32(255)
-        return Roi(pixels, self.masks[index].astype(np.float32), (0.0, 0.0, 1.0, 1.0), trusted=True)
-
-
 def _cut_all(recipe: CascadeRecipe, manifest: Manifest, split: Split, lungs: Mapping[str, Tensor], path: Path) -> None:
     segmenter = _engine_of(UNet(width=recipe.lungs.width), lungs, recipe.lungs.side, path.parent / "engine")
     settings = recipe.preprocessing.roi(recipe.side)
@@ -280,6 +288,7 @@ def _train_stage(
     rois: RoiTable,
     weighting: NDArray[np.float32] | None,
     stage2: Mapping[str, Tensor],
+    tutor: nn.Module | None,
     folder: Path,
 ) -> dict[str, Tensor]:
     lightning.seed_everything(recipe.seed, verbose=False)
@@ -292,7 +301,7 @@ def _train_stage(
     before: StagePhase | None = None
     for number, phase in enumerate(stage.phases, start=1):
         network.load_state_dict(state)
-        run = _StageRun(recipe, stage, phase, manifest, split, rois, weighting)
+        run = _StageRun(recipe, stage, phase, manifest, split, rois, weighting, tutor if phase.imitation else None)
         teacher = run.outputs(network, before.side) if before is not None and phase.distillation else None
         state = run.fit(network, teacher, folder / f"phase{number}")
         before = phase
@@ -310,6 +319,7 @@ class _StageRun:
     split: Split
     rois: RoiTable
     weighting: NDArray[np.float32] | None
+    tutor: nn.Module | None
 
     def fit(self, network: nn.Module, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
         """Train, and give the best state."""
@@ -321,7 +331,7 @@ class _StageRun:
         batches = phase.batches or -(-len(training) // phase.batch)
         sampler = EvenBatches(
             # Normal, other pneumonia and COVID-19 are drawn evenly (section 3).
-            [str(label) if label in ("normal", "covid19") else "other pneumonia" for label in labels[training]],
+            [group_of(str(label)) for label in labels[training]],
             sources[training].tolist(),
             weights=self.stage.source_weights,
             batch=phase.batch,
@@ -335,6 +345,9 @@ class _StageRun:
             self.recipe.seed,
             sources=sources[seen].tolist(),
             smoothing=self.stage.smoothing,
+            offsets=torch.from_numpy(sampler.source_odds(self.truth(training), self.stage.odds_limit)),
+            tutor=self.tutor,
+            imitation=phase.imitation,
             teacher=teacher,
             distillation=phase.distillation,
         )
@@ -363,12 +376,14 @@ class _StageRun:
         labels = self.manifest.table["label"]
         return [i for i in self.split.part(part) if not (self.phase.without_covid19 and labels[i] == "covid19")]
 
+    def truth(self, ids: Sequence[str]) -> list[int]:
+        """Truth of images, 0 or 1."""
+        return [self.split.truth[image_id] for image_id in ids]
+
     def images(self, ids: Sequence[str], side: int, augment: AugmentSettings | None) -> RoiImages:
-        """Regions of images at a side."""
-        rows, table = self.rois.rows(ids), self.rois
-        truth = np.array([self.split.truth[i] for i in ids])
-        weighting = None if self.weighting is None else self.weighting[rows]
-        return RoiImages(table.pixels[rows], table.masks[rows], truth, table.quantiles[rows], side, augment, weighting)
+        """Regions of images at a side; for a tutor, while training, also as they are without H2."""
+        plain = self.tutor is not None and self.weighting is not None and augment is not None
+        return self.rois.images(ids, self.truth(ids), side, augment, self.weighting, plain=plain)
 
 
 def _h2_of(
