@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.cli.doctor import doctor
+from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.phantoms import phantoms
 from cxrscreen.cli.screen import screen
@@ -38,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for _command in (screen, doctor, phantoms, train, evaluate):
+for _command in (screen, doctor, phantoms, train, evaluate, early_detection):
     app.command(epilog=RESEARCH_USE)(_command)
 
 
