@@ -199,9 +199,24 @@ def test_operating_point_lies_half_way_to_the_next_score():
     assert point.threshold == pytest.approx(0.5)
 
 
-def test_operating_point_refuses_an_unreachable_specificity():
-    with pytest.raises(ValueError, match="a negative case scores 1"):
-        choose_operating_point([0, 1], [1.0, 0.5], "specificity>=0.9")
+def test_a_specificity_that_no_threshold_keeps_gives_the_nearest_and_says_so():
+    point = choose_operating_point([0, 1, 0, 1], [1.0, 0.5, 0.2, 1.0], "specificity>=0.9")
+    assert not point.reached
+    assert (point.threshold, point.sensitivity, point.specificity) == (0.75, 0.5, 0.5)
+    assert choose_operating_point([0, 1, 0, 1], [1.0, 0.5, 0.2, 1.0], "specificity>=0.5").reached
+
+
+@given(labelled_scores(), st.sampled_from(["youden", "sensitivity>=0.9", "specificity>=0.9", "specificity>=1"]))
+def test_an_operating_point_states_what_it_reaches_also_where_scores_are_one(case, rule):
+    truth, scores = case
+    point = choose_operating_point(truth, scores, rule)
+    counts = confusion_counts(truth, scores, point.threshold)
+    assert 0 <= point.threshold <= 1
+    assert counts.sensitivity == pytest.approx(point.sensitivity, abs=1e-9)
+    assert counts.specificity == pytest.approx(point.specificity, abs=1e-9)
+    if rule != "youden":
+        rate, _, target = rule.partition(">=")
+        assert point.reached == (getattr(counts, rate) >= float(target) - 1e-12)
 
 
 @pytest.mark.parametrize("rule", ["best", "sensitivity>=2", "specificity"])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cxrscreen.data.manifest import LABELS
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap, bootstrap_all, grouped_rate
+from cxrscreen.evaluate.calibration import logits_of
 from cxrscreen.evaluate.delong import delong_interval
 from cxrscreen.evaluate.metrics import ConfusionCounts, Floats, confusion_counts
 from cxrscreen.evaluate.weighted import (
@@ -20,13 +21,18 @@ from cxrscreen.evaluate.weighted import (
     specificity_of,
     weighted_auc,
     weighted_calibration_error,
+    weighted_calibration_intercept,
+    weighted_calibration_slope,
     weighted_f1,
     weighted_mean,
     weighted_roc,
 )
 
 SCORE_COLUMNS = ("image_id", "source", "group", "label", "truth", "score")
-"""Columns of a table of scores: one row per image, truth 0 / 1, score a probability."""
+"""Columns of a table of scores: one row per image, truth 0 / 1, score a probability; ``label`` may be missing."""
+
+FIXED_RATES = ("0.90", "0.95", "0.99")
+"""Specificities at which the sensitivity is given, and the reverse."""
 
 MIN_PER_CLASS = 5
 """Positives and negatives a source needs before its AUC enters the mean of the within-source AUCs."""
@@ -41,9 +47,10 @@ class Figures:
     positives, negatives
         Images of each class.
     estimates
-        Figure by name: ``auc``, ``auc_delong``, ``sensitivity_at_specificity_0.90`` and ``_0.95``,
-        ``specificity_at_sensitivity_0.90``, ``equal_error_rate``, ``brier``, ``ece``; with a threshold also
-        ``sensitivity``, ``specificity``, ``precision``, ``npv``, ``accuracy`` and ``f1``.
+        Figure by name: ``auc``, ``auc_delong``, ``sensitivity_at_specificity_0.90`` (also ``_0.95`` and ``_0.99``),
+        ``specificity_at_sensitivity_0.90`` (and these), ``equal_error_rate``, ``brier``, ``ece``,
+        ``calibration_slope``, ``calibration_intercept`` (in the large); with a threshold also ``sensitivity``,
+        ``specificity``, ``precision``, ``npv``, ``accuracy`` and ``f1``.
     counts
         The four outcomes at the threshold, None without one.
     """
@@ -161,9 +168,10 @@ def evaluate_scores(
 
 def check_scores(scores: pd.DataFrame) -> None:
     """Raise a `ManifestError` of one sentence where a table of scores cannot be measured; see `evaluate_scores`."""
-    missing = [column for column in SCORE_COLUMNS if column not in scores.columns]
+    needed = [column for column in SCORE_COLUMNS if column != "label"]
+    missing = [column for column in needed if column not in scores.columns]
     if missing:
-        raise ManifestError(f"The scores lack the column(s) {', '.join(missing)}: give {', '.join(SCORE_COLUMNS)}.")
+        raise ManifestError(f"The scores lack the column(s) {', '.join(missing)}: give {', '.join(needed)}.")
     if scores.empty:
         raise ManifestError("The scores have no row: screen at least one positive and one negative image.")
     values = pd.to_numeric(scores["score"], errors="coerce")
@@ -174,7 +182,7 @@ def check_scores(scores: pd.DataFrame) -> None:
         (values.isna(), "no score", "leave out images that could not be screened and count them as failed"),
         ((values < 0) | (values > 1), "a score outside [0, 1]", "give probabilities"),
         (~scores["truth"].isin((0, 1)), "a truth other than 0 and 1", "use 1 for positive"),
-        (~scores["label"].isin(LABELS) | (scores["label"] == "unknown"), "an unknown label", f"use one of {labelled}"),
+        (_unlabelled(scores), "an unknown label", f"use one of {labelled}"),
     )
     for wrong, what, advice in faults:
         if wrong.any():
@@ -188,16 +196,19 @@ def check_scores(scores: pd.DataFrame) -> None:
 def _figures(rows: pd.DataFrame, *, threshold: float | None, replicates: int, seed: int, level: float) -> Figures:
     truth, scores, groups = _arrays(rows)
 
+    logits = logits_of(scores)
+
     def statistics(weights: Floats) -> dict[str, Floats]:
         curves = weighted_roc(truth, scores, weights)
         values = {
             "auc": area_under(curves),
-            "sensitivity_at_specificity_0.90": sensitivity_of(curves, 0.90),
-            "sensitivity_at_specificity_0.95": sensitivity_of(curves, 0.95),
-            "specificity_at_sensitivity_0.90": specificity_of(curves, 0.90),
+            **{f"sensitivity_at_specificity_{rate}": sensitivity_of(curves, float(rate)) for rate in FIXED_RATES},
+            **{f"specificity_at_sensitivity_{rate}": specificity_of(curves, float(rate)) for rate in FIXED_RATES},
             "equal_error_rate": equal_error_rate_of(curves),
             "brier": weighted_mean((scores - truth) ** 2, weights),
             "ece": weighted_calibration_error(truth, scores, weights),
+            "calibration_slope": weighted_calibration_slope(truth, logits, weights),
+            "calibration_intercept": weighted_calibration_intercept(truth, logits, weights),
         }
         return values if threshold is None else values | {"f1": weighted_f1(truth, scores >= threshold, weights)}
 
@@ -252,6 +263,12 @@ def _arrays(rows: pd.DataFrame) -> tuple[NDArray[np.bool_], Floats, list[str]]:
         pd.to_numeric(rows["score"]).to_numpy(dtype=np.float64),
         rows["group"].astype(str).tolist(),
     )
+
+
+def _unlabelled(scores: pd.DataFrame) -> "pd.Series[bool]":
+    if "label" not in scores.columns:
+        return pd.Series(False, index=scores.index)
+    return ~scores["label"].isin(LABELS) | (scores["label"] == "unknown")
 
 
 def _blank(column: "pd.Series[str]") -> "pd.Series[bool]":

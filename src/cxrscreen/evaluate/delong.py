@@ -63,12 +63,29 @@ def delong_difference(
     tuple of float
         Difference, low and high end.
     """
+    difference, error = _difference(truth, first, second)
+    half = float(norm.ppf(0.5 + level / 2)) * error
+    return difference, difference - half, difference + half
+
+
+def delong_p_value(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
+    """Two-sided p-value of equal AUCs of two scores on the same cases; arguments as for `delong_difference`.
+
+    In [0, 1]; 1 where the scores rank the cases alike.
+    """
+    difference, error = _difference(truth, first, second)
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    return 2 * float(norm.sf(abs(difference) / error))
+
+
+def _difference(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> tuple[float, float]:
+    """Difference of the AUCs and its standard error."""
     area_1, positives_1, negatives_1 = _components(truth, first)
     area_2, positives_2, negatives_2 = _components(truth, second)
     positives, negatives = positives_1 - positives_2, negatives_1 - negatives_2
     variance = float(positives.var(ddof=1) / positives.size + negatives.var(ddof=1) / negatives.size)
-    half = float(norm.ppf(0.5 + level / 2)) * variance**0.5
-    return area_1 - area_2, area_1 - area_2 - half, area_1 - area_2 + half
+    return area_1 - area_2, variance**0.5
 
 
 def _components(truth: ArrayLike, scores: ArrayLike) -> tuple[float, Floats, Floats]:

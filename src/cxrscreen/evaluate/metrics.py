@@ -217,24 +217,58 @@ def calibration_bin(probabilities: Floats, bins: int = 10) -> NDArray[np.intp]:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """A threshold with the rule that chose it.
+    """A threshold with the rule that chose it, and what it reached on the cases on which it was chosen.
 
     Parameters
     ----------
     name
         Short name for a card, for example ``"youden"`` or ``"sensitivity-0.95"``.
     threshold
-        A score at or above it is positive.
+        In [0, 1]; a score at or above it is positive.
     rule
         The rule as given.
+    sensitivity, specificity
+        In [0, 1], on the cases on which it was chosen (weighted as they were), so not what other cases will show.
+    reached
+        Whether the rule's target was kept. A specificity cannot be kept where more negative cases than it allows
+        score 1, for no threshold lies above them.
     """
 
     name: str
     threshold: float
     rule: str
+    sensitivity: float
+    specificity: float
+    reached: bool
 
 
 _TARGET = re.compile(r"(sensitivity|specificity)>=(0?\.\d+|0|1(?:\.0*)?)")
+
+
+def checked_rule(rule: str) -> tuple[str, float | None]:
+    """Read a rule for an operating point.
+
+    Parameters
+    ----------
+    rule
+        ``"youden"``, ``"sensitivity>=X"`` or ``"specificity>=X"`` with X in [0, 1].
+
+    Returns
+    -------
+    tuple
+        ``"youden"`` and None, or the rate and its target.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    target = _TARGET.fullmatch(rule.replace(" ", ""))
+    if rule == "youden":
+        return rule, None
+    if target is None:
+        raise ValueError(f'rule must be "youden", "sensitivity>=X" or "specificity>=X", got "{rule}"')
+    return target[1], float(target[2])
 
 
 def choose_operating_point(
@@ -249,7 +283,8 @@ def choose_operating_point(
     rule
         ``"youden"``: largest sensitivity + specificity - 1, of equals the one with the higher sensitivity.
         ``"sensitivity>=0.95"``: the largest specificity with at least this sensitivity.
-        ``"specificity>=0.90"``: the largest sensitivity with at least this specificity.
+        ``"specificity>=0.90"``: the largest sensitivity with at least this specificity; where none keeps it, the
+        threshold with the largest specificity, told by ``reached``.
     weights
         Weight of each case in sensitivity and specificity, above 0; None: all the same.
 
@@ -264,27 +299,35 @@ def choose_operating_point(
     ValueError
         If the rule is unknown, the scores are no probabilities, or a class is missing.
     """
+    rate, wanted = checked_rule(rule)
     _probabilities(truth, scores)
     fpr, tpr, thresholds = _roc(truth, scores, weights)
-    target = _TARGET.fullmatch(rule.replace(" ", ""))
-    if rule == "youden":
-        name, merit = rule, tpr - fpr
-    elif target is not None:
-        wanted = float(target[2])
-        name = f"{target[1]}-{target[2]}"
-        value, other = (tpr, 1 - fpr) if target[1] == "sensitivity" else (1 - fpr, tpr)
-        merit = np.where(_reaches(value, wanted), other, -np.inf)
+    if thresholds[1] >= 1.0:
+        # A case that scores 1 is called by every threshold in [0, 1]: calling nobody is no choice.
+        fpr, tpr, thresholds = fpr[1:], tpr[1:], thresholds[1:]
+    specificity = 1 - fpr
+    if wanted is None:
+        name, merit, reached = rule, tpr - fpr, True
     else:
-        raise ValueError(f'rule must be "youden", "sensitivity>=X" or "specificity>=X", got "{rule}"')
+        name = f"{rate}-{rule.partition('>=')[2].strip()}"
+        value, other = (tpr, specificity) if rate == "sensitivity" else (specificity, tpr)
+        kept = _reaches(value, wanted)
+        reached = bool(kept.any())
+        merit = np.where(kept, other, -np.inf) if reached else value
     best = np.flatnonzero(np.isclose(merit, merit.max(), rtol=0, atol=1e-12))
     # Of equally good thresholds the lowest finds more patients; under a wanted specificity the highest alarms less.
-    chosen = int(best[0] if rule.startswith("specificity") else best[-1])
+    chosen = int(best[0] if rate == "specificity" else best[-1])
     upper = 1.0 if np.isinf(thresholds[chosen]) else float(thresholds[chosen])
     lower = float(thresholds[chosen + 1]) if chosen + 1 < thresholds.size else 0.0
-    if np.isinf(thresholds[chosen]) and lower >= 1.0:
-        raise ValueError(f'no threshold in [0, 1] keeps to "{rule}": a negative case scores 1')
     middle = (upper + lower) / 2
-    return OperatingPoint(name=name, threshold=middle if middle > lower else upper, rule=rule)
+    return OperatingPoint(
+        name=name,
+        threshold=middle if middle > lower else upper,
+        rule=rule,
+        sensitivity=float(tpr[chosen]),
+        specificity=float(specificity[chosen]),
+        reached=reached,
+    )
 
 
 def _roc(truth: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> tuple[Floats, Floats, Floats]:

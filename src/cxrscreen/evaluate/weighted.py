@@ -6,6 +6,7 @@ resample that lacks a class gives NaN.
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from cxrscreen.evaluate.metrics import Floats, calibration_bin
 
@@ -96,6 +97,111 @@ def weighted_calibration_error(
     gap = weights @ (member * (probabilities - truth)[:, None])
     error: Floats = np.abs(gap).sum(axis=1) / weights.sum(axis=1)
     return error
+
+
+def weighted_calibration_intercept(truth: NDArray[np.bool_], logits: Floats, weights: Floats) -> Floats:
+    """Calibration in the large of each resample: the number a for which sigmoid(a + logit) has the mean of the truth.
+
+    Parameters
+    ----------
+    truth, logits
+        (n,) bool and (n,) finite float64.
+    weights
+        (B, n), not negative.
+
+    Returns
+    -------
+    float64 (B,)
+        0 where the probabilities are right on average, negative where they are too high; NaN where a class has no
+        weight.
+    """
+    low, high = np.full(len(weights), -40.0), np.full(len(weights), 40.0)
+    found = np.zeros(len(weights))
+    if len(weights) > 1:
+        found += np.nan_to_num(weighted_calibration_intercept(truth, logits, weights.mean(axis=0, keepdims=True)))
+    positives = weights @ truth.astype(np.float64)
+    for _ in range(_STEPS):
+        fitted = expit(found[:, None] + logits)
+        share = weights * fitted
+        gradient = positives - share.sum(axis=1)
+        low, high = np.where(gradient > 0, found, low), np.where(gradient > 0, high, found)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            newton = found + gradient / (share.sum(axis=1) - np.vecdot(share, fitted))
+        # Newton's step where it stays between the known ends, else their middle.
+        step = np.where((newton > low) & (newton < high), newton, (low + high) / 2) - found
+        step[gradient == 0] = 0.0
+        found = found + step
+        if np.abs(step).max() < _CONVERGED:
+            break
+    return np.where(_both_classes(truth, weights), found, np.nan)
+
+
+def weighted_calibration_slope(truth: NDArray[np.bool_], logits: Floats, weights: Floats) -> Floats:
+    """Slope of the logistic regression of the truth on the logits, with a free intercept, in each resample.
+
+    Parameters
+    ----------
+    truth, logits, weights
+        As for `weighted_calibration_intercept`.
+
+    Returns
+    -------
+    float64 (B,)
+        1 where probabilities are as extreme as they should be, below 1 where they are too extreme; NaN where a class
+        has no weight, where the logits are all the same, or where they separate the classes (no finite slope).
+    """
+    spread = float(logits.std())
+    if spread < 1e-12:
+        return np.full(len(weights), np.nan)
+    scaled = (logits - logits.mean()) / spread
+    start = np.zeros((len(weights), 2))
+    start[:, 0] = np.log(truth.mean() / (1 - truth.mean())) if 0 < truth.mean() < 1 else np.nan
+    if len(weights) > 1:
+        # From the fit to all resamples together each of them is a few steps away.
+        whole = _logistic_line(truth, scaled, weights.mean(axis=0, keepdims=True), start[:1])
+        start = np.where(np.isfinite(whole), whole, start)
+    line = np.full_like(start, np.nan)
+    rows = _both_classes(truth, weights)
+    line[rows] = _logistic_line(truth, scaled, weights[rows], start[rows])
+    slope: Floats = line[:, 1] / spread
+    return slope
+
+
+def _logistic_line(truth: NDArray[np.bool_], values: Floats, weights: Floats, start: Floats) -> Floats:
+    """Intercept and slope (B, 2) of logistic regressions by Newton's method, NaN where there is no finite one."""
+    lines = np.full_like(start, np.nan)
+    rows, line = np.arange(len(weights)), start
+    for _ in range(_STEPS):
+        if not rows.size:
+            break
+        fitted = expit(line[:, :1] + line[:, 1:] * values)
+        share = weights * fitted
+        curvature = share - share * fitted
+        positive = weights[:, truth]
+        g0, g1 = positive.sum(axis=1) - share.sum(axis=1), positive @ values[truth] - share @ values
+        h00, h01, h11 = curvature.sum(axis=1), curvature @ values, curvature @ values**2
+        with np.errstate(invalid="ignore", divide="ignore"):
+            newton = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0], axis=1) / (h00 * h11 - h01**2)[:, None]
+        step = np.clip(newton, -5, 5)
+        line = line + step
+        size = np.abs(step).max(axis=1)
+        done = size < _CONVERGED
+        lines[rows[done]] = line[done]
+        going = (size >= _CONVERGED) & (np.abs(line[:, 1]) < _SEPARATED)
+        rows, line, weights = (rows, line, weights) if going.all() else (rows[going], line[going], weights[going])
+    return lines
+
+
+_STEPS = 100
+# Newton's method squares its error: after such a step it is at the limit of float64.
+_CONVERGED = 1e-8
+# Logits of unit spread with such a slope separate the classes; the fit would grow for ever.
+_SEPARATED = 20.0
+
+
+def _both_classes(truth: NDArray[np.bool_], weights: Floats) -> NDArray[np.bool_]:
+    both: NDArray[np.bool_] = (weights[:, truth].sum(axis=1) > 0) & (weights[:, ~truth].sum(axis=1) > 0)
+    return both
 
 
 def _cumulative_share(weights: Floats, starts: NDArray[np.intp]) -> Floats:

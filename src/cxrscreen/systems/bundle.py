@@ -32,11 +32,35 @@ class OperatingPoint(CardPart):
         How it was chosen, in words.
     site
         The images on which it was chosen.
+    sensitivity, specificity
+        What it reached on those images, weighted as they were for the choice; None in cards of older versions. Other
+        images show less.
     """
 
     threshold: float = Field(ge=0, le=1)
     rule: str
     site: str
+    sensitivity: float | None = Field(default=None, ge=0, le=1)
+    specificity: float | None = Field(default=None, ge=0, le=1)
+
+
+class Calibration(CardPart):
+    """How a stage's temperature was found.
+
+    Attributes
+    ----------
+    method
+        In words.
+    site
+        The images of the fit.
+    loss_before, loss_after
+        Mean negative log-likelihood in nats on those images, without and with the temperature.
+    """
+
+    method: str
+    site: str
+    loss_before: float
+    loss_after: float
 
 
 class StageCard(CardPart):
@@ -50,11 +74,14 @@ class StageCard(CardPart):
         Name of the one in use.
     temperature
         Logits are divided by it before the sigmoid, so that probabilities are calibrated on the validation images.
+    calibration
+        Where the temperature comes from; None where it was not fitted.
     """
 
     operating_points: dict[str, OperatingPoint]
     default: str
     temperature: float = Field(default=1.0, gt=0)
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _has_its_default(self) -> Self:
