@@ -11,7 +11,66 @@ from cxrscreen.imaging.radiograph import Radiograph
 
 Finding = Literal["normal", "covid19", "other_pneumonia"]
 Quality = Literal["good", "limited"]
-Status = Literal["screened", "failed"]
+Status = Literal["screened", "refused", "failed"]
+Policy = Literal["strict", "standard", "off"]
+Severity = Literal["refuse", "warn"]
+Code = Literal[
+    "not_a_chest", "lateral", "ct_slice", "photograph", "inverted", "child", "cut_off", "too_small", "burned_in_text"
+]
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One reason why a radiograph may be outside what the systems were made for.
+
+    Parameters
+    ----------
+    code
+        For programs; see :mod:`cxrscreen.systems.gate`.
+    sentence
+        For people.
+    severity
+        What the policy in force makes of it.
+    """
+
+    code: Code
+    sentence: str
+    severity: Severity
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's judgement of one radiograph.
+
+    Parameters
+    ----------
+    policy
+        Which codes refuse and which warn; under ``"off"`` none refuses.
+    concerns
+        In the order of their weight; empty for a radiograph without objection.
+    overridden
+        True where the radiograph was screened although the policy refused it.
+    """
+
+    policy: Policy
+    concerns: tuple[Concern, ...] = ()
+    overridden: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the radiograph was not screened: a concern refuses it and nobody overrode that."""
+        return not self.overridden and any(concern.severity == "refuse" for concern in self.concerns)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The concerns in words and, where somebody overrode them, that this was done."""
+        said = tuple(concern.sentence for concern in self.concerns)
+        return (*said, OVERRIDDEN) if self.overridden else said
+
+
+OVERRIDDEN = "The gate refused this image; it was screened all the same because that was asked for: do not rely on it."
+NOT_JUDGED = Verdict("off")
+"""For a system that asked no gate."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +134,9 @@ class Screening:
     stages
         The decisions in order.
     finding
-        The cascade's answer at its operating points.
+        The system's answer at its operating points; None where the gate refused the radiograph.
     triage_score
-        In [0, 1]; larger is read first.
+        In [0, 1]; larger is read first. None where the gate refused the radiograph.
     lung_mask
         uint8 (H, W) at the radiograph's own size: 0 background, 1 right lung (viewer's left), 2 left lung.
     lung_area_fraction
@@ -87,16 +146,23 @@ class Screening:
     quality
         ``"limited"`` where a warning touches the trust in the result.
     warnings
-        Sentences for the reader.
+        Sentences for the reader, those of the verdict among them.
     bundle
         ``name@version`` of the model bundle.
     seconds
         Time by step, plus ``"total"``.
+    verdict
+        The gate's judgement.
+
+    Raises
+    ------
+    ValueError
+        If a refused radiograph has a probability, a finding or a score, or one that was not refused lacks them.
     """
 
     stages: tuple[Stage, ...]
-    finding: Finding
-    triage_score: float
+    finding: Finding | None
+    triage_score: float | None
     lung_mask: NDArray[np.uint8]
     lung_area_fraction: float
     saliency: tuple[SaliencyMap, ...]
@@ -104,6 +170,20 @@ class Screening:
     warnings: tuple[str, ...]
     bundle: str
     seconds: Mapping[str, float] = field(default_factory=dict)
+    verdict: Verdict = NOT_JUDGED
+
+    def __post_init__(self) -> None:
+        if self.verdict.refused:
+            results = (self.finding, self.triage_score, *self.probabilities.values())
+            if any(result is not None for result in results) or self.saliency:
+                raise ValueError("a refused radiograph has no result")
+        elif self.finding is None or self.triage_score is None:
+            raise ValueError("a radiograph that was not refused has a finding and a score")
+
+    @property
+    def status(self) -> Status:
+        """``"refused"`` where the gate stopped it, else ``"screened"``."""
+        return "refused" if self.verdict.refused else "screened"
 
     @property
     def probabilities(self) -> dict[str, float | None]:
@@ -118,17 +198,21 @@ class System(Protocol):
     def bundle_id(self) -> str:
         """``name@version`` of the bundle it was loaded from."""
 
-    def screen(self, radiograph: Radiograph, *, force: bool = False, explain: bool = True) -> Screening:
-        """Screen one radiograph.
+    def screen(
+        self, radiograph: Radiograph, *, force: bool = False, explain: bool = True, policy: Policy = "standard"
+    ) -> Screening:
+        """Screen one radiograph, unless the gate refuses it.
 
         Parameters
         ----------
         radiograph
             The image.
         force
-            Ask every stage even where an earlier one gates it.
+            Ask every stage even where an earlier one, or the gate, would stop it; the result says so.
         explain
             Make the saliency maps; without them only masks and probabilities are made, faster.
+        policy
+            Which of the gate's codes refuse.
         """
 
     def features(self, radiograph: Radiograph) -> Mapping[str, NDArray[np.float32]]:
