@@ -2,18 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.evaluate.early_detection.timelines import Timeline
 
 _BOX, _EDGE, _CALLED, _NOT_CALLED, _FIRST = "#cfe4f5", "#0072B2", "#D55E00", "#8a8a8a", "#b00020"
+_HALF = 0.36
+"""Half the height of a box, in lines."""
 _LARGEST_HEIGHT = 60.0
 """Inches; beyond it the lines come closer and their numbers are left out."""
 _NOTE = (
@@ -57,8 +60,7 @@ def early_figure(lines: Sequence[Timeline], title: str, zero: str) -> Figure:
     height = min(1.9 + 0.17 * len(ordered), _LARGEST_HEIGHT)
     figure = Figure(figsize=(9.6, max(height, 3.6)), layout="constrained")
     axes = figure.add_subplot()
-    for row, line in enumerate(ordered):
-        _draw(axes, row, line)
+    _draw(axes, ordered)
     axes.axvline(0, color="#333333", linewidth=0.9, zorder=2)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     if len(ordered) * 0.17 <= _LARGEST_HEIGHT:
@@ -90,31 +92,44 @@ def _order(line: Timeline) -> tuple[bool, int, int]:
     return first is None, line.calls[0][0] if first is None else first, line.number
 
 
-def _draw(axes: Axes, row: int, line: Timeline) -> None:
-    days = [day for day, _ in line.calls]
-    if line.onset is not None and line.confirmed is not None:
-        left, right = sorted((line.onset, line.confirmed))
-        axes.add_patch(Rectangle((left, row - 0.36), right - left, 0.72, color=_BOX, linewidth=0, zorder=1))
-    if line.onset is not None:
-        axes.plot([line.onset] * 2, [row - 0.36, row + 0.36], color=_EDGE, linewidth=1.4, zorder=3)
-    ends = [*days, *(day for day in (line.onset, line.confirmed) if day is not None)]
-    axes.plot([min(ends), max(ends)], [row, row], color="#c8c8c8", linewidth=0.7, zorder=1.5)
-    axes.scatter(
-        [day for day, called in line.calls if not called],
-        [row] * sum(not called for _, called in line.calls),
-        s=13, facecolors="white", edgecolors=_NOT_CALLED, linewidths=0.9, zorder=4,
-    )  # fmt: skip
-    axes.scatter(
-        [day for day, called in line.calls if called],
-        [row] * sum(called for _, called in line.calls),
-        s=13, color=_CALLED, linewidths=0, zorder=5,
-    )  # fmt: skip
-    if line.first_call is not None:
-        axes.plot([line.first_call] * 2, [row - 0.36, row + 0.36], color=_FIRST, linewidth=2, zorder=6)
-    else:
-        axes.annotate(
-            "never called", (1.0, row), xycoords=("axes fraction", "data"), fontsize=6, color="#777777", va="center"
-        )
+def _draw(axes: Axes, lines: Sequence[Timeline]) -> None:
+    rows = range(len(lines))
+    spans = [[*(day for day, _ in line.calls), *_known(line.onset, line.confirmed)] for line in lines]
+    axes.hlines(rows, list(map(min, spans)), list(map(max, spans)), color="#c8c8c8", linewidth=0.7, zorder=1.5)
+    boxes = [
+        (row, line.onset, line.confirmed)
+        for row, line in enumerate(lines)
+        if line.onset is not None and line.confirmed is not None
+    ]
+    axes.barh(
+        [row for row, _, _ in boxes],
+        [confirmed - onset for _, onset, confirmed in boxes],
+        left=[onset for _, onset, _ in boxes],
+        height=2 * _HALF,
+        color=_BOX,
+        zorder=1,
+    )
+    _ticks(axes, [line.onset for line in lines], color=_EDGE, linewidth=1.4, zorder=3)
+    calls = [(day, row, called) for row, line in enumerate(lines) for day, called in line.calls]
+    for called, fill, edge, order in ((False, "white", _NOT_CALLED, 4), (True, _CALLED, _CALLED, 5)):
+        dots = [(day, row) for day, row, was in calls if was == called]
+        x, y = [day for day, _ in dots], [row for _, row in dots]
+        axes.scatter(x, y, s=13, facecolors=fill, edgecolors=edge, linewidths=0.9, zorder=order)
+    _ticks(axes, [line.first_call for line in lines], color=_FIRST, linewidth=2, zorder=6)
+    for row in rows:
+        if lines[row].first_call is None:
+            axes.annotate(
+                "never called", (1.0, row), xycoords=("axes fraction", "data"), fontsize=6, color="#777777", va="center"
+            )
+
+
+def _known(*days: int | None) -> list[int]:
+    return [day for day in days if day is not None]
+
+
+def _ticks(axes: Axes, days: Sequence[int | None], **style: Any) -> None:
+    rows = [row for row, day in enumerate(days) if day is not None]
+    axes.vlines(_known(*days), [row - _HALF for row in rows], [row + _HALF for row in rows], **style)
 
 
 def _legend(confirmed: bool, onset: bool, zero: str) -> list[Line2D | Patch]:
