@@ -9,6 +9,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.cli.audit import audit
 from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
@@ -39,7 +40,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for _command in (screen, doctor, phantoms, train, evaluate, early_detection):
+for _command in (screen, doctor, phantoms, train, evaluate, early_detection, audit):
     app.command(epilog=RESEARCH_USE)(_command)
 
 

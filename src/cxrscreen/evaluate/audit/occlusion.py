@@ -112,8 +112,8 @@ def audit_occlusion(data: AuditData) -> AuditPart:
         question="How much of the score hangs on what lies outside the lungs?",
         design=f"A patch of 1/{GRID} of each side with the image's median grey covers the image step by step; the "
         "change of the log-odds is counted to the lungs as far as the patch lies in them (lungs found on the untouched "
-        f"image, grown). Up to {IMAGES} images of each class and decision, drawn by the seed. It passes where the interval of "
-        f"the share from outside stays below {LARGEST_SHARE}; no verdict below {FEWEST_IMAGES} images.",
+        f"image, grown). Up to {IMAGES} images of each class and decision, drawn by the seed. It passes where the "
+        f"interval of the share from outside stays below {LARGEST_SHARE}; no verdict below {FEWEST_IMAGES} images.",
         passed=all(verdicts) if verdicts else None,
         finding="Share of the score's change from outside the lungs: " + "; ".join(said) + ".",
         tables=(AuditTable("Share of the change from outside the lungs, 95 % by patient", columns, tuple(rows)),),
