@@ -20,6 +20,7 @@ from cxrscreen.evaluate.audit.untouched import (
     side_by_side,
     threshold_of,
 )
+from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
 from cxrscreen.evaluate.weighted import weighted_auc
 
@@ -121,6 +122,10 @@ def audit_burn_in(data: AuditData) -> AuditPart:
         )
         planted += [_planted_row(data, decision, rows, name) for name in names]
     verdict, said = change_verdict(changes, outside, "a mark outside the lungs")
+    over = [(change, name) for by in changes.values() for name, change in by.items() if name not in outside]
+    if over:
+        worst, name = max(over, key=lambda item: item[0].flipped.value or 0.0)
+        said += f" Over the lungs ({name}) up to {shown(worst.flipped, 3)} flip; for these there is no rule."
     panels = {
         decision: {name: [change.mean_absolute, change.flipped] for name, change in by_name.items()}
         for decision, by_name in changes.items()

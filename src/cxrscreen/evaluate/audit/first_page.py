@@ -18,6 +18,7 @@ from cxrscreen.evaluate.audit.part import AuditData, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import decision_of, protocols, score_rows, threshold_of, untouched
 from cxrscreen.evaluate.audit.wording import VERDICTS
 from cxrscreen.evaluate.classification import Figures, evaluate_scores
+from cxrscreen.evaluate.prevalence import prevalence_table
 from cxrscreen.systems.bundle import CARD, sha256_of
 
 WORST = 5
@@ -113,6 +114,8 @@ def _verdicts(parts: Sequence[AuditPart]) -> Section:
 
 def _figures(data: AuditData) -> Section:
     rows: list[tuple[Cell, ...]] = []
+    calibration: list[tuple[Cell, ...]] = []
+    expected: list[tuple[Cell, ...]] = []
     notes: list[str] = []
     for protocol, decision in protocols(data):
         scores = score_rows(data, protocol)
@@ -121,33 +124,69 @@ def _figures(data: AuditData) -> Section:
         except ManifestError as error:
             notes.append(f"{decision}: {error}")
             continue
-        rows += [(decision, source, *_figure_cells(figures)) for source, figures in found.within.items()]
+        pooled = "all sources pooled"
+        rows += [(decision, source, *_cells(figures, _RANKING)) for source, figures in found.within.items()]
         if found.mean_within_source_auc is not None:
-            rows.append((decision, "mean within sources", None, None, found.mean_within_source_auc, *[None] * 6))
-        rows.append((decision, "all sources pooled", *_figure_cells(found.pooled)))
+            rows.append((decision, "mean within sources", None, None, found.mean_within_source_auc, *[None] * 4))
+        rows.append((decision, pooled, *_cells(found.pooled, _RANKING)))
+        calibration += [(decision, source, *_cells(figures, _CALIBRATION)) for source, figures in found.within.items()]
+        calibration.append((decision, pooled, *_cells(found.pooled, _CALIBRATION)))
+        expected += _expected(decision, found.pooled)
         if found.one_class:
-            notes.append(
-                f"{decision}: one class only in {', '.join(found.one_class)}; they count in the pooled row alone."
-            )
-    columns = ("Decision", "Images", "n+", "n-", "AUC", "Sensitivity at specificity 0.90", "at 0.95")
-    columns_after = ("Sensitivity", "Specificity", "ECE", "Brier")
-    table = AuditTable(
-        "Test part, 95 % intervals by patient; sensitivity and specificity at the operating point",
-        (*columns, *columns_after),
-        tuple(rows),
-    )
+            names = ", ".join(found.one_class)
+            notes.append(f"{decision}: one class only in {names}; they count in the pooled rows alone.")
+    head = ("Decision", "Images", "n+", "n-")
     return Section(
-        "Figures on the test part (internal: from the same sources as the training images)", tuple(notes), (table,)
+        "Figures on the test part (internal: its sources are those of the training images)",
+        tuple(notes),
+        (
+            AuditTable(
+                "Ranking, and decisions at the operating point; 95 % intervals by patient",
+                (*head, *_RANKING.values()),
+                tuple(rows),
+            ),
+            AuditTable("Calibration; 95 % intervals by patient", (*head, *_CALIBRATION.values()), tuple(calibration)),
+            AuditTable(
+                "Expected per 1000 persons, were the pooled sensitivity and specificity to hold elsewhere",
+                ("Decision", "Prevalence", "True +", "False +", "False -", "True -", "PPV", "NPV"),
+                tuple(expected),
+            ),
+        ),
     )
 
 
-def _figure_cells(figures: Figures) -> list[Cell]:
-    names = ("auc", "sensitivity_at_specificity_0.90", "sensitivity_at_specificity_0.95")
-    names_after = ("sensitivity", "specificity", "ece", "brier")
+_RANKING = {
+    "auc": "AUC",
+    "sensitivity_at_specificity_0.90": "Sensitivity at specificity 0.90",
+    "sensitivity_at_specificity_0.95": "Sensitivity at specificity 0.95",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+}
+_CALIBRATION = {
+    "ece": "ECE (0 is best)",
+    "brier": "Brier (0 is best)",
+    "calibration_slope": "Slope (1 is best)",
+    "calibration_intercept": "Intercept (0 is best)",
+}
+
+
+def _cells(figures: Figures, names: Mapping[str, str]) -> list[Cell]:
+    return [figures.positives, figures.negatives, *(figures.estimates.get(name) for name in names)]
+
+
+def _expected(decision: str, pooled: Figures) -> list[tuple[Cell, ...]]:
+    sensitivity, specificity = pooled.estimates["sensitivity"], pooled.estimates["specificity"]
+    if sensitivity.value is None or specificity.value is None:
+        return []
     return [
-        figures.positives,
-        figures.negatives,
-        *(figures.estimates.get(name) for name in (*names, *names_after)),
+        (
+            decision,
+            f"{row.prevalence:.0%}",
+            *(round(n) for n in (row.true_positive, row.false_positive, row.false_negative, row.true_negative)),
+            row.ppv,
+            row.npv,
+        )
+        for row in prevalence_table(sensitivity, specificity)
     ]
 
 

@@ -14,6 +14,7 @@ from cxrscreen.evaluate.audit.first_page import Section, first_page
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, plain
 from cxrscreen.evaluate.audit.untouched import untouched
 from cxrscreen.evaluate.audit.wording import VERDICTS, cell
+from cxrscreen.evaluate.bootstrap import Estimate
 
 FIGURES = "figures"
 """Folder of the figures beside the page."""
@@ -132,4 +133,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters["cell"] = cell
+_ENVIRONMENT.tests["estimate"] = lambda value: isinstance(value, Estimate) and value.value is not None
 _ENVIRONMENT.tests["figure"] = lambda value: not isinstance(value, str)

@@ -10,6 +10,7 @@ from typing import cast
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PARTS, Part, make_split
 from cxrscreen.errors import CxrscreenError, ManifestError
+from cxrscreen.evaluate.audit.controls import bench
 from cxrscreen.evaluate.audit.part import AuditData, AuditPart
 from cxrscreen.evaluate.run import chosen_images
 from cxrscreen.imaging.radiograph import Radiograph
@@ -30,17 +31,23 @@ class Audit:
     module
         File of this folder.
     function
-        From `AuditData` to `AuditPart`.
+        From `AuditData` to `AuditPart`, or from a `Bench` where it trains.
+    trains
+        Whether it trains networks of its own, which takes minutes and needs torch: run only when asked for.
     """
 
     name: str
     module: str
     function: str
+    trains: bool = False
 
     def run(self, data: AuditData) -> AuditPart:
         """Import it and run it."""
         module = import_module(f"cxrscreen.evaluate.audit.{self.module}")
-        return cast(Callable[[AuditData], AuditPart], getattr(module, self.function))(data)
+        function = getattr(module, self.function)
+        if self.trains:
+            return cast(Callable[[bench.Bench], AuditPart], function)(bench.bench_of(data))
+        return cast(Callable[[AuditData], AuditPart], function)(data)
 
 
 AUDITS = (
@@ -50,6 +57,13 @@ AUDITS = (
     Audit("burn-in", "burn_in", "audit_burn_in"),
     Audit("mark-erasure", "erasure", "audit_mark_erasure"),
     Audit("occlusion", "occlusion", "audit_occlusion"),
+    Audit("trained-views", "controls.trained_views", "audit_trained_views", trains=True),
+    Audit("trained-sources", "controls.trained_sources", "audit_trained_sources", trains=True),
+    Audit("trained-held-out", "controls.held_out", "audit_held_out_sources", trains=True),
+    Audit("trained-swap", "controls.held_out", "audit_swapped_sources", trains=True),
+    Audit("trained-children", "controls.children", "audit_children", trains=True),
+    Audit("trained-permuted", "controls.labels", "audit_permuted_labels", trains=True),
+    Audit("trained-planted", "controls.labels", "audit_planted_shortcut", trains=True),
 )
 """The audits in the order of the page."""
 
@@ -93,8 +107,8 @@ def audit_data(
     return AuditData(system, bundle, manifest, splits, chosen, read, seed, replicates, advance, cache)
 
 
-def named_audits(only: Sequence[str]) -> tuple[Audit, ...]:
-    """The audits of these names, in the order of the page; all of them for none.
+def named_audits(only: Sequence[str], *, controls: bool = False) -> tuple[Audit, ...]:
+    """The audits of these names, in the order of the page; for none all, those that train only with ``controls``.
 
     Raises
     ------
@@ -105,7 +119,7 @@ def named_audits(only: Sequence[str]) -> tuple[Audit, ...]:
     for name in only:
         if name not in known:
             raise CxrscreenError(f"There is no audit {name!r}: use {', '.join(known)}.")
-    return tuple(audit for audit in AUDITS if not only or audit.name in only)
+    return tuple(audit for audit in AUDITS if (audit.name in only if only else controls or not audit.trains))
 
 
 def run_audits(data: AuditData, audits: Sequence[Audit]) -> tuple[tuple[AuditPart, ...], tuple[str, ...]]:
