@@ -25,6 +25,16 @@ def audit(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Take only this many images of each part (a trial).")
     ] = None,
+    train_controls: Annotated[
+        bool,
+        typer.Option(
+            "--train-controls",
+            help="Also train small networks without lungs, on masks, shuffled labels, ... (an hour).",
+        ),
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Folder that keeps reduced images for the next --train-controls.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the split and of every draw.")] = 0,
     replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
 ) -> None:
@@ -43,7 +53,7 @@ def audit(
     from cxrscreen.systems.registry import load_system
 
     console, errors = Console(), Console(stderr=True)
-    audits = named_audits(only or [])
+    audits = named_audits(only or [], controls=train_controls)
     opened, images = open_bundle(bundle), load_manifest(manifest)
     check_writable(out)
     protocols = ("stage2", "stage3") if protocol == "both" else (protocol,)
@@ -60,6 +70,7 @@ def audit(
             replicates=replicates,
             limit=limit,
             advance=lambda text: progress.update(task, description=escape(text)),
+            cache=cache,
         )
         parts, stopped = run_audits(data, audits)
         write_audit(out, data, parts)

@@ -6,9 +6,10 @@ import pytest
 from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.protocols import PARTS, make_split
 from cxrscreen.errors import ManifestError
+from cxrscreen.evaluate.audit.controls import bench
 from cxrscreen.evaluate.audit.controls.bench import Bench
 from cxrscreen.evaluate.audit.controls.images import SIDE, reduced, small_images
-from cxrscreen.evaluate.audit.controls.run import CONTROLS, train_controls
+from cxrscreen.evaluate.audit.run import AUDITS, named_audits
 
 
 @pytest.fixture
@@ -111,12 +112,22 @@ def test_a_part_without_one_class_is_one_sentence(make_data, make_bench):
         _ = Bench(data, make_bench({"a": (10, 10)}).train).sets
 
 
-def test_the_controls_run_in_order_on_images_from_files(make_data, make_bench):
-    train = coarse_trainer(make_bench({"a": (10, 10)}).train)
-    parts = train_controls(make_data(limit=120), train, ("trained-views", "trained-permuted"))
-    assert [part.name for part in parts] == ["trained-views", "trained-permuted"]
-    assert set(CONTROLS) >= {part.name for part in parts}
-    assert all(part.content()["finding"] for part in parts)
+def test_every_registered_control_gives_the_part_of_its_name(make_data, make_bench, monkeypatch):
+    data = make_data(limit=120)
+    small = Bench(data, coarse_trainer(make_bench({"a": (10, 10)}).train))
+    monkeypatch.setattr(bench, "bench_of", lambda given: small if given is data else None)
+    controls = [audit for audit in AUDITS if audit.trains]
+    assert len(controls) == 7
+    for control in controls:
+        part = control.run(data)
+        assert part.name == control.name
+        assert part.content()["finding"].endswith(".")
+
+
+def test_controls_run_only_when_asked():
+    assert not any(audit.trains for audit in named_audits([]))
+    assert sum(audit.trains for audit in named_audits([], controls=True)) == 7
+    assert [audit.name for audit in named_audits(["trained-planted"])] == ["trained-planted"]
 
 
 def coarse_trainer(train):

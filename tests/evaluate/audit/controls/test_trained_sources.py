@@ -22,9 +22,11 @@ def test_sources_that_do_not_differ_pass(make_bench):
     assert part.passed is True
 
 
-def test_one_source_is_no_question_and_no_normal_images_no_part(make_bench):
+def test_one_source_is_no_question_and_no_normal_images_neither(make_bench):
     assert audit_trained_sources(make_bench({"a": (60, 60)})).passed is None
     bench = make_bench({"a": (60, 60)})
     images = bench.sets["stage2"]
     bench.sets["stage2"] = images.kept(np.asarray(images.truth == 1))
-    assert audit_trained_sources(bench) is None
+    part = audit_trained_sources(bench)
+    assert part.passed is None
+    assert "Fewer than two sources" in part.finding

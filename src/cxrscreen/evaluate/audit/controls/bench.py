@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol as Typed
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrscreen.data.protocols import PARTS
-from cxrscreen.errors import ManifestError
+from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.controls.images import SmallImages, small_images
 from cxrscreen.evaluate.audit.part import AuditData
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap_all
@@ -149,6 +149,25 @@ class Bench:
                     f"The {part} part of {protocol} lacks a class, which trained controls need: take more images."
                 )
         return LabelledImages(table.reset_index(drop=True), self.images.pixels[rows], self.images.lungs[rows])
+
+
+@lru_cache(maxsize=1)
+def bench_of(data: AuditData) -> Bench:
+    """The bench of an audit with the probe of :mod:`cxrscreen.train.probe`; the last one is kept for the next control.
+
+    Raises
+    ------
+    CxrscreenError
+        If torch is not installed.
+    """
+    try:
+        # Torch is needed by the controls alone, and only when they are asked for.
+        from cxrscreen.train.probe import train_probe  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CxrscreenError(
+            f"Controls that train a network need {error.name}: install cxrscreen[train], or leave them out."
+        ) from error
+    return Bench(data, train_probe)
 
 
 def scores_of(probe: Callable[[Pictures], NDArray[np.float32]], pictures: Pictures, rows: Rows) -> Floats:
