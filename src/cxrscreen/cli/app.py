@@ -10,9 +10,11 @@ from typer.core import TyperGroup
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.cli.audit import audit
+from cxrscreen.cli.card import card
 from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
+from cxrscreen.cli.metrics import metrics
 from cxrscreen.cli.phantoms import phantoms
 from cxrscreen.cli.screen import screen
 from cxrscreen.cli.train import train
@@ -40,7 +42,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for _command in (screen, doctor, phantoms, train, evaluate, early_detection, audit):
+for _command in (screen, doctor, phantoms, train, evaluate, early_detection, audit, metrics, card):
     app.command(epilog=RESEARCH_USE)(_command)
 
 

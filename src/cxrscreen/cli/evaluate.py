@@ -17,18 +17,32 @@ def evaluate(
     *,
     manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
     protocol: Annotated[str, typer.Option("--protocol", help="lungs, stage2 or stage3 (-adults: without children).")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and ROC curves.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and the figures.")
+    ],
     part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the split.")] = "test",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the split and of the bootstrap.")] = 0,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Screen only this many images, drawn by the seed (a trial).")
     ] = None,
     replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            help="With --part validation: choose an operating point (sensitivity>=0.95, specificity>=0.90, youden), "
+            "store it in the bundle's card; may be repeated.",
+        ),
+    ] = None,
+    site: Annotated[
+        str, typer.Option("--site", help="With --target: where the images come from; part of the point's name.")
+    ] = "own images",
+    use: Annotated[bool, typer.Option("--use", help="With --target: put the first stored point in use.")] = False,
 ) -> None:
     """Measure a bundle: AUC, sensitivity, specificity, Dice, with intervals by patient, within sources and pooled.
 
-    Writes DIR/metrics.json, DIR/metrics.md, DIR/scores.csv and, for a decision, DIR/roc.png and roc.svg. Exit code: 0
-    all screened, 1 some images failed (they are listed), 2 nothing could be started.
+    Writes DIR/metrics.json, DIR/metrics.md, DIR/scores.csv and, for a decision, ROC, reliability and decision curves as
+    PNG and SVG. Exit code: 0 all screened, 1 some images failed (they are listed), 2 nothing could be started.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
@@ -42,6 +56,7 @@ def evaluate(
     from cxrscreen.systems.registry import load_system
 
     console, errors = Console(), Console(stderr=True)
+    rules = _checked_targets(target or [], part, PROTOCOLS[protocol].lungs if protocol in PROTOCOLS else False)
     table = load_manifest(manifest)
     split = make_split(protocol, table, seed)
     images = chosen_images(split.part(part), limit, seed)
@@ -69,9 +84,31 @@ def evaluate(
     files = write_outputs(out, run, result, provenance)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
     errors.print(f"Written to {escape(str(out))}: {', '.join(sorted(files))}", soft_wrap=True, highlight=False)
+    if rules:
+        from cxrscreen.evaluate.card import add_operating_points
+
+        stored = add_operating_points(bundle, run, rules, site, use=use).card.stages[
+            run.stage.name if run.stage else ""
+        ]
+        for name, point in stored.operating_points.items():
+            if name.endswith(f" {site}"):
+                errors.print(f"In the card: {escape(name)}, positive at {point.threshold:.4f}.", highlight=False)
     if run.failures:
         errors.print(f"{len(run.failures)} of {run.requested} images failed; metrics.md names them.", highlight=False)
         raise typer.Exit(1)
+
+
+def _checked_targets(targets: list[str], part: str, lungs: bool) -> list[str]:
+    from cxrscreen.evaluate.metrics import checked_rule
+
+    if targets and (part != "validation" or lungs):
+        raise typer.BadParameter("an operating point is chosen on a decision, with --part validation alone")
+    for rule in targets:
+        try:
+            checked_rule(rule)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--target") from None
+    return targets
 
 
 def _manifest_file(manifest: Path) -> Path:

@@ -1,6 +1,7 @@
-"""Filling a bundle's card: operating points from the validation part, results from the test part, touched once."""
+"""Filling a bundle's card: calibration and operating points from validation, results from the test part, used once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from numpy.typing import NDArray
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PROTOCOLS, Part, make_split
-from cxrscreen.errors import ManifestError
+from cxrscreen.errors import BundleError, ManifestError
 from cxrscreen.evaluate.bootstrap import Estimate
+from cxrscreen.evaluate.calibration import Temperature, at_temperature, fit_temperature, logits_of
 from cxrscreen.evaluate.classification import ClassificationResult, Figures, evaluate_scores
-from cxrscreen.evaluate.metrics import choose_operating_point
+from cxrscreen.evaluate.metrics import choose_operating_point, confusion_counts
 from cxrscreen.evaluate.overlap import evaluate_overlaps
 from cxrscreen.evaluate.run import STAGES, Run, run_system
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.bundle import Bundle, OperatingPoint, StageCard, open_bundle, write_card
+from cxrscreen.systems.bundle import Bundle, Calibration, OperatingPoint, StageCard, open_bundle, write_card
 from cxrscreen.systems.contract import System
 from cxrscreen.systems.registry import load_system
 
@@ -32,8 +34,17 @@ Advance = Callable[[str, int, int], None]
 """Told what is measured, how many images are done, and how many there are."""
 
 
-def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radiograph], advance: Advance) -> Bundle:
-    """Choose the operating points, measure the test parts, and write both into the card.
+def measure_bundle(
+    folder: Path,
+    manifest: Manifest,
+    read: Callable[[Path], Radiograph],
+    advance: Advance,
+    rules: Sequence[str] = RULES,
+) -> Bundle:
+    """Fit the temperatures, choose the operating points, measure the test parts, and write all into the card.
+
+    A threshold is one of calibrated probabilities, so the temperature comes first; both come from the validation part,
+    in which each source weighs the same.
 
     Parameters
     ----------
@@ -45,6 +56,9 @@ def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radi
         From a file to a radiograph.
     advance
         Called after each image.
+    rules
+        Operating points to choose, as for `metrics.choose_operating_point`; `DEFAULT_RULE` is in use where it is among
+        them, else the first.
 
     Raises
     ------
@@ -71,29 +85,138 @@ def measure_bundle(folder: Path, manifest: Manifest, read: Callable[[Path], Radi
             advance=lambda: advance(f"{name}, {part} part", next(done), len(images)),
         )
 
+    bundle = _with_temperatures(bundle, dict.fromkeys(bundle.card.stages, 1.0))
     provisional = load_system(folder)
-    points = {
-        stage: _operating_points(measure(provisional, protocol, "validation"), protocol)
-        for protocol, stage in STAGES.items()
-    }
-    bundle = write_card(folder, bundle.card.model_copy(update={"stages": points}))
+    decided = {protocol: stage for protocol, stage in STAGES.items() if protocol in splits}
+    runs = {stage: measure(provisional, protocol, "validation") for protocol, stage in decided.items()}
+    fits = {stage: _fit(run) for stage, run in runs.items()}
+    bundle = _with_temperatures(bundle, {stage: fit.value for stage, fit in fits.items()})
+    system = load_system(folder)
+    stages = dict(bundle.card.stages)
+    for protocol, stage in decided.items():
+        run, fit = runs[stage], fits[stage]
+        site = f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
+        probe = _telling_image(run, fit)
+        answer = system.screen(read(manifest.image_file(probe)), force=True, explain=False).probabilities[stage]
+        stages[stage] = _stage_card(run, fit if _honours(run, fit, probe, answer) else None, rules, site)
+    bundle = write_card(folder, bundle.card.model_copy(update={"stages": stages}))
     system = load_system(folder)
     results = {name: _summary(measure(system, name, "test"), name, seed) for name in splits}
     return write_card(folder, bundle.card.model_copy(update={"results": results}))
 
 
-def _operating_points(run: Run, protocol: str) -> StageCard:
-    truth, scores = run.rows["truth"].to_numpy(), run.rows["score"].to_numpy()
-    weights = source_weights(run.rows)
-    site = f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
-    chosen = [choose_operating_point(truth, scores, rule, weights) for rule in RULES]
-    return StageCard(
-        operating_points={
-            point.name: OperatingPoint(threshold=round(point.threshold, 6), rule=point.rule, site=site)
-            for point in chosen
-        },
-        default=DEFAULT_RULE,
+def add_operating_points(name: str | Path, run: Run, rules: Sequence[str], site: str, *, use: bool = False) -> Bundle:
+    """Choose operating points on images of a site and store them in the bundle's card, by name.
+
+    Parameters
+    ----------
+    name
+        The bundle, as for `bundle.open_bundle`.
+    run
+        What the bundle's system gave on the site's validation images, for a decision.
+    rules
+        As for `metrics.choose_operating_point`; the point of ``sensitivity>=0.95`` is named ``sensitivity-0.95 SITE``.
+    site
+        Where the images come from, in a word or two.
+    use
+        Put the first of them in use.
+
+    Raises
+    ------
+    ManifestError
+        If the run holds one class only, or is not of a decision.
+    BundleError
+        If the bundle is another one than that of the run, or its card cannot be written.
+    """
+    bundle = open_bundle(name)
+    if run.stage is None:
+        raise ManifestError(
+            "Operating points belong to a decision: choose them on a protocol such as stage2 or stage3."
+        )
+    if bundle.card.bundle_id != run.bundle or run.stage.name not in bundle.card.stages:
+        raise BundleError(f"The scores are of {run.bundle}, not of {bundle.card.bundle_id}: screen with this bundle.")
+    if run.rows["truth"].nunique() < 2:
+        raise ManifestError(f"All {len(run.rows)} scored images are of one class: add images of the other.")
+    stage = bundle.card.stages[run.stage.name]
+    chosen = _points(run, rules, f"{site}, sources weighing the same: {_sources(run)}")
+    added = {f"{point_name} {site}": point for point_name, point in chosen.items()}
+    stage = stage.model_copy(
+        update={
+            "operating_points": stage.operating_points | added,
+            "default": next(iter(added)) if use else stage.default,
+        }
     )
+    card = bundle.card.model_copy(update={"stages": bundle.card.stages | {run.stage.name: stage}})
+    try:
+        return write_card(bundle.folder, card)
+    except OSError as error:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} cannot be written: copy the bundle to a folder of your own."
+        ) from error
+
+
+def _with_temperatures(bundle: Bundle, temperatures: Mapping[str, float]) -> Bundle:
+    stages = {
+        name: stage.model_copy(update={"temperature": temperatures.get(name, stage.temperature), "calibration": None})
+        for name, stage in bundle.card.stages.items()
+    }
+    return write_card(bundle.folder, bundle.card.model_copy(update={"stages": stages}))
+
+
+def _fit(run: Run) -> Temperature:
+    fit = fit_temperature(run.rows["truth"], logits_of(run.rows["score"]), source_weights(run.rows))
+    return replace(fit, value=round(fit.value, 6))
+
+
+def _telling_image(run: Run, fit: Temperature) -> str:
+    change = np.abs(at_temperature(run.rows["score"], fit.value) - run.rows["score"].to_numpy(np.float64))
+    return str(run.rows["image_id"].iloc[int(change.argmax())])
+
+
+def _honours(run: Run, fit: Temperature, image_id: str, answer: float | None) -> bool:
+    """Whether a system divides by its card's temperature: thresholds of other probabilities would be wrong."""
+    before = float(run.rows.loc[run.rows["image_id"] == image_id, "score"].iloc[0])
+    after = float(at_temperature([before], fit.value)[0])
+    return answer is not None and abs(answer - after) <= abs(answer - before)
+
+
+def _stage_card(run: Run, fit: Temperature | None, rules: Sequence[str], site: str) -> StageCard:
+    """Operating points of a run at temperature 1, once its scores are calibrated; ``fit`` None: they cannot be."""
+    calibration = None
+    if fit is not None:
+        run = replace(run, rows=run.rows.assign(score=at_temperature(run.rows["score"], fit.value)))
+        calibration = Calibration(
+            method="temperature scaling by greatest likelihood" if fit.found else "none: no temperature was found",
+            site=site,
+            loss_before=round(fit.loss_before, 6),
+            loss_after=round(fit.loss_after, 6),
+        )
+    points = _points(run, rules, site)
+    return StageCard(
+        operating_points=points,
+        default=DEFAULT_RULE if DEFAULT_RULE in points else next(iter(points)),
+        temperature=1.0 if fit is None else fit.value,
+        calibration=calibration,
+    )
+
+
+def _points(run: Run, rules: Sequence[str], site: str) -> dict[str, OperatingPoint]:
+    truth, scores = run.rows["truth"].to_numpy(), run.rows["score"].to_numpy(np.float64)
+    weights = source_weights(run.rows)
+    points = {}
+    for rule in rules:
+        point = choose_operating_point(truth, scores, rule, weights)
+        rounded = round(point.threshold, 6)
+        # Where scores lie closer than that, rounding would move images over the threshold.
+        same = confusion_counts(truth, scores, rounded) == confusion_counts(truth, scores, point.threshold)
+        points[point.name] = OperatingPoint(
+            threshold=rounded if same else point.threshold,
+            rule=rule if point.reached else f"{rule} (no threshold keeps it; the nearest)",
+            site=site,
+            sensitivity=round(point.sensitivity, 4),
+            specificity=round(point.specificity, 4),
+        )
+    return points
 
 
 def source_weights(rows: pd.DataFrame) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: ``metrics.json``, ``metrics.md``, ``scores.csv`` and the ROC curves."""
+"""What an evaluation leaves behind: ``metrics.json``, ``metrics.md``, ``scores.csv`` and the figures of a decision."""
 
 import dataclasses
 import json
@@ -12,10 +12,11 @@ from typing import Any
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.evaluate.classification import ClassificationResult
-from cxrscreen.evaluate.figures import write_roc
+from cxrscreen.evaluate.figures import write_roc, write_use
 from cxrscreen.evaluate.overlap import OverlapResult
 from cxrscreen.evaluate.run import Run
 from cxrscreen.evaluate.tables import markdown
+from cxrscreen.evaluate.use import Use, measure_use
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Provenance:
 def write_outputs(
     folder: Path, run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance
 ) -> dict[str, Path]:
-    """Write the files of an evaluation, ROC curves only for a decision.
+    """Write the files of an evaluation; for a decision also ROC curves, reliability and decision curve.
 
     Parameters
     ----------
@@ -64,19 +65,24 @@ def write_outputs(
         Path by file name. ``metrics.json`` holds no path, no time and no machine: the same run gives the same bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    content = metrics_content(run, result, provenance)
+    use = None
+    if isinstance(result, ClassificationResult):
+        use = measure_use(run.rows, result, replicates=provenance.replicates, seed=provenance.seed)
+    content = metrics_content(run, result, provenance, use)
     files = {name: folder / name for name in ("metrics.json", "metrics.md", "scores.csv")}
     files["metrics.json"].write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     files["metrics.md"].write_text(markdown(content), encoding="utf-8")
     run.rows.to_csv(files["scores.csv"], index=False, lineterminator="\n")
-    if isinstance(result, ClassificationResult):
+    if use is not None and isinstance(result, ClassificationResult):
         title = f"{run.stage.title if run.stage else ''}\n{run.bundle}, {provenance.protocol} {provenance.part} part"
-        for path in write_roc(run.rows, result, title, folder):
+        for path in (*write_roc(run.rows, result, title, folder), *write_use(use, result, title, folder)):
             files[path.name] = path
     return files
 
 
-def metrics_content(run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance) -> dict[str, Any]:
+def metrics_content(
+    run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance, use: Use | None = None
+) -> dict[str, Any]:
     """Gather the content of ``metrics.json``: plain values, None where a figure is not defined."""
     failed: dict[str, int] = {}
     for failure in run.failures:
@@ -86,11 +92,7 @@ def metrics_content(run: Run, result: ClassificationResult | OverlapResult, prov
         "measures": "decision" if isinstance(result, ClassificationResult) else "lung mask",
         "bundle": run.bundle,
         "protocol": dataclasses.asdict(provenance),
-        "software": {
-            "cxrscreen": __version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pandas")},
-        },
+        "software": software(),
         "images": {
             "requested": run.requested,
             "screened": len(run.rows),
@@ -106,13 +108,25 @@ def metrics_content(run: Run, result: ClassificationResult | OverlapResult, prov
             "threshold": run.stage.threshold,
             "operating_point": run.stage.operating_point,
         }
-    content["results"] = _plain(dataclasses.asdict(result))
+    content["results"] = plain(dataclasses.asdict(result))
+    if use is not None:
+        content["use"] = plain(dataclasses.asdict(use))
     return content
 
 
-def _plain(value: Any) -> Any:
+def software() -> dict[str, str]:
+    """Versions of what makes the figures."""
+    return {
+        "cxrscreen": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("numpy", "scipy", "scikit-learn", "pandas")},
+    }
+
+
+def plain(value: Any) -> Any:
+    """Make a value fit for strict JSON: text keys, lists for tuples, None for a number that is not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,15 +1,17 @@
-"""Overlap of a predicted with a reference mask: Dice and Jaccard, per image and as a mean with its interval."""
+"""A predicted against a reference mask: Dice, Jaccard and Hausdorff, per image and as a mean with its interval."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap
+from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.weighted import weighted_mean
 
 
@@ -41,6 +43,62 @@ def jaccard(predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float
     return 1.0 if either == 0 else both / either
 
 
+def hausdorff(
+    predicted: NDArray[np.bool_],
+    reference: NDArray[np.bool_],
+    spacing_mm: tuple[float, float] | None = None,
+    *,
+    percentile: float = 100.0,
+) -> float:
+    """Hausdorff distance of the edges of two masks: how far an edge lies from the other at most, in either direction.
+
+    Parameters
+    ----------
+    predicted, reference
+        bool (H, W). A mask's edge are its pixels with a neighbour (of four) outside it or outside the image.
+    spacing_mm
+        Row and column spacing in mm, for a distance in mm; None: pixels.
+    percentile
+        In (0, 100]: 95 gives the distance that 95 % of the edge pixels keep to, in the direction that is worse.
+
+    Returns
+    -------
+    float
+        At least 0; 0 where both masks are empty, NaN where one of them is.
+
+    Raises
+    ------
+    ValueError
+        As for `dice`, or if the percentile or a spacing is out of range.
+    """
+    _shared_pixels(predicted, reference)
+    if not 0 < percentile <= 100 or (spacing_mm is not None and not min(spacing_mm) > 0):
+        raise ValueError("the percentile must lie in (0, 100] and a spacing above 0")
+    if not predicted.any() or not reference.any():
+        return 0.0 if predicted.any() == reference.any() else float("nan")
+    edges = [mask & ~binary_erosion(mask) for mask in (predicted, reference)]
+    to_edge = [distance_transform_edt(~edge, sampling=spacing_mm) for edge in edges]
+    return max(
+        float(np.percentile(to_edge[1][edges[0]], percentile)), float(np.percentile(to_edge[0][edges[1]], percentile))
+    )
+
+
+def compare_masks(
+    predicted: NDArray[np.bool_], reference: NDArray[np.bool_], spacing_mm: tuple[float, float] | None = None
+) -> dict[str, float]:
+    """All figures of one image: ``dice``, ``jaccard`` and the `DISTANCE_COLUMNS`, those in mm NaN without a spacing.
+
+    Parameters and errors as for `hausdorff`.
+    """
+    figures = {"dice": dice(predicted, reference), "jaccard": jaccard(predicted, reference)}
+    for unit, spacing in (("px", None), ("mm", spacing_mm)):
+        known = unit == "px" or spacing is not None
+        for name, percentile in (("hausdorff", 100.0), ("hausdorff_95", 95.0)):
+            distance = hausdorff(predicted, reference, spacing, percentile=percentile) if known else float("nan")
+            figures[f"{name}_{unit}"] = distance
+    return figures
+
+
 def mean_overlap(
     values: ArrayLike, groups: Sequence[str], *, replicates: int = REPLICATES, seed: int = 0, level: float = 0.95
 ) -> Estimate:
@@ -70,6 +128,9 @@ def _shared_pixels(predicted: NDArray[np.bool_], reference: NDArray[np.bool_]) -
 OVERLAP_COLUMNS = ("image_id", "source", "group", "dice", "jaccard")
 """Columns of a table of overlaps: one row per image."""
 
+DISTANCE_COLUMNS = ("hausdorff_px", "hausdorff_95_px", "hausdorff_mm", "hausdorff_95_mm")
+"""Columns that it may have besides, NaN where there is no distance or no known spacing."""
+
 
 @dataclass(frozen=True)
 class OverlapFigures:
@@ -81,12 +142,15 @@ class OverlapFigures:
         Means over images, with intervals.
     dice_median, dice_minimum
         Of the images, in [0, 1].
+    distances
+        Mean of each of the `DISTANCE_COLUMNS` that the table has, over the images that have it (its ``n``).
     """
 
     dice: Estimate
     jaccard: Estimate
     dice_median: float
     dice_minimum: float
+    distances: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +167,7 @@ def evaluate_overlaps(overlaps: pd.DataFrame, *, replicates: int = REPLICATES, s
     Parameters
     ----------
     overlaps
-        The columns of `OVERLAP_COLUMNS`.
+        The columns of `OVERLAP_COLUMNS`; those of `DISTANCE_COLUMNS` are measured where they are there.
     replicates, seed
         Of the bootstrap.
 
@@ -129,4 +193,16 @@ def _figures(rows: pd.DataFrame, *, replicates: int, seed: int) -> OverlapFigure
         jaccard=mean_overlap(rows["jaccard"], groups, replicates=replicates, seed=seed),
         dice_median=float(rows["dice"].median()),
         dice_minimum=float(rows["dice"].min()),
+        distances={
+            name: _mean_distance(rows[name], groups, replicates, seed)
+            for name in DISTANCE_COLUMNS
+            if name in rows.columns and rows[name].notna().any()
+        },
     )
+
+
+def _mean_distance(column: "pd.Series[float]", groups: Sequence[str], replicates: int, seed: int) -> Estimate:
+    known = column.notna().to_numpy()
+    values: Floats = np.asarray(column, dtype=np.float64)[known]
+    members = [group for group, is_known in zip(groups, known, strict=True) if is_known]
+    return bootstrap(lambda weights: weighted_mean(values, weights), members, replicates=replicates, seed=seed)

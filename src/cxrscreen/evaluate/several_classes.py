@@ -77,7 +77,7 @@ def evaluate_classes(
         If there is no row, a truth is no class, or a probability is not finite.
     """
     names = list(classes)
-    truth = pd.Index(names).get_indexer(table["truth"])
+    truth = pd.Index(names).get_indexer(pd.Index(table["truth"]))
     probabilities = table[[PREFIX + name for name in names]].to_numpy(np.float64)
     if not len(table) or (truth < 0).any() or not np.isfinite(probabilities).all():
         raise ValueError("a truth must be one of the classes, and a probability finite")
