@@ -22,11 +22,11 @@ HASH_SIDE = 8
 HIGH_PASS = 2.0
 """Standard deviation, thumbnail pixels, of the blur taken away: what all chests share lies below it."""
 
-SAME_CORRELATION = 0.90
+SAME_CORRELATION = 0.93
 """Correlation of two thumbnails from which on they are one radiograph, whatever the hash says."""
-CLOSE_HASH = 8
+CLOSE_HASH = 6
 """Differing bits of 64 up to which a lower correlation is enough."""
-CLOSE_CORRELATION = 0.75
+CLOSE_CORRELATION = 0.85
 """That lower correlation."""
 
 PAIR_COLUMNS = ("first", "second", "same_file", "hash_distance", "correlation", "mirrored")

@@ -16,12 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
+from cxrscreen.evaluate.audit.untouched import decision_of
+from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
 from cxrscreen.evaluate.metrics import Floats
-from cxrscreen.evaluate.run import STAGES
 
-ONE_LABEL = {"stage2": "normal", "stage3": "covid19"}
-"""Label of the images by protocol: within one label the disease cannot give the source away."""
+ONE_LABEL = {"pneumonia": "normal", "covid19": "covid19"}
+"""Label of the images by decision: within one label the disease cannot give the source away."""
 FOLDS = 5
 FEWEST, MOST = 15, 150
 """Images below which a source is left out, and above which a seeded draw stands for it."""
@@ -41,7 +42,8 @@ def audit_sources(data: AuditData) -> AuditPart:
     """
     tables, figures, sentences, verdicts = [], [], [], []
     for protocol in data.splits:
-        stage, label = STAGES[protocol], ONE_LABEL[protocol]
+        stage = decision_of(protocol)
+        label = ONE_LABEL[stage]
         data.advance(f"source prediction, {stage}")
         sample = _sample(data, protocol)
         if sample is None:
@@ -60,16 +62,17 @@ def audit_sources(data: AuditData) -> AuditPart:
         verdicts.append(own.ci_low is None or own.ci_low <= chance)
         sentences.append(
             f"{stage} ({label} images): the features name the right one of {len(set(sample.sources))} sources with a "
-            f"balanced accuracy of {_interval(own)}, chance {chance:.2f}; a thumbnail and the histogram of the raw "
-            f"image give {_interval(trivial)}."
+            f"balanced accuracy of {shown(own)}, chance {chance:.2f}; a thumbnail and the histogram of the raw "
+            f"image give {shown(trivial)}."
         )
     return AuditPart(
         name="sources",
         title="Source prediction",
         question="Can the source of an image be read from what the network knows, where the disease cannot tell it?",
         design=(
-            "Images of one label only (normal for stage 2, COVID-19 for stage 3) from the validation and test parts, "
-            f"which trained nothing; sources with at least {FEWEST} of them, at most {MOST} of each. Pooled features "
+            "Images of one label only (normal ones where pneumonia is decided, COVID-19 where COVID-19 is) from the "
+            f"validation and test parts, which trained nothing; sources with at least {FEWEST} of them, at most {MOST} "
+            "of each. Pooled features "
             f"of the decision, standardised, {FOLDS}-fold cross-validated logistic regression (C = {STRENGTH}, classes "
             "weighing the same), folds by patient group. Beside it the same reader on a trivial picture of the raw "
             f"image ({GREY_SIDE} x {GREY_SIDE} grey values and {GREY_BINS} histogram bins), and on the features with "
@@ -184,7 +187,7 @@ def _sample(data: AuditData, protocol: str) -> _Sample | None:
     for image_id in chosen:
         try:
             radiograph = data.radiograph(image_id)
-            features.append(data.system.features(radiograph)[STAGES[protocol]])
+            features.append(data.system.features(radiograph)[decision_of(protocol)])
         except CxrscreenError:
             continue
         thumbnails.append(trivial_features(radiograph.pixels))
@@ -203,7 +206,7 @@ def sample_by_source(data: AuditData, protocol: str) -> list[str]:
     """Image ids of one label, of sources with enough images and patient groups; sorted, drawn where there are many."""
     ids = [*data.images(protocol, "validation"), *data.images(protocol, "test")]
     rows = data.manifest.table.loc[sorted(ids)]
-    rows = rows[rows["label"] == ONE_LABEL[protocol]]
+    rows = rows[rows["label"] == ONE_LABEL[decision_of(protocol)]]
     chosen: list[str] = []
     for _, of_source in rows.groupby("source", sort=True):
         if len(of_source) < FEWEST or of_source["group"].nunique() < FOLDS:
@@ -247,7 +250,7 @@ def _figure(stage: str, label: str, measured: dict[str, SourceReading]) -> Audit
     titles = {"features": f"features of {stage}", "thumbnail": "thumbnail and histogram"}
     for panel, (name, reading) in zip(axes, measured.items(), strict=True):
         _confusion(panel, reading)
-        panel.set_title(f"{titles[name]}\nbalanced accuracy {_interval(reading.accuracy)}", fontsize=9, loc="left")
+        panel.set_title(f"{titles[name]}\nbalanced accuracy {shown(reading.accuracy)}", fontsize=9, loc="left")
     axes[0].set_ylabel("true source")
     figure.supxlabel(
         f"Percent of each true source's {label} images; chance {100 / size:.0f} %. {RESEARCH_USE}",
@@ -257,9 +260,7 @@ def _figure(stage: str, label: str, measured: dict[str, SourceReading]) -> Audit
         ha="left",
     )
     own = measured["features"].accuracy
-    alt = (
-        f"Confusion matrices of {size} sources; from the features of {stage} the balanced accuracy is {_interval(own)}."
-    )
+    alt = f"Confusion matrices of {size} sources; from the features of {stage} the balanced accuracy is {shown(own)}."
     return AuditFigure(f"Sources as read from {label} images, {stage}", figure, alt)
 
 
@@ -279,9 +280,3 @@ def _confusion(axes: Axes, reading: SourceReading) -> None:
     axes.set_xticks(range(len(reading.sources)), reading.sources, rotation=45, ha="right", fontsize=8)
     axes.set_yticks(range(len(reading.sources)), reading.sources, fontsize=8)
     axes.set_xlabel("named source", fontsize=9)
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.value is None or estimate.ci_low is None or estimate.ci_high is None:
-        return "not defined"
-    return f"{estimate.value:.2f} [{estimate.ci_low:.2f}, {estimate.ci_high:.2f}]"
