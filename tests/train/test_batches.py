@@ -83,3 +83,25 @@ def test_lightning_moves_it_on_from_epoch_to_epoch(tmp_path):
 def test_augmentation_seeds_differ_within_and_between_batches():
     seeds = [seed for batch in batches() for _, seed in batch]
     assert len(np.unique(seeds)) > 0.99 * len(seeds)
+
+
+def test_source_odds_by_hand():
+    sampler = EvenBatches(
+        ["n", "n", "p", "p", "p"],
+        ["a", "b", "a", "b", "c"],
+        weights={"a": 3, "b": 1, "c": 4},
+        batch=4,
+        batches=1,
+        seed=0,
+    )
+    # Drawn of class n: a 3/4, b 1/4; of class p: a 3/8, b 1/8, c 4/8; overall the two classes are even.
+    odds = sampler.source_odds([0, 0, 1, 1, 1], limit=1.5)
+    np.testing.assert_allclose(odds, [np.log(0.5), np.log(0.5), np.log(0.5), np.log(0.5), 1.5], rtol=1e-5)
+    assert not sampler.source_odds([0, 0, 1, 1, 1], limit=0).any()
+
+
+def test_images_that_are_not_asked_count_for_no_class():
+    sampler = EvenBatches(["n", "p", "q", "q"], ["a", "a", "a", "b"], weights={}, batch=3, batches=1, seed=0)
+    odds = sampler.source_odds([float("nan"), 0, 1, 1], limit=5)
+    # Of source a, p is drawn with 1 and q with 1/2; overall p and q are even.
+    np.testing.assert_allclose(odds, [np.log(0.5)] * 3 + [5], rtol=1e-5)
