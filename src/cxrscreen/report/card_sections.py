@@ -182,8 +182,9 @@ def _decision(stage: StageCard) -> Iterator[Block]:
 
 
 def _calibration(stage: StageCard) -> Iterator[Block]:
-    if stage.calibration is None and stage.temperature == 1:
-        yield Paragraph("Scores are not calibrated (temperature 1): 0.8 does not mean that 8 of 10 are ill.", "warning")
+    unfound = stage.calibration is not None and stage.calibration.method.startswith("none")
+    if unfound or (stage.calibration is None and stage.temperature == 1):
+        yield Paragraph("Scores are not calibrated (temperature 1): 0.8 does not mean 8 of 10 ill.", "warning")
         return
     text = f"Scores are calibrated with the temperature {stage.temperature:.3g}: logits are divided by it."
     fit = stage.calibration

@@ -114,17 +114,21 @@ def offsets_of(manifest: Manifest, label: str = "covid19") -> tuple[tuple[Patien
     values, kind = _days(images["offset_days"].reset_index(drop=True), "The manifest")
     if kind == "date":
         raise ManifestError("The manifest holds a date in offset_days: write whole days since offset_reference.")
-    images = images.assign(day=values.to_numpy())
+    dated: dict[str, list[tuple[str, int, str]]] = {}
+    columns = (images["group"], images["image_id"], values, images["offset_reference"])
+    for group, image, day, event in zip(*columns, strict=True):
+        days = dated.setdefault(str(group), [])
+        if not pd.isna(day):
+            days.append((str(image), int(day), str(event)))
     left_out = {"no day given": 0, "days count from two events": 0}
     patients: list[Patient] = []
-    for _, rows in images.groupby("group", sort=False):
-        dated = rows[rows["day"].notna()]
-        events = set(dated["offset_reference"])
+    for rows in dated.values():
+        events = {event for _, _, event in rows}
         if len(events) != 1:
             left_out["days count from two events" if events else "no day given"] += 1
             continue
-        days = tuple((str(image), int(day)) for image, day in zip(dated["image_id"], dated["day"], strict=True))
-        patients.append(Patient(len(patients) + 1, days, reference=events.pop() or "an event not named"))
+        calls = tuple((image, day) for image, day, _ in rows)
+        patients.append(Patient(len(patients) + 1, calls, reference=events.pop() or "an event not named"))
     return tuple(patients), {reason: count for reason, count in left_out.items() if count}
 
 
