@@ -15,6 +15,10 @@ def test_sources_that_differ_are_named_and_fail(make_bench):
     assert accuracy["lungs only"].value < 0.75
     assert [row[0] for row in part.tables[1].rows] == ["a", "b"]
     assert part.tables[0].rows[0][2] == 0.5
+    source, _, tested, share = part.tables[1].rows[0][:4]
+    assert (source, tested) == ("a", share.n)
+    assert share.value > 0.9
+    assert share.ci_low < share.value
 
 
 def test_sources_that_do_not_differ_pass(make_bench):

@@ -10,7 +10,7 @@ from cxrscreen.evaluate.audit.controls.views import EQUALISED, LUNGS, MASK, WHOL
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.wording import shown
-from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
+from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, grouped_rate
 from cxrscreen.evaluate.metrics import Floats
 
 STEPS = (WHOLE, LUNGS, EQUALISED, MASK)
@@ -118,13 +118,13 @@ def _source_tables(
         return ()
     total = tuple((view, estimate, round(chance, 3)) for view, (estimate, _) in measured.items())
     tested = normals.part("test")
-    truth = normals.column("source")[tested]
+    truth, groups = normals.column("source")[tested], normals.column("group")[tested]
     by_source: tuple[tuple[Cell, ...], ...] = tuple(
         (
             str(name),
             int((normals.part("train") & (normals.column("source") == name)).sum()),
             int((truth == name).sum()),
-            *(f"{100 * (named[truth == name] == name).mean():.0f} %" for _, named in measured.values()),
+            *(grouped_rate(named[truth == name] == name, groups[truth == name]) for _, named in measured.values()),
         )
         for name in sources
     )
