@@ -46,8 +46,8 @@ def adapt(
     """Adapt a bundle to a new disease from its first cases, and report what was learned and what was forgotten.
 
     Stage 2, then stage 3 are fine-tuned on old and new images; on the old ones they are held to the bundle's own
-    outputs (Yeh et al. 2020, Eq. 2). Temperature and operating points are chosen again on validation images; the figures before
-    and after are of test images. Images that the bundle has learned from are never counted as held out.
+    outputs (Yeh et al. 2020, Eq. 2). Temperature and operating points are chosen again on validation images; the
+    figures before and after are of test images. Images that the bundle has learned from never count as held out.
 
     Writes the new bundle, and REPORT/adaptation.json, .md, .png and .svg. A run that was stopped goes on when the same
     command is given again.

@@ -9,6 +9,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.cli.adapt import adapt
 from cxrscreen.cli.audit import audit
 from cxrscreen.cli.card import card
 from cxrscreen.cli.doctor import doctor
@@ -42,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for _command in (screen, doctor, phantoms, train, evaluate, early_detection, audit, metrics, card):
+for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detection, audit, metrics, card):
     app.command(epilog=RESEARCH_USE)(_command)
 
 
