@@ -25,10 +25,10 @@ WORST = 5
 """Errors shown of each decision and kind, the most certain ones first."""
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "black lungs": ("black-lungs", "black-lungs-trained"),
-    "mask only": ("lungs-only", "mask-only-trained"),
-    "source prediction": ("sources", "source-prediction"),
-    "leave one source out": ("leave-one-source-out",),
+    "black lungs": ("black-lungs", "trained-views"),
+    "mask only": ("trained-views",),
+    "source prediction": ("sources", "trained-sources"),
+    "leave one source out": ("trained-held-out",),
     "subgroups and severity": ("subgroups",),
     "explanation scores": ("saliency",),
     "sanity of explanations": ("sanity",),
@@ -99,12 +99,12 @@ def first_page(data: AuditData, parts: Sequence[AuditPart]) -> tuple[Section, ..
 
 def _verdicts(parts: Sequence[AuditPart]) -> Section:
     rows: list[tuple[Cell, ...]] = [(part.title, VERDICTS[part.passed], part.finding) for part in parts]
-    ran = {part.name: part for part in parts}
-    missing = [what for what, names in REQUIRED.items() if not any(name in ran for name in names)]
+    answered = {part.name for part in parts if part.tables}
+    missing = [what for what, names in REQUIRED.items() if answered.isdisjoint(names)]
     counts = {verdict: sum(part.passed is passed for part in parts) for passed, verdict in VERDICTS.items()}
     sentences = [", ".join(f"{count} {verdict}" for verdict, count in counts.items()) + "."]
     if missing:
-        sentences.append(f"Not run, so nothing is known about: {', '.join(missing)}.")
+        sentences.append(f"Not answered, so nothing is known about: {', '.join(missing)}.")
     return Section(
         "What passed and what failed",
         tuple(sentences),
@@ -196,7 +196,10 @@ def _images(data: AuditData) -> Section:
     counts = pd.crosstab(table["source"], table["label"])
     tested = {str(source): {str(label): int(n) for label, n in row.items()} for source, row in counts.iterrows()}
     failures = untouched(data).failures
-    sentences = [f"{len(used)} test images asked for, {len(used) - len(failures)} screened, {len(failures)} failed."]
+    sentences = [
+        f"{len(used)} test images asked for, {len(used) - len(failures)} screened, {len(failures)} failed"
+        + (" (failures.csv says why)." if failures else ".")
+    ]
     whole = sorted({image_id for split in data.splits.values() for image_id in split.test})
     if len(whole) > len(used):
         sentences.append(f"A trial on {len(used)} of {len(whole)} test images drawn by the seed, not the result.")

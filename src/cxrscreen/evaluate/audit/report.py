@@ -1,4 +1,4 @@
-"""What an audit leaves behind: ``audit.json``, ``audit.html``, ``scores.csv`` and the figures as PNG and SVG."""
+"""What an audit leaves behind: ``audit.json``, ``audit.html``, the scores, and the figures as PNG and SVG."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxrscreen import RESEARCH_USE, __version__
@@ -36,14 +37,17 @@ def write_audit(folder: Path, data: AuditData, parts: Sequence[AuditPart]) -> di
     -------
     dict
         Path by name. The files hold no path, no time and no machine: the same run gives the same bytes. Only
-        ``scores.csv`` names images.
+        ``scores.csv`` and ``failures.csv`` name images.
     """
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     page = first_page(data, parts)
-    files = {name: folder / name for name in ("audit.json", "audit.html", "scores.csv")}
+    files = {name: folder / name for name in ("audit.json", "audit.html", "scores.csv", "failures.csv")}
     content = json.dumps(audit_content(data, page, parts), indent=2, allow_nan=False)
     files["audit.json"].write_text(content + "\n", encoding="utf-8")
-    untouched(data).scores.to_csv(files["scores.csv"], index=False, lineterminator="\n")
+    known = untouched(data)
+    known.scores.to_csv(files["scores.csv"], index=False, lineterminator="\n")
+    failed = pd.DataFrame(known.failures.items(), columns=["image_id", "reason"])
+    failed.to_csv(files["failures.csv"], index=False, lineterminator="\n")
     pictures: dict[str, list[Path]] = {}
     for part in parts:
         written = [write_figure(figure, folder / FIGURES / stem) for stem, figure in _named(part)]
@@ -55,7 +59,7 @@ def write_audit(folder: Path, data: AuditData, parts: Sequence[AuditPart]) -> di
 
 def audit_content(data: AuditData, page: Sequence[Section], parts: Sequence[AuditPart]) -> dict[str, Any]:
     """Gather the content of ``audit.json``: plain values, None where a figure is not defined."""
-    failures = untouched(data).failures
+    known = untouched(data)
     content: dict[str, Any] = {
         "notice": RESEARCH_USE,
         "bundle": data.bundle.card.bundle_id,
@@ -63,7 +67,7 @@ def audit_content(data: AuditData, page: Sequence[Section], parts: Sequence[Audi
         "seed": data.seed,
         "replicates": data.replicates,
         "protocols": {name: split.digest for name, split in data.splits.items()},
-        "failures": dict(failures),
+        "images": {"screened": len(known.scores), "failed": len(known.failures)},
         "first_page": [section.content() for section in page],
         "audits": [part.content() for part in parts],
     }
