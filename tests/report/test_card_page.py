@@ -111,7 +111,7 @@ def test_calibration_is_told_with_its_images():
     stage = StageCard(operating_points={"youden": point}, default="youden", temperature=1.7, calibration=fit)
     text = card_markdown(bundle(stages={"covid19": stage}))
     assert "calibrated with the temperature 1.7" in text
-    assert "temperature scaling on validation part; the mean log loss there went from 0.700 to 0.500" in text
+    assert "temperature scaling (validation part); the mean log loss there went from 0.700 to 0.500" in text
     assert "| youden (in use) | 0.500 | largest sum of sensitivity and specificity | 0.875 | 0.500 |" in text
     unfound = stage.model_copy(update={"calibration": fit.model_copy(update={"method": "none: not found"})})
     assert "Scores are not calibrated" in card_markdown(bundle(stages={"covid19": unfound}))

@@ -174,7 +174,8 @@ def _decision(stage: StageCard) -> Iterator[Block]:
     yield Table(tuple(head), tuple(rows))
     if reached:
         yield Paragraph(
-            "Sensitivity and specificity are those on the images of the choice; other images show less.", "quiet"
+            "Sensitivity and specificity are those on the images of the choice; other images usually show less.",
+            "quiet",
         )
     if len(sites) == 1:
         yield Paragraph(f"Chosen on: {printable(sites[0])}.", "quiet")
@@ -190,7 +191,7 @@ def _calibration(stage: StageCard) -> Iterator[Block]:
     fit = stage.calibration
     if fit is not None:
         text += (
-            f" It was found by {printable(fit.method)} on {printable(fit.site)}; the mean log loss there went from "
+            f" It was found by {printable(fit.method)} ({printable(fit.site)}); the mean log loss there went from "
             f"{fit.loss_before:.3f} to {fit.loss_after:.3f}."
         )
     yield Paragraph(text)
