@@ -40,7 +40,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
     rows: list[tuple[Cell, ...]] = [
         (
             DECISIONS[decision_of(protocol)],
-            f"{item.source} (control)" if item.control else item.source,
+            item.title,
             item.positives,
             item.negatives,
             *(item.figures.get(name) for name in (_INTERNAL, _EXTERNAL, _GAP, _SEEN)),
@@ -49,7 +49,12 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
         for item in items
     ]
     columns = ("Decision", "Held out", "n+", "n-", "Internal AUC", "External AUC", "Gap", "Same source when trained on")
-    parts = [f"{item.source} {shown(item.figures[_EXTERNAL])}, gap {shown(item.figures[_GAP])}" for item in judged]
+    parts = [
+        f"{DECISIONS[decision_of(protocol)]}: "
+        + ", ".join(f"{i.source} {shown(i.figures[_EXTERNAL])} (gap {shown(i.figures[_GAP])})" for i in own)
+        for protocol, items in measured.items()
+        if (own := [item for item in items if not item.control])
+    ]
     said = (
         "AUC on a source that was held out of the training: " + "; ".join(parts) + "."
         if parts
@@ -57,7 +62,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
     )
     panels = {
         DECISIONS[decision_of(protocol)]: {
-            item.source: [item.figures.get(name) for name in (_INTERNAL, _EXTERNAL, _SEEN)] for item in items
+            item.title: [item.figures.get(name) for name in (_INTERNAL, _EXTERNAL, _SEEN)] for item in items
         }
         for protocol, items in measured.items()
         if items
@@ -111,6 +116,11 @@ class HeldOut:
     positives: int
     negatives: int
     figures: dict[str, Estimate]
+
+    @property
+    def title(self) -> str:
+        """Its name, with what it is."""
+        return f"{self.source} (control)" if self.control else self.source
 
 
 def held_out(bench: Bench, protocol: str) -> list[HeldOut]:
