@@ -122,6 +122,29 @@ def test_settings_reach_the_system(tmp_path: Path, system: System, read: Read) -
     assert not (tmp_path / "n" / "h2.png").exists()
 
 
+def test_a_refused_file_has_a_reason_and_no_result_and_the_batch_goes_on(
+    tmp_path: Path, system: System, read: Read
+) -> None:
+    files = [Path("lateral.png"), Path("bad.dcm"), Path("c.png")]
+    result = run_batch(files, system, tmp_path, read=read)
+    assert (result.screened, result.refused, result.failed) == (1, 1, 1)
+    row = rows(tmp_path)[0]
+    assert (row["status"], row["probabilities"], row["finding"]) == ("refused", None, None)
+    assert row["verdict"]["concerns"][0]["code"] == "lateral"
+    assert (tmp_path / "lateral" / "original.png").exists()
+    assert "This is a lateral view." in result.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("settings", [{"force": True}, {"policy": "off"}])
+def test_a_refusal_can_be_overridden(tmp_path: Path, system: System, read: Read, settings: dict[str, Any]) -> None:
+    result = run_batch([Path("lateral.png")], system, tmp_path, read=read, **settings)
+    assert (result.screened, result.refused) == (1, 0)
+    row = rows(tmp_path)[0]
+    assert row["probabilities"]["pneumonia"] == 0.9
+    assert "This is a lateral view." in row["warnings"]
+    assert row["verdict"]["overridden"] == ("force" in settings)
+
+
 def test_a_new_run_replaces_the_records_of_the_old(tmp_path: Path, system: System, read: Read) -> None:
     run_batch([Path("a.png"), Path("b.png")], system, tmp_path, read=read)
     run_batch([Path("c.png")], system, tmp_path, read=read)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from cxrscreen.cli.app import app
 from cxrscreen.errors import BundleError
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.contract import Screening, Stage
+from cxrscreen.systems.contract import Concern, Policy, Screening, Stage, Verdict
 
 Cxrscreen = Callable[..., Result]
 
@@ -18,9 +18,17 @@ Cxrscreen = Callable[..., Result]
 class PromptSystem:
     bundle_id = "cascade@test"
 
-    def screen(self, radiograph: Radiograph, *, force: bool = False, explain: bool = True) -> Screening:
+    def screen(
+        self, radiograph: Radiograph, *, force: bool = False, explain: bool = True, policy: Policy = "standard"
+    ) -> Screening:
         mask = np.zeros(radiograph.shape, np.uint8)
         mask[10:20, 10:20] = 1
+        if radiograph.provenance.path.name.startswith("side") and policy != "off" and not force:
+            verdict = Verdict(policy, (Concern("lateral", "This is a lateral view.", "refuse"),))
+            stages = (Stage("pneumonia", "Pneumonia", None, 0.5, "youden"),)
+            return Screening(
+                stages, None, None, mask, 0.1, (), "limited", verdict.sentences, self.bundle_id, {}, verdict
+            )
         covid = 0.7 if force else None
         stages = (
             Stage("pneumonia", "Pneumonia", 0.2, 0.5, "youden"),
@@ -53,7 +61,7 @@ def images(tmp_path: Path) -> Path:
 def test_all_screened_is_exit_code_0(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
     result = cxrscreen(images, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "2 screened, 0 failed" in result.stderr
+    assert "2 screened, 0 refused, 0 failed" in result.stderr
     lines = (tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8").splitlines()
     assert [Path(json.loads(line)["file"]).name for line in lines] == ["a.png", "b.png"]
     assert (tmp_path / "out" / "report.html").exists()
@@ -63,7 +71,7 @@ def test_some_failed_is_exit_code_1_and_each_is_named(cxrscreen: Cxrscreen, imag
     (images / "broken.png").write_bytes(b"no image")
     result = cxrscreen(images / "*.png", images / "missing.png", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "2 screened, 2 failed" in result.stderr
+    assert "2 screened, 0 refused, 2 failed" in result.stderr
     assert "broken.png" in result.stderr
     assert "missing.png" in result.stderr
     assert "Traceback" not in result.output
@@ -101,15 +109,15 @@ def test_a_missing_bundle_is_one_sentence(cxrscreen: Cxrscreen, images: Path, tm
 def test_results_of_an_earlier_run_are_not_screened(cxrscreen: Cxrscreen, images: Path) -> None:
     for _ in range(2):
         result = cxrscreen(images, "--out", images / "out")
-        assert "2 screened, 0 failed" in result.stderr
+        assert "2 screened, 0 refused, 0 failed" in result.stderr
 
 
 def test_results_beside_the_images_are_not_screened_either(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert "2 screened, 0 failed" in cxrscreen(images, "--out", images).stderr
-    assert "2 screened, 0 failed" in cxrscreen(images, "--out", tmp_path / "other").stderr
+        assert "2 screened, 0 refused, 0 failed" in cxrscreen(images, "--out", images).stderr
+    assert "2 screened, 0 refused, 0 failed" in cxrscreen(images, "--out", tmp_path / "other").stderr
     everything = cxrscreen(*images.iterdir(), "--out", images)
-    assert "2 screened, 0 failed" in everything.stderr
+    assert "2 screened, 0 refused, 0 failed" in everything.stderr
     assert "Left out as results of an earlier run: 8 files." in everything.stderr
 
 
@@ -124,7 +132,7 @@ def test_a_link_to_itself_is_a_failed_file(cxrscreen: Cxrscreen, images: Path, t
     (images / "self.png").symlink_to("self.png")
     result = cxrscreen(images, "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "2 screened, 1 failed" in result.stderr
+    assert "2 screened, 0 refused, 1 failed" in result.stderr
     assert "Too many levels of symbolic links" in result.stderr
 
 
@@ -132,6 +140,26 @@ def test_force_asks_every_decision(cxrscreen: Cxrscreen, images: Path, tmp_path:
     cxrscreen(images / "a.png", "--out", tmp_path / "out", "--force")
     row = json.loads((tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8"))
     assert row["probabilities"]["covid19"] == 0.7
+
+
+def test_refused_images_are_counted_named_and_exit_code_3(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (images / "b.png").rename(images / "side.png")
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "1 screened, 1 refused, 0 failed" in result.stderr
+    assert "refused side.png (lateral)" in result.stderr
+    (images / "broken.png").write_bytes(b"no image")
+    assert cxrscreen(images, "--out", tmp_path / "out").exit_code == 1
+
+
+@pytest.mark.parametrize("options", [("--force",), ("--gate", "off")])
+def test_a_refusal_can_be_overridden(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    (images / "b.png").rename(images / "side.png")
+    result = cxrscreen(images, "--out", tmp_path / "out", *options)
+    assert result.exit_code == 0
+    assert "2 screened, 0 refused" in result.stderr
 
 
 def test_a_markup_in_a_file_name_is_shown_as_it_is(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxrscreen.imaging.radiograph import Provenance, Radiograph
-from cxrscreen.systems.contract import SaliencyMap, Screening, Stage
+from cxrscreen.systems.contract import Concern, SaliencyMap, Screening, Stage, Verdict
 
 
 @pytest.fixture
@@ -48,3 +48,18 @@ def make_screening() -> Callable[..., Screening]:
         )
 
     return make
+
+
+@pytest.fixture
+def refused_screening() -> Screening:
+    concerns = (
+        Concern("lateral", "This is a lateral view.", "refuse"),
+        Concern("too_small", "The image is very small.", "warn"),
+    )
+    verdict = Verdict("standard", concerns)
+    stages = (Stage("pneumonia", "Pneumonia", None, 0.4, "youden"), Stage("covid19", "COVID-19", None, 0.5, "youden"))
+    mask = np.zeros((300, 260), np.uint8)
+    mask[60:240, 30:110] = 1
+    return Screening(
+        stages, None, None, mask, 0.2, (), "limited", verdict.sentences, "cascade@1.0", {"total": 0.1}, verdict
+    )

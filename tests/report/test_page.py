@@ -1,6 +1,7 @@
 import errno
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,7 +13,7 @@ from cxrscreen.report import page as page_module
 from cxrscreen.report.folder import ResultNotWrittenError, write_folder
 from cxrscreen.report.page import Details, Entry, Report, render_report
 from cxrscreen.report.record import ScreeningRecord
-from cxrscreen.systems.contract import Screening
+from cxrscreen.systems.contract import Concern, Screening, Verdict
 
 HOSTILE = "<script>alert(1)</script>\"' onerror=x &amp;.png"
 VOID = {"meta", "img", "rect", "line", "br"}
@@ -131,6 +132,35 @@ def test_worklist_counts_and_plain_words(make_entry: Callable[..., Entry]) -> No
     assert "The lungs are small." in text
     assert "What this report does not say" in text
     assert "c.png is empty." in text
+
+
+def test_refused_files_stand_apart_with_code_and_sentence(
+    make_entry: Callable[..., Entry], tmp_path: Path, radiograph: Radiograph, refused_screening: Screening
+) -> None:
+    path = Path("ward 7/secret/side.png")
+    record = ScreeningRecord.screened(path, radiograph, refused_screening, read_seconds=0, write_seconds=0)
+    page = Page(rendered(make_entry("a.png"), Entry(path, record, "side")))
+    assert "Refused files" in page.text
+    refused = page.text[page.text.index("Refused files", page.text.index("Worklist")) :]
+    assert "side.png" in refused
+    assert "lateral This is a lateral view." in refused
+    assert "too_small The image is very small." in refused
+    assert len(page.all("article")) == 1
+    assert any(link["href"] == "./side/" for link in page.all("a"))
+    assert "Refused files" not in Page(rendered(make_entry("a.png"))).text
+
+
+def test_a_concern_of_a_screened_file_is_shown_once_with_its_code(
+    make_screening: Callable[..., Screening], radiograph: Radiograph, tmp_path: Path
+) -> None:
+    verdict = Verdict("standard", (Concern("child", "This looks like a child.", "warn"),))
+    screening = replace(make_screening(), verdict=verdict, warnings=("The lungs are small.", *verdict.sentences))
+    record = ScreeningRecord.screened(Path("a.png"), radiograph, screening, read_seconds=0, write_seconds=0)
+    details = Details(screening.stages, write_folder(tmp_path / "a", radiograph, screening))
+    text = Page(rendered(Entry(Path("a.png"), record, "a", details))).text
+    assert text.count("This looks like a child.") == 1
+    assert "child This looks like a child." in text
+    assert "The lungs are small." in text
 
 
 def test_a_page_without_any_result() -> None:

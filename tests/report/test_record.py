@@ -13,7 +13,7 @@ from cxrscreen.systems.contract import Screening
 
 KEYS = {
     "file", "status", "error", "quality", "probabilities", "finding", "triage_score", "lung_area_fraction", "warnings",
-    "bundle", "seconds", "timings",
+    "bundle", "seconds", "timings", "verdict",
 }  # fmt: skip
 
 
@@ -42,6 +42,24 @@ def test_a_gated_decision_is_null(radiograph: Radiograph, make_screening: Callab
         Path("a.png"), radiograph, make_screening(covid=None), read_seconds=0, write_seconds=0
     )
     assert json.loads(gated.line())["probabilities"] == {"pneumonia": 0.1, "covid19": None}
+
+
+def test_a_refused_file_has_reasons_and_no_result(radiograph: Radiograph, refused_screening: Screening) -> None:
+    refused = ScreeningRecord.screened(Path("a.png"), radiograph, refused_screening, read_seconds=0, write_seconds=0)
+    row = json.loads(refused.line())
+    assert set(row) == KEYS
+    assert (row["status"], row["error"]) == ("refused", None)
+    assert (row["probabilities"], row["finding"], row["triage_score"]) == (None, None, None)
+    assert row["lung_area_fraction"] == 0.2
+    assert row["verdict"]["policy"] == "standard"
+    assert [(c["code"], c["severity"]) for c in row["verdict"]["concerns"]] == [
+        ("lateral", "refuse"),
+        ("too_small", "warn"),
+    ]
+    assert ScreeningRecord.from_line(refused.line()) == refused
+    for change in ({"status": "screened"}, {"triage_score": 0.5}, {"probabilities": {"pneumonia": 0.5}}):
+        with pytest.raises(ValidationError):
+            ScreeningRecord.model_validate(refused.model_dump() | change)
 
 
 def test_a_failed_file_has_the_same_keys_with_nulls() -> None:
@@ -77,6 +95,8 @@ def test_a_name_that_is_no_text_can_be_recorded() -> None:
         {"error": "something"},
         {"finding": None},
         {"finding": "flu"},
+        {"status": "refused"},
+        {"verdict": None},
         {"patient": "x"},
     ],
 )

@@ -18,7 +18,7 @@ from cxrscreen.report.folder import Thumbnail, write_folder
 from cxrscreen.report.page import Details, Report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import shown_name
-from cxrscreen.systems.contract import Screening, System
+from cxrscreen.systems.contract import Policy, Screening, System
 
 if sys.platform != "win32":
     import fcntl
@@ -40,13 +40,14 @@ class BatchResult:
 
     Parameters
     ----------
-    screened, failed
-        Numbers of files.
+    screened, refused, failed
+        Numbers of files; those refused by the gate were read and looked at, and got no probability.
     records, report
         The JSON lines and the page.
     """
 
     screened: int
+    refused: int
     failed: int
     records: Path
     report: Path
@@ -74,13 +75,14 @@ def run_batch(
     read: Callable[[Path], Radiograph],
     force: bool = False,
     explain: bool = True,
+    policy: Policy = "standard",
     on_record: Callable[[ScreeningRecord], None] | None = None,
 ) -> BatchResult:
     """Screen files one after another; the next are read and the last are written meanwhile.
 
-    A file that fails is recorded with its reason and the batch goes on. Each record is on disk (appended to
-    ``screenings.jsonl``, in the order of the files) as soon as its pictures are, so that a kill loses nothing that was
-    done; an interrupt also leaves the page over what was done. At most five radiographs are in memory.
+    A file that fails, or that the gate refuses, is recorded with its reason and the batch goes on. Each record is on
+    disk (appended to ``screenings.jsonl``, in the order of the files) as soon as its pictures are, so that a kill loses
+    nothing that was done; an interrupt also leaves the page over what was done. At most five radiographs are in memory.
 
     Parameters
     ----------
@@ -93,9 +95,11 @@ def run_batch(
     read
         Makes a radiograph of a file.
     force
-        Ask every decision even where an earlier one makes it needless.
+        Ask every decision even where an earlier one makes it needless, also of what the gate refuses.
     explain
         Make the saliency maps.
+    policy
+        Which of the gate's codes refuse.
     on_record
         Called with each record after it is on disk, in the order of the files.
 
@@ -112,7 +116,7 @@ def run_batch(
     check_writable(out)
     names = FolderNames(out)
     report = Report(system.bundle_id)
-    counts = {"screened": 0, "failed": 0}
+    counts = {"screened": 0, "refused": 0, "failed": 0}
 
     def done(written: _Written, records: TextIO) -> None:
         records.write(written.record.line() + "\n")
@@ -127,7 +131,7 @@ def run_batch(
             name = names.give(path)
             try:
                 radiograph = reading.result()
-                screening = system.screen(radiograph.radiograph, force=force, explain=explain)
+                screening = system.screen(radiograph.radiograph, force=force, explain=explain, policy=policy)
             except Exception as error:
                 yield writers.submit(_Written, path, _failure(path, error, system.bundle_id))
             else:
@@ -152,7 +156,7 @@ def run_batch(
                 report.write(out / REPORT_FILE)
     except OSError as error:
         raise OutputError(f"The results could not be written to {str(out)!r} ({error.strerror}).") from error
-    return BatchResult(counts["screened"], counts["failed"], out / RECORDS_FILE, out / REPORT_FILE)
+    return BatchResult(**counts, records=out / RECORDS_FILE, report=out / REPORT_FILE)
 
 
 def check_writable(out: Path) -> None:
@@ -222,7 +226,8 @@ def _write(path: Path, out: Path, name: str, radiograph: _Read, screening: Scree
         )
     except Exception as error:
         return _Written(path, _failure(path, error, screening.bundle))
-    return _Written(path, record, name, Details(screening.stages, thumbnails))
+    details = None if record.status == "refused" else Details(screening.stages, thumbnails)
+    return _Written(path, record, name, details)
 
 
 def _failure(path: Path, error: Exception, bundle: str) -> ScreeningRecord:

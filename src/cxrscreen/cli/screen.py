@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,20 +20,35 @@ if TYPE_CHECKING:
     from cxrscreen.report.record import ScreeningRecord
 
 
+class Gate(Enum):
+    """The gate's policies, for the command line."""
+
+    strict = "strict"
+    standard = "standard"
+    off = "off"
+
+
 def screen(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH...", help="Radiographs: files, folders or patterns such as 'in/*.dcm'.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing.")],
     bundle: Annotated[str, typer.Option(help="Model bundle: a name shipped with cxrscreen, or a folder.")] = "cascade",
-    force: Annotated[bool, typer.Option("--force", help="Ask every decision, also after a normal one.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Ask every decision, also after a normal one and of a refused image.")
+    ] = False,
+    gate: Annotated[
+        Gate, typer.Option(help="What is refused as out of scope; off: nothing is, and every doubt is a warning.")
+    ] = Gate.standard,
     no_maps: Annotated[bool, typer.Option("--no-maps", help="Leave out the heat maps; faster.")] = False,
 ) -> None:
     """Screen chest radiographs and write a report.
 
     Writes DIR/report.html, DIR/screenings.jsonl (one JSON object a file) and, for each radiograph, a folder with the
     lung mask and pictures. What an earlier run wrote is never screened, so DIR may lie among the radiographs or be
-    their folder. Exit code: 0 all screened, 1 some files failed, 2 nothing could be started.
+    their folder. An image that is no frontal chest radiograph of the kind the model knows is refused with a code and a
+    sentence and gets no probability; --force or --gate off screens it all the same, and the result says so. Exit code:
+    0 all screened, 1 some files failed, 2 nothing could be started, 3 none failed and some were refused.
     """
     from cxrscreen.batch.folders import is_earlier_result
     from cxrscreen.batch.run import check_writable, run_batch
@@ -62,12 +78,16 @@ def screen(
                 read=read,
                 force=force,
                 explain=not no_maps,
+                policy=gate.value,
                 on_record=_shown_on(progress, len(files)),
             )
-    outcome = f"{result.screened} screened, {result.failed} failed. Report: {escape(str(result.report))}"
+    counts = f"{result.screened} screened, {result.refused} refused, {result.failed} failed"
+    outcome = f"{counts}. Report: {escape(str(result.report))}"
     console.print(outcome, soft_wrap=True)
     if result.failed:
         raise typer.Exit(1)
+    if result.refused:
+        raise typer.Exit(3)
 
 
 def _progress(console: Console) -> "Progress":
@@ -91,6 +111,10 @@ def _shown_on(progress: "Progress", total: int) -> Callable[["ScreeningRecord"],
     def show(record: "ScreeningRecord") -> None:
         if record.status == "failed":
             progress.console.print(f"[red]failed[/red] {escape(printable(record.error or ''))}", soft_wrap=True)
+        elif record.status == "refused" and record.verdict is not None:
+            reasons = ", ".join(concern.code for concern in record.verdict.concerns if concern.severity == "refuse")
+            line = f"[yellow]refused[/yellow] {escape(printable(Path(record.file).name))} ({reasons})"
+            progress.console.print(line, soft_wrap=True)
         progress.advance(task)
         speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
         progress.update(task, rate=f"{speed:.2f} images/s" if speed else "")

@@ -69,7 +69,7 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
     Parameters
     ----------
     entries
-        The files in any order; the worklist is ordered by triage score, highest first, failed files apart.
+        The files in any order; the worklist is ordered by triage score, highest first, refused and failed files apart.
     bundle
         ``name@version`` of the model bundle.
     made_at
@@ -84,6 +84,7 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
         (entry for entry in entries if entry.record.status == "screened"),
         key=lambda entry: -(entry.record.triage_score or 0.0),
     )
+    refused = [entry for entry in entries if entry.record.status == "refused"]
     failed = [entry for entry in entries if entry.record.status == "failed"]
     columns = list(dict.fromkeys(name for entry in screened for name in entry.record.probabilities or {}))
     rows = [_row(rank, entry, columns) for rank, entry in enumerate(screened, start=1)]
@@ -92,11 +93,12 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
         version=__version__,
         bundle=printable(bundle),
         made_at=made_at,
-        summary=_summary(screened, failed),
+        summary=_summary(screened, refused, failed),
         columns=[column_title(name) for name in columns],
         rows=rows,
         cards=(_card(row, entry) for row, entry in zip(rows, screened, strict=True) if entry.details is not None),
         cards_left_out=sum(entry.details is None for entry in screened),
+        refused=[_refusal(entry) for entry in refused],
         failed=[
             {"name": shown_name(entry.path), "reason": without_folders(entry.record.error or "", entry.path)}
             for entry in failed
@@ -159,13 +161,14 @@ class Report:
             ) from error
 
 
-def _summary(screened: Sequence[Entry], failed: Sequence[Entry]) -> dict[str, Any]:
+def _summary(screened: Sequence[Entry], refused: Sequence[Entry], failed: Sequence[Entry]) -> dict[str, Any]:
     records = [entry.record for entry in screened]
     counts = Counter(record.finding for record in records)
     seconds = [record.seconds for record in records if record.seconds is not None]
     return {
-        "files": len(screened) + len(failed),
+        "files": len(screened) + len(refused) + len(failed),
         "screened": len(screened),
+        "refused": len(refused),
         "failed": len(failed),
         "findings": [(name, label, counts[name]) for name, label in FINDING_LABELS.items()],
         "gated": sum(None in (record.probabilities or {}).values() for record in records),
@@ -174,9 +177,28 @@ def _summary(screened: Sequence[Entry], failed: Sequence[Entry]) -> dict[str, An
     }
 
 
+def _refusal(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": shown_name(entry.path),
+        "folder": None if entry.folder is None else _link(entry.folder),
+        "concerns": _concerns(entry.record),
+    }
+
+
+def _concerns(record: ScreeningRecord) -> list[dict[str, str]]:
+    concerns = () if record.verdict is None else record.verdict.concerns
+    return [
+        {"code": concern.code, "sentence": printable(concern.sentence), "severity": concern.severity}
+        for concern in concerns
+    ]
+
+
 def _row(rank: int, entry: Entry, columns: Sequence[str]) -> dict[str, Any]:
     record = entry.record
     probabilities = record.probabilities or {}
+    concerns = _concerns(record)
+    with_code = {concern["sentence"] for concern in concerns}
+    warnings = [printable(warning) for warning in record.warnings]
     return {
         "rank": rank,
         "name": shown_name(entry.path),
@@ -188,7 +210,8 @@ def _row(rank: int, entry: Entry, columns: Sequence[str]) -> dict[str, Any]:
         "probabilities": [probabilities.get(name) for name in columns],
         "lung_area": record.lung_area_fraction,
         "quality": record.quality,
-        "warnings": [printable(warning) for warning in record.warnings],
+        "concerns": concerns,
+        "warnings": [warning for warning in warnings if warning not in with_code],
         "seconds": record.seconds,
     }
 

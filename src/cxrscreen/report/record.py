@@ -1,4 +1,4 @@
-"""One line of ``screenings.jsonl``: what is kept of every file, screened or failed."""
+"""One line of ``screenings.jsonl``: what is kept of every file, screened, refused or failed."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.contract import Finding, Quality, Screening, Status
+from cxrscreen.systems.contract import Finding, Quality, Screening, Status, Verdict
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
@@ -17,8 +17,9 @@ Seconds = Annotated[float, Field(ge=0.0)]
 class ScreeningRecord(BaseModel):
     """The result for one file; its JSON schema is ``ScreeningRecord.model_json_schema()``.
 
-    A failed file has the same keys: ``error`` holds the reason, ``warnings`` is empty, ``bundle`` names the model that
-    was asked, and every other result is null.
+    A file that the gate refused has the same keys: ``verdict`` holds the reasons, and probabilities, finding and triage
+    score are null. So has a failed one: ``error`` holds the reason, ``warnings`` is empty, ``bundle`` names the model
+    that was asked, and every other result is null.
 
     Raises
     ------
@@ -30,7 +31,10 @@ class ScreeningRecord(BaseModel):
 
     file: str = Field(description="The path as it was given; bytes that are no text are written as \\xNN.")
     status: Status
-    error: str | None = Field(description="Why the file failed, one sentence; null where screened.")
+    error: str | None = Field(description="Why the file failed, one sentence; null where it was screened or refused.")
+    verdict: Verdict | None = Field(
+        description="The gate's judgement: its policy, its concerns by code, and whether a refusal was overridden."
+    )
     quality: Quality | None = Field(description="'limited' where a warning touches the trust in the result.")
     probabilities: dict[str, Share | None] | None = Field(
         description="By decision ('pneumonia', 'covid19'); null where an earlier decision made it needless."
@@ -45,26 +49,27 @@ class ScreeningRecord(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        results = (
-            self.quality,
-            self.probabilities,
-            self.finding,
-            self.triage_score,
-            self.lung_area_fraction,
-            self.seconds,
-            self.timings,
-        )
-        if self.status == "screened" and (self.error is not None or any(value is None for value in results)):
-            raise ValueError("a screened file has every result and no error")
-        if self.status == "failed" and (not self.error or any(value is not None for value in results)):
-            raise ValueError("a failed file has an error and no result")
+        answers = (self.probabilities, self.finding, self.triage_score)
+        rest = (self.verdict, self.quality, self.lung_area_fraction, self.seconds, self.timings)
+        if self.status == "failed":
+            if not self.error or any(value is not None for value in (*answers, *rest)):
+                raise ValueError("a failed file has an error and no result")
+            return self
+        if self.error is not None or any(value is None for value in rest):
+            raise ValueError("a file that did not fail has a verdict, measurements, times and no error")
+        if self.verdict is not None and self.verdict.refused != (self.status == "refused"):
+            raise ValueError("the status and the verdict contradict each other")
+        if self.status == "refused" and any(value is not None for value in answers):
+            raise ValueError("a refused file has no probability, finding or score")
+        if self.status == "screened" and any(value is None for value in answers):
+            raise ValueError("a screened file has every result")
         return self
 
     @classmethod
     def screened(
         cls, path: Path, radiograph: Radiograph, screening: Screening, *, read_seconds: float, write_seconds: float
     ) -> Self:
-        """Make the record of a screened file.
+        """Make the record of a file that was screened, or refused by the gate.
 
         Parameters
         ----------
@@ -80,10 +85,11 @@ class ScreeningRecord(BaseModel):
         timings = {"read": read_seconds, **steps, "write": write_seconds}
         return cls(
             file=as_text(path),
-            status="screened",
+            status=screening.status,
             error=None,
+            verdict=screening.verdict,
             quality=screening.quality,
-            probabilities=dict(screening.probabilities),
+            probabilities=None if screening.status == "refused" else dict(screening.probabilities),
             finding=screening.finding,
             triage_score=screening.triage_score,
             lung_area_fraction=screening.lung_area_fraction,
@@ -100,6 +106,7 @@ class ScreeningRecord(BaseModel):
             file=as_text(path),
             status="failed",
             error=as_text(error),
+            verdict=None,
             quality=None,
             probabilities=None,
             finding=None,

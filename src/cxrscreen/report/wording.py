@@ -38,8 +38,13 @@ LIMITS: Final[tuple[tuple[str, str], ...]] = (
         "Dense opacities may be left out of it; check it before trusting the lung area or anything that follows.",
     ),
     (
+        "An image without objection is not proven to be in scope.",
+        "The gate knows the mistakes it was measured on; a strange image can pass it, and it can refuse a good one.",
+    ),
+    (
         "The order of the worklist is a suggestion.",
-        "Every radiograph still has to be read, and a failed file has not been looked at at all.",
+        "Every radiograph still has to be read. A refused file has no score, and a failed one has not been looked at "
+        "at all.",
     ),
 )
 """What the report does not say: pairs of a claim and its explanation."""

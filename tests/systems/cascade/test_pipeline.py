@@ -13,7 +13,7 @@ from cxrscreen.systems.cascade.pipeline import (
     weighted_input,
 )
 from cxrscreen.systems.cascade.roi import Roi
-from cxrscreen.systems.contract import Stage
+from cxrscreen.systems.contract import OVERRIDDEN, Stage
 from cxrscreen.systems.registry import load_system
 
 PROBABILITY = st.floats(0, 1)
@@ -85,7 +85,7 @@ def test_normals_do_not_reach_stage_3_unless_forced(tiny_bundle, phantom_data):
         "pneumonia": system.card.stages["pneumonia"].model_copy(update={"operating_points": {"half": gated}})
     }
     system.card = system.card.model_copy(update={"stages": stages})
-    screening = system.screen(radiograph)
+    screening = system.screen(radiograph, policy="off")
     assert screening.finding == "normal"
     assert screening.probabilities["covid19"] is None
     assert [item.name for item in screening.saliency] == ["h2"]
@@ -101,7 +101,7 @@ def test_maps_and_mask_have_the_size_of_the_radiograph(tiny_bundle, phantom_data
         assert item.values.shape == radiograph.shape
         assert item.values.dtype == np.float32
         assert 0.0 <= item.values.min() <= item.values.max() <= 1.0
-    assert set(screening.seconds) == {"lungs", "pneumonia", "covid19", "total"}
+    assert set(screening.seconds) == {"lungs", "gate", "pneumonia", "covid19", "total"}
 
 
 def test_explanations_do_not_change_the_probabilities(tiny_bundle, phantom_data):
@@ -119,10 +119,40 @@ def test_an_image_without_lungs_is_limited_and_says_so(tiny_bundle, tmp_path):
     Image.fromarray(np.tile(np.linspace(0, 255, 256, dtype=np.uint8), (256, 1))).save(tmp_path / "ramp.png")
     system = load_system(tiny_bundle.folder)
     system._lungs = Blind(system._lungs)
-    screening = system.screen(read(tmp_path / "ramp.png"))
+    screening = system.screen(read(tmp_path / "ramp.png"), policy="off")
     assert screening.quality == "limited"
     assert NO_LUNGS in screening.warnings
     assert screening.lung_area_fraction == 0.0
+
+
+def test_a_refused_image_does_not_reach_the_classifiers_unless_forced(tiny_bundle, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(np.tile(np.linspace(0, 255, 256, dtype=np.uint8), (256, 1))).save(tmp_path / "ramp.png")
+    system = load_system(tiny_bundle.folder)
+    system._lungs = Blind(system._lungs)
+    classifier, system._pneumonia = system._pneumonia, Unasked(system._pneumonia)
+    screening = system.screen(read(tmp_path / "ramp.png"))
+    assert screening.status == "refused"
+    assert screening.probabilities == {"pneumonia": None, "covid19": None}
+    assert (screening.finding, screening.triage_score, screening.saliency) == (None, None, ())
+    assert set(screening.seconds) == {"lungs", "gate", "total"}
+    system._pneumonia = classifier
+    forced = system.screen(read(tmp_path / "ramp.png"), force=True)
+    assert forced.verdict.overridden
+    assert OVERRIDDEN in forced.warnings
+    assert forced.probabilities["covid19"] is not None
+    assert forced.quality == "limited"
+
+
+class Unasked:
+    """An engine that must not be asked."""
+
+    def __init__(self, engine):
+        self.image_shape = engine.image_shape
+
+    def __call__(self, image):
+        raise AssertionError("the gate refused this image")
 
 
 class Blind:

@@ -22,13 +22,12 @@ from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import Bundle, Card
 from cxrscreen.systems.cascade.lungs import at_size, segmenter_input, two_lungs
 from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input, place_in_radiograph
-from cxrscreen.systems.contract import Finding, Quality, SaliencyMap, Screening, Stage
+from cxrscreen.systems.contract import Finding, Policy, Quality, SaliencyMap, Screening, Stage
+from cxrscreen.systems.gate import judge, refusal
 
 H2Reading = Literal["cam", "literal"]
 Pooling = Literal["image", "lungs"]
 
-SMALL_SIDE = 200
-"""Shorter side, pixels, below which an image is too coarse for the networks to see what they saw in training."""
 NEAR_THRESHOLD = 0.05
 """Distance of a probability from its threshold within which the decision could easily be the other one."""
 LOPSIDED = 0.25
@@ -135,20 +134,27 @@ class Cascade:
         """``name@version``."""
         return self.card.bundle_id
 
-    def screen(self, radiograph: Radiograph, *, force: bool = False, explain: bool = True) -> Screening:
+    def screen(
+        self, radiograph: Radiograph, *, force: bool = False, explain: bool = True, policy: Policy = "standard"
+    ) -> Screening:
         """Screen one radiograph; see :meth:`cxrscreen.systems.contract.System.screen`."""
         clock = _Clock()
         shape = radiograph.shape
         lungs = find_lungs(self._lungs, radiograph.pixels)
         mask = at_size(lungs.mask, lungs.probability, shape)
-        roi = cut_lungs(radiograph.pixels, lungs.mask, self.settings.roi(self._pneumonia.image_shape[1]))
         clock.lap("lungs")
+        verdict = judge(radiograph, lungs.probability, lungs.mask, policy=policy, force=force)
+        clock.lap("gate")
+        covid19 = Stage("covid19", COVID19_TITLE, None, *self._point("covid19"))
+        if verdict.refused:
+            stages = (Stage("pneumonia", PNEUMONIA_TITLE, None, *self._point("pneumonia")), covid19)
+            return refusal(verdict, stages, mask, self.bundle_id, clock.laps())
+        roi = cut_lungs(radiograph.pixels, lungs.mask, self.settings.roi(self._pneumonia.image_shape[1]))
         stage2 = self._pneumonia(network_input(roi.masked)[None, None])
-        pneumonia = self._stage("pneumonia", "Pneumonia of any type, against normal", stage2)
+        pneumonia = self._stage("pneumonia", PNEUMONIA_TITLE, stage2)
         h2 = pneumonia_map(stage2, self._pneumonia_weights, self.settings.h2)
         clock.lap("pneumonia")
         maps = [self._saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
-        covid19 = Stage("covid19", COVID19_TITLE, None, *self._point("covid19"))
         if force or pneumonia.positive:
             engine = self._covid19(explain)
             stage3 = engine(network_input(weighted_input(roi, h2))[None, None])
@@ -162,8 +168,9 @@ class Cascade:
                 title = "Guided Grad-CAM: the details that spoke for COVID-19"
                 maps.append(self._saliency("guided", title, detail, roi, mask))
             clock.lap("covid19")
-        warnings = (*radiograph.warnings, *_warnings(radiograph, lungs.mask, roi, (pneumonia, covid19)))
-        limited = bool(radiograph.warnings) or any(text in LIMITING for text in warnings)
+        found = _warnings(lungs.mask, roi, (pneumonia, covid19))
+        warnings = tuple(dict.fromkeys((*verdict.sentences, *radiograph.warnings, *found)))
+        limited = bool(radiograph.warnings or verdict.concerns) or any(text in LIMITING for text in warnings)
         return Screening(
             stages=(pneumonia, covid19),
             finding=finding_of(pneumonia, covid19),
@@ -175,6 +182,7 @@ class Cascade:
             warnings=warnings,
             bundle=self.bundle_id,
             seconds=clock.laps(),
+            verdict=verdict,
         )
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
@@ -203,6 +211,7 @@ class Cascade:
         return stage.point().threshold, stage.default
 
 
+PNEUMONIA_TITLE = "Pneumonia of any type, against normal"
 COVID19_TITLE = "COVID-19, against other pneumonia"
 
 
@@ -266,20 +275,16 @@ def triage_score(pneumonia: Stage, covid19: Stage) -> float:
 NO_LUNGS = "No lungs were found, so the whole image was judged: this may be no frontal chest radiograph."
 ONE_LUNG = "Only one lung was found: the other may be opaque, missing or outside the image."
 LOPSIDED_LUNGS = "One lung was found much smaller than the other: it may be opaque, or found only in part."
-LATERAL_VIEW = "This is a lateral view; the networks know frontal views only."
-COARSE = "The image is very small; fine signs of disease cannot be seen in it."
-LIMITING = (NO_LUNGS, ONE_LUNG, LOPSIDED_LUNGS, LATERAL_VIEW, COARSE)
+LIMITING = (NO_LUNGS, ONE_LUNG, LOPSIDED_LUNGS)
 """Warnings that touch the trust in the result."""
 
 
-def _warnings(radiograph: Radiograph, mask: NDArray[np.uint8], roi: Roi, stages: tuple[Stage, ...]) -> list[str]:
+def _warnings(mask: NDArray[np.uint8], roi: Roi, stages: tuple[Stage, ...]) -> list[str]:
     areas = sorted(int((mask == lung).sum()) for lung in (1, 2))
     found = [
         (not roi.trusted, NO_LUNGS),
         (roi.trusted and areas[0] == 0, ONE_LUNG),
         (roi.trusted and 0 < areas[0] < LOPSIDED * areas[1], LOPSIDED_LUNGS),
-        (radiograph.view_position == "lateral", LATERAL_VIEW),
-        (min(radiograph.shape) < SMALL_SIDE, COARSE),
     ]
     near = [
         f"The probability of {NAMES[stage.name]} lies near its threshold: the decision could easily be the other one."
