@@ -78,7 +78,9 @@ def audit(
     for part in parts:
         table.add_row(escape(part.title), VERDICTS[part.passed], escape(part.finding))
     console.print(table)
-    errors.print(f"Written to {escape(str(out))}: audit.html, audit.json, scores.csv", soft_wrap=True, highlight=False)
+    errors.print(
+        f"Written to {escape(str(out))}: audit.html, audit.json, scores.csv, figures", soft_wrap=True, highlight=False
+    )
     if stopped:
         errors.print(f"Could not be run: {', '.join(stopped)}.", highlight=False)
         raise typer.Exit(1)

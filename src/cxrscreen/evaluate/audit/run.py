@@ -9,9 +9,10 @@ from typing import cast
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PARTS, Part, make_split
-from cxrscreen.errors import CxrscreenError, ManifestError
+from cxrscreen.errors import BundleError, CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.controls import bench
 from cxrscreen.evaluate.audit.part import AuditData, AuditPart
+from cxrscreen.evaluate.audit.untouched import decision_of
 from cxrscreen.evaluate.run import chosen_images
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle
@@ -94,6 +95,8 @@ def audit_data(
 
     Raises
     ------
+    BundleError
+        Where the bundle does not make a protocol's decision.
     ManifestError
         For an unknown protocol, or where a protocol leaves no image or no test image.
     """
@@ -101,6 +104,11 @@ def audit_data(
     chosen: dict[tuple[str, Part], tuple[str, ...]] = {
         (name, part): chosen_images(split.part(part), limit, seed) for name, split in splits.items() for part in PARTS
     }
+    undecided = [name for name in splits if decision_of(name) not in bundle.card.stages]
+    if undecided:
+        raise BundleError(
+            f"The bundle {bundle.card.bundle_id} does not decide {decision_of(undecided[0])}: leave out {undecided[0]}."
+        )
     empty = [name for name in splits if not chosen[name, "test"]]
     if empty:
         raise ManifestError(f"The test part of {empty[0]} has no image of this manifest: give more images.")
