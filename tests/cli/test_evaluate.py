@@ -79,9 +79,12 @@ def test_a_decision(invoke, pack, tmp_path):
         "metrics.json",
         "metrics.md",
         "scores.csv",
-        "roc.png",
-        "roc.svg",
+        *(f"{name}.{kind}" for name in ("roc", "reliability", "decision_curve") for kind in ("png", "svg")),
     }
+    assert [row["prevalence"] for row in metrics["use"]["prevalence"]] == [0.01, 0.02, 0.05, 0.1, 0.2]
+    assert metrics["use"]["decision_curve"]["replicates"] == 100
+    page = (tmp_path / "metrics.md").read_text()
+    assert all(heading in page for heading in ("Per 1000 persons", "Net benefit", "Reliability", "Confusion matrix"))
     assert "Research use only" in done.output
 
 
@@ -153,3 +156,25 @@ def test_a_failed_image_is_named_and_told_by_the_exit_code(invoke, pack, tmp_pat
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["images"]["failed"] == len(metrics["failures"]) > 0
     assert str(tmp_path) not in (tmp_path / "out" / "metrics.json").read_text()
+
+
+def test_operating_points_of_a_site_are_chosen_on_validation_and_stored(invoke, pack, tmp_path, monkeypatch):
+    asked = []
+
+    def store(name, run, rules, site, *, use):
+        asked.append((name, run.rows["truth"].nunique(), rules, site, use))
+        points = {"sensitivity-0.95 Here": SimpleNamespace(threshold=0.25), "youden": SimpleNamespace(threshold=0.5)}
+        stages = {"pneumonia": SimpleNamespace(operating_points=points)}
+        return SimpleNamespace(card=SimpleNamespace(stages=stages))
+
+    monkeypatch.setattr("cxrscreen.evaluate.card.add_operating_points", store)
+    monkeypatch.setattr("cxrscreen.evaluate.outputs.write_roc", lambda *_: ())
+    monkeypatch.setattr("cxrscreen.evaluate.outputs.write_use", lambda *_: ())
+    common = ("mean", "--manifest", pack, "--protocol", "stage2", "--out", tmp_path, "--replicates", 100)
+    done = invoke(*common, "--part", "validation", "--target", "sensitivity>=0.95", "--site", "Here", "--use")
+    assert done.exit_code == 0, done.exception
+    assert asked == [("mean", 2, ["sensitivity>=0.95"], "Here", True)]
+    assert "sensitivity-0.95 Here, positive at 0.2500" in " ".join(done.output.split())
+    for wrong in (("--target", "youden"), ("--part", "validation", "--target", "best")):
+        assert invoke(*common, *wrong).exit_code == 2
+    assert len(asked) == 1
