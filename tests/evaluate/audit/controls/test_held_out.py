@@ -37,6 +37,12 @@ def test_one_source_cannot_be_held_out(make_bench):
     assert "none can be held out" in part.finding
 
 
+def test_sources_that_teach_nothing_pass_nothing(make_bench):
+    bench = make_bench({"a": (40, 40), "b": (40, 40)}, seed=1)
+    assert all(item.figures["internal"].ci_low < 0.5 for item in held_out(bench, "stage2"))
+    assert audit_held_out_sources(bench).passed is None
+
+
 def test_nothing_of_a_tested_group_trains():
     groups = np.array(["p", "p", "q", "r"])
     assert apart_from(groups, np.array([True, False, False, False])).tolist() == [False, False, True, True]

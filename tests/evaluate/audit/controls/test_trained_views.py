@@ -27,6 +27,13 @@ def test_a_signal_at_the_border_fails(make_bench):
     assert abs(pooled[LUNGS].value - 0.5) < 0.2
 
 
+def test_where_nothing_is_learned_nothing_is_passed(make_bench):
+    part = audit_trained_views(make_bench(SOURCES, seed=1))
+    pooled = dict(zip(part.tables[0].columns, part.tables[0].rows[0], strict=True))
+    assert pooled[WHOLE].ci_low < 0.5
+    assert part.passed is None
+
+
 def test_a_difference_between_one_class_sources_fails_pooled(make_bench):
     bench = make_bench({"bright": (0, 60), "dark": (60, 0), "both": (30, 30)}, border_signal=40)
     assert audit_trained_views(bench).passed is False

@@ -184,6 +184,11 @@ def both_classes(truth: NDArray[np.int64], rows: Rows, fewest: int = FEWEST) -> 
     return min(positive, int(rows.sum()) - positive) >= fewest
 
 
+def above_chance(estimate: Estimate) -> bool:
+    """Whether an AUC's whole interval lies above 0.5; a network that learned nothing can lose nothing."""
+    return estimate.ci_low is not None and estimate.ci_low > 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Scores of some images, for an AUC.

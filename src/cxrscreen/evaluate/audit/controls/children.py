@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from cxrscreen.evaluate.audit.controls.bench import FEWEST, Bench, Scored, aucs_of, both_classes, scores_of
+from cxrscreen.evaluate.audit.controls.bench import (
+    FEWEST,
+    Bench,
+    Scored,
+    above_chance,
+    aucs_of,
+    both_classes,
+    scores_of,
+)
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of
@@ -24,7 +32,8 @@ _ALL, _ADULTS, _WITHOUT, _CHANGE, _AGE = (
 def audit_children(bench: Bench) -> AuditPart:
     """Train with and without the images of children, and a probe that names children."""
     measured = {protocol: figures for protocol in bench.data.splits if (figures := _figures(bench, protocol))}
-    changes = [value for figures in measured.values() if (value := figures[_CHANGE].value) is not None]
+    judged = [figures[_CHANGE].value for figures in measured.values() if above_chance(figures[_ALL])]
+    changes = [value for value in judged if value is not None]
     parts = [
         f"{DECISIONS[decision_of(protocol)]} {shown(figures[_ALL])} with and {shown(figures[_WITHOUT])} without them"
         for protocol, figures in measured.items()
@@ -54,7 +63,8 @@ def audit_children(bench: Bench) -> AuditPart:
             "A probe trained and tested on all images; the same probe tested on what is left without images marked "
             "paediatric; a probe trained and tested without them. A further probe learns which images are of children, "
             "from those whose mark is known. Images of unknown age stay in. Passed where the AUC with and without "
-            f"children differs by at most {LARGEST_CHANGE}; at least {FEWEST} test images of each class without them."
+            f"children differs by at most {LARGEST_CHANGE}; at least {FEWEST} test images of each class without them, "
+            "and an interval above 0.5 with them."
         ),
         passed=all(abs(value) <= LARGEST_CHANGE for value in changes) if changes else None,
         finding=said,

@@ -12,6 +12,7 @@ from cxrscreen.evaluate.audit.controls.bench import (
     LabelledImages,
     Rows,
     Scored,
+    above_chance,
     aucs_of,
     both_classes,
     scores_of,
@@ -35,7 +36,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
     """Leave each source with both classes out in turn, and the largest source of one class as a control."""
     measured = {protocol: held_out(bench, protocol) for protocol in bench.data.splits}
     judged = [item for items in measured.values() for item in items if not item.control]
-    gaps = [item.figures[_GAP].value for item in judged]
+    gaps = [item.figures[_GAP].value for item in judged if above_chance(item.figures[_INTERNAL])]
     known = [gap for gap in gaps if gap is not None]
     rows: list[tuple[Cell, ...]] = [
         (
@@ -82,7 +83,8 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
             "nor a patient of which, trained it. Gap: internal minus external, on the same resamples of patients. "
             "Beside it the test part of the same source for the probe that trained on all sources. The control is the "
             "largest source of one class, measured against the test images of the other class of the other sources. "
-            f"Passed where every gap is at most {LARGEST_GAP} (controls not counted)."
+            f"Passed where every gap is at most {LARGEST_GAP}; controls, and probes whose internal interval reaches "
+            "0.5, are not counted."
         ),
         passed=all(gap <= LARGEST_GAP for gap in known) if known else None,
         finding=said,
@@ -179,7 +181,8 @@ def audit_swapped_sources(bench: Bench, seeds: int = SWAP_SEEDS) -> AuditPart:
             if _GAP not in figures:
                 continue
             names = " + ".join(known)
-            gaps.append(figures[_GAP])
+            if above_chance(figures[_INTERNAL]):
+                gaps.append(figures[_GAP])
             rows.append((decision, names, figures[_INTERNAL], *spread, figures[_GAP]))
             panels.setdefault(decision, {})[_short(known)] = [figures[_INTERNAL], figures[_EXTERNAL]]
     values = [gap.value for gap in gaps if gap.value is not None]
@@ -187,7 +190,7 @@ def audit_swapped_sources(bench: Bench, seeds: int = SWAP_SEEDS) -> AuditPart:
         f"From one half of the sources to the other the AUC falls by {min(values):.2f} to {max(values):.2f} "
         f"(mean of {seeds} trainings each)."
         if values
-        else "The sources cannot be parted into two halves that both hold both classes."
+        else "The sources cannot be parted into two halves from which both classes can be learned."
     )
     columns = ("Decision", "Trained on", "Internal AUC", "External AUC", "External, lowest", "External, highest", "Gap")
     figure = interval_figure(panels, ("internal", "external"), axis="AUC", chance=0.5) if panels else None
@@ -199,7 +202,8 @@ def audit_swapped_sources(bench: Bench, seeds: int = SWAP_SEEDS) -> AuditPart:
             "Sources are parted into two halves with as even numbers of both classes as can be. A probe trains on the "
             "training and validation parts of one half; internal: the test part of that half; external: all images of "
             f"the other. {seeds} seeds for each direction: mean AUC with an interval by patient, and the range of the "
-            f"seeds. Passed where the mean falls by at most {LARGEST_GAP}. Design: DeGrave et al., 2021."
+            f"seeds. Passed where the mean falls by at most {LARGEST_GAP}; probes whose internal interval reaches 0.5 "
+            "are not counted. Design: DeGrave et al., 2021."
         ),
         passed=all(value <= LARGEST_GAP for value in values) if values else None,
         finding=said,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cxrscreen.evaluate.audit.controls.bench import FEWEST, Bench, scores_of
+from cxrscreen.evaluate.audit.controls.bench import FEWEST, Bench, above_chance, scores_of
 from cxrscreen.evaluate.audit.controls.views import BLACK, BORDERS, LUNGS, MASK, WHOLE, view_of
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.interventions import BORDER, DILATION
@@ -31,8 +31,8 @@ def audit_trained_views(bench: Bench) -> AuditPart:
             f"{BORDER:.0%} alone. Lung masks are the system's own for every image, for masks of several origins would "
             "name the source. Training and validation parts train, the test part is measured once. It fails where, "
             f"with the lungs blanked, the AUC pooled or within sources lies more than {NEAR_CHANCE} from 0.5, or its "
-            f"interval reaches that of the whole image; at least {FEWEST} images of each class. Design: Maguolo and "
-            "Nanni, 2021."
+            f"interval reaches that of the whole image; at least {FEWEST} images of each class, and no verdict where "
+            "the whole image teaches nothing either. Design: Maguolo and Nanni, 2021."
         ),
         passed=all(known) if known else None,
         finding=said,
@@ -48,7 +48,10 @@ def audit_trained_views(bench: Bench) -> AuditPart:
 
 
 def left_nothing(sets: Mapping[str, Aucs]) -> bool | None:
-    """Whether the blanked lungs left no more than chance, pooled and within sources; None with too few images."""
+    """Whether the blanked lungs left no more than chance, pooled and within sources.
+
+    None with too few images, or where the whole image taught nothing either.
+    """
     verdicts = []
     for name in (POOLED, WITHIN):
         aucs = sets.get(name)
@@ -58,9 +61,10 @@ def left_nothing(sets: Mapping[str, Aucs]) -> bool | None:
         if black.value is None:
             continue
         near = abs(black.value - 0.5) <= NEAR_CHANCE
-        holds_chance = black.ci_low is not None and black.ci_low <= 0.5
+        if near and not above_chance(whole):
+            continue
         below = whole.ci_low is not None and black.ci_high is not None and black.ci_high < whole.ci_low
-        verdicts.append(near and (below or holds_chance))
+        verdicts.append(near and below)
     return all(verdicts) if verdicts else None
 
 
