@@ -81,19 +81,21 @@ def codes(measures: Measures, radiograph: Radiograph, model: Fitted | None = Non
     outside = 1.0 - scope.pop("frontal") >= at.out_of_scope
     looks_like = max(scope, key=lambda name: scope[name]) if outside else ""
     header_lateral = radiograph.view_position == "lateral"
-    # Children, edges and letters are judged on chests alone: of anything else there is nothing more to say.
+    photograph = (
+        COLOUR_WARNING in radiograph.warnings or model.photograph.probabilities(measures)["photograph"] >= at.photograph
+    )
+    # Of what is no frontal chest there is nothing more to say, and a photograph's slant changes a chest's proportions.
     chest = not outside and not header_lateral
     holds: dict[Code, bool] = {
         "not_a_chest": looks_like == "not_a_chest" and not header_lateral,
         "ct_slice": looks_like == "ct_slice" or radiograph.provenance.modality == "CT",
         "lateral": looks_like == "lateral" or header_lateral,
-        "photograph": COLOUR_WARNING in radiograph.warnings
-        or model.photograph.probabilities(measures)["photograph"] >= at.photograph,
-        "inverted": radiograph.provenance.polarity_corrected,
-        "child": chest and model.child.probabilities(measures)["child"] >= at.child,
+        "photograph": photograph,
+        "inverted": chest and radiograph.provenance.polarity_corrected,
+        "child": chest and not photograph and model.child.probabilities(measures)["child"] >= at.child,
         "cut_off": chest and max(measures["cut_top"], measures["cut_sides"], measures["cut_bottom"]) >= at.cut_off,
         "too_small": min(radiograph.shape) < at.too_small,
-        "burned_in_text": measures["letters"] >= at.letters,
+        "burned_in_text": chest and measures["letters"] >= at.letters,
     }
     return tuple(code for code in SENTENCES if holds[code])
 
