@@ -19,7 +19,7 @@ SENTENCES: Final[dict[Code, str]] = {
     "lateral": "This is or looks like a lateral view; the networks know frontal views only.",
     "photograph": "This looks like a photograph of a screen or a coloured figure; use the original image.",
     "inverted": INVERTED_WARNING,
-    "child": "This looks like the chest of a child; the measured results are mostly those of adults.",
+    "child": "This looks like the chest of a child; results measured on adults say nothing about children.",
     "cut_off": "The lungs run along the edge of the image, so a part of them may be missing.",
     "too_small": "The image is very small; fine signs of disease cannot be seen in it.",
     "burned_in_text": "There is much burned-in text in the image; it can move the result and may name the person.",
