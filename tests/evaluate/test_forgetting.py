@@ -112,8 +112,8 @@ def test_points_are_chosen_on_validation_images_and_temperature_first():
     chosen = choose_points(outputs, "pneumonia")
     assert chosen == choose_points(changed, "pneumonia")
     doubled = choose_points(outputs.assign(pneumonia_after=outputs["pneumonia_after"] * 2), "pneumonia")
-    assert doubled.temperature == pytest.approx(2 * chosen.temperature)
-    assert doubled.point().threshold == pytest.approx(chosen.point().threshold, abs=1e-6)
+    assert doubled.temperature == pytest.approx(2 * chosen.temperature, abs=1e-5)
+    assert doubled.point().threshold == pytest.approx(chosen.point().threshold, abs=1e-4)
     assert chosen.default == "youden"
     assert "there (new) 24" in chosen.point().site
     with pytest.raises(ManifestError, match="one class only"):

@@ -11,12 +11,12 @@ from scipy.special import expit
 from cxrscreen.data.manifest import PNEUMONIA_LABELS
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap_all, grouped_rate
-from cxrscreen.evaluate.calibration import fit_temperature
-from cxrscreen.evaluate.card import DEFAULT_RULE, RULES, source_weights
+from cxrscreen.evaluate.card import RULES, _fit, _stage_card
 from cxrscreen.evaluate.classification import MIN_PER_CLASS
-from cxrscreen.evaluate.metrics import Floats, choose_operating_point
+from cxrscreen.evaluate.metrics import Floats
+from cxrscreen.evaluate.run import Run
 from cxrscreen.evaluate.weighted import weighted_auc
-from cxrscreen.systems.bundle import OperatingPoint, StageCard
+from cxrscreen.systems.bundle import StageCard
 from cxrscreen.systems.cascade.cohort import NEW_DISEASE
 
 TOLERATED = 0.01
@@ -87,9 +87,10 @@ class Answer:
         Images of each class.
     estimates
         By name. Where both classes are there: ``auc_before``, ``auc_after``, ``auc_change`` (after less before, on the
-        same resamples), and where sources hold both classes ``within_auc_before``, ``_after`` and ``_change``, the mean
-        over ``sources``. Where a class is there: ``sensitivity`` or ``specificity`` with ``_before`` (bundle at its own
-        operating point), ``_after_old_point`` (adapted, at the bundle's) and ``_after`` (adapted, at its own).
+        same resamples), and where one of several sources holds both classes ``within_auc_before``, ``_after`` and
+        ``_change``, the mean over ``sources``. Where a class is there: ``sensitivity`` or ``specificity`` with
+        ``_before`` (bundle at its own operating point), ``_after_old_point`` (adapted, at the bundle's) and ``_after``
+        (adapted, at its own).
     sources
         Those with at least `classification.MIN_PER_CLASS` images of either class.
     """
@@ -114,27 +115,16 @@ def choose_points(outputs: pd.DataFrame, decision: str) -> StageCard:
     Raises
     ------
     ManifestError
-        If the validation images hold one class only, or no rule gives a threshold.
+        If the validation images hold one class only.
     """
     rows = _rows(outputs[outputs["part"] == "validation"], decision)
     if rows["truth"].nunique() < 2:
         raise ManifestError(f"The validation images for {decision} are of one class only: add images of the other one.")
-    truth, logits, weights = rows["truth"].to_numpy(), rows["after"].to_numpy(), source_weights(rows)
-    temperature = fit_temperature(truth, logits, weights).value
     named = rows["source"] + np.where(rows["new"], " (new)", "")
     counts = ", ".join(f"{source} {count}" for source, count in named.value_counts().sort_index().items())
     site = f"validation images of the adaptation, sources weighing the same: {counts}"
-    points = {}
-    for rule in RULES:
-        try:
-            point = choose_operating_point(truth, expit(logits / temperature), rule, weights)
-        # No threshold keeps to this rule on these images; the others remain.
-        except ValueError:
-            continue
-        points[point.name] = OperatingPoint(threshold=round(point.threshold, 6), rule=point.rule, site=site)
-    if DEFAULT_RULE not in points:
-        raise ManifestError(f"No threshold for {decision} can be chosen on the validation images: add some.")
-    return StageCard(operating_points=points, default=DEFAULT_RULE, temperature=temperature)
+    run = Run("", len(rows), rows.assign(score=expit(rows["after"])), (), None)
+    return _stage_card(run, _fit(run), RULES, site)
 
 
 def before_and_after(
@@ -211,7 +201,7 @@ def _answer(
     averaged = tuple(str(source) for source in enough.index)
     estimates: dict[str, Estimate] = {}
     if 0 < truth.sum() < truth.size:
-        members = [np.flatnonzero(sources == source) for source in averaged]
+        members = [np.flatnonzero(sources == source) for source in averaged if len(counts) > 1]
         estimates |= bootstrap_all(
             lambda weights: _areas(truth, logits, weights, members), groups.tolist(), replicates=replicates, seed=seed
         )

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.evaluate.bootstrap import Estimate
@@ -200,7 +201,7 @@ def report_figure(adaptation: Adaptation) -> Figure:
         (f"{answer.question.title}{suffix}", prefix, answer)
         for answer in adaptation.answers
         for prefix, suffix in (("auc", ""), ("within_auc", "\nmean within sources"))
-        if f"{prefix}_change" in answer.estimates and (prefix == "auc" or len(answer.sources) > 1)
+        if f"{prefix}_change" in answer.estimates
     ]
     figure = Figure(figsize=(11.5, 2.2 + 0.62 * max(1, len(rows))), layout="constrained")
     areas, changes = figure.subplots(1, 2, sharey=True, width_ratios=(1.15, 1.0))
@@ -216,8 +217,12 @@ def report_figure(adaptation: Adaptation) -> Figure:
     areas.set(xlabel="AUC [95 % interval]", ylim=(-0.6, max(1, len(rows)) - 0.4))
     changes.axvline(0, color="#999999", linewidth=0.8)
     changes.axvline(-TOLERATED, color="#999999", linewidth=0.8, linestyle=":")
-    changes.set_xlabel(f"Change of the AUC, after less before (dotted: a drop of {TOLERATED})")
+    changes.set_xlabel(f"Change, after less before (dotted: -{TOLERATED})")
+    low, high = changes.get_xlim()
+    # Changes that are next to nothing should look it.
+    changes.set_xlim(min(low, -2 * TOLERATED), max(high, 2 * TOLERATED))
     for axes in (areas, changes):
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(
