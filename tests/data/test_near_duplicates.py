@@ -25,6 +25,7 @@ def fingerprints(images, digests=None):
         tuple(digests or (str(index) for index in range(len(images)))),
         np.array([nd.dct_hash(image) for image in images], np.uint64),
         np.stack([nd.thumbnail(image) for image in images]),
+        np.stack([cv2.resize(np.round(255 * image).astype(np.uint8), (64, 64)) for image in images]),
     )
 
 
@@ -85,7 +86,7 @@ def test_thousands_are_compared_at_once():
     thumbnails[count - 1] = thumbnails[0]
     hashes = rng.integers(0, 2**63, count, dtype=np.uint64)
     ids = tuple(map(str, range(count)))
-    found = nd.find_pairs(nd.Fingerprints(ids, ids, hashes, thumbnails))
+    found = nd.find_pairs(nd.Fingerprints(ids, ids, hashes, thumbnails, np.zeros((count, 1, 1), np.uint8)))
     assert found[["first", "second"]].to_numpy().tolist() == [["0", str(count - 1)]]
 
 

@@ -17,6 +17,8 @@ from cxrscreen.imaging.radiograph import Radiograph
 
 THUMBNAIL_SIDE = 32
 """Side of the thumbnails, pixels; the aspect ratio is given up, as squashed copies have given it up."""
+PICTURE_SIDE = 64
+"""Side of the small pictures kept for the search for cropped copies, pixels."""
 HASH_SIDE = 8
 """Frequencies of the hash in each direction, the mean left out: 64 bits."""
 HIGH_PASS = 2.0
@@ -29,7 +31,7 @@ CLOSE_HASH = 6
 CLOSE_CORRELATION = 0.85
 """That lower correlation."""
 
-PAIR_COLUMNS = ("first", "second", "same_file", "hash_distance", "correlation", "mirrored")
+PAIR_COLUMNS = ("first", "second", "same_file", "hash_distance", "correlation", "mirrored", "cropped")
 """Columns of a table of pairs: two image ids and what makes them alike."""
 
 _BLOCK = 512
@@ -51,6 +53,8 @@ class Fingerprints:
         uint64 (n,) of :func:`dct_hash`.
     thumbnails
         float32 (n, 1024), rows of :func:`thumbnail`.
+    pictures
+        uint8 (n, 64, 64), what :mod:`~cxrscreen.data.cropped_copies` compares.
     unread
         Ids of images that could not be read; they are in none of the above.
     """
@@ -59,6 +63,7 @@ class Fingerprints:
     digests: tuple[str, ...]
     hashes: NDArray[np.uint64]
     thumbnails: NDArray[np.float32]
+    pictures: NDArray[np.uint8]
     unread: tuple[str, ...] = ()
 
 
@@ -78,7 +83,7 @@ def fingerprint_images(
     advance
         Called after each image.
     """
-    ids, digests, hashes, thumbnails, unread = [], [], [], [], []
+    ids, digests, hashes, thumbnails, pictures, unread = [], [], [], [], [], []
     for image_id, file in files:
         try:
             pixels = read(file).pixels
@@ -89,12 +94,14 @@ def fingerprint_images(
             digests.append(hashlib.sha256(file.read_bytes()).hexdigest())
             hashes.append(dct_hash(pixels))
             thumbnails.append(thumbnail(pixels))
+            pictures.append(np.round(255 * _small(pixels, PICTURE_SIDE)).astype(np.uint8))
         advance()
     return Fingerprints(
         tuple(ids),
         tuple(digests),
         np.array(hashes, dtype=np.uint64),
         np.array(thumbnails, dtype=np.float32).reshape(len(ids), THUMBNAIL_SIDE**2),
+        np.array(pictures, dtype=np.uint8).reshape(len(ids), PICTURE_SIDE, PICTURE_SIDE),
         tuple(unread),
     )
 
@@ -173,6 +180,7 @@ def find_pairs(fingerprints: Fingerprints) -> pd.DataFrame:
             "hash_distance": int(hashes[i] ^ hashes[j]).bit_count(),
             "correlation": round(correlation, 4),
             "mirrored": is_mirrored,
+            "cropped": False,
         }
         for (i, j), (correlation, is_mirrored) in found.items()
     ]
@@ -204,6 +212,5 @@ def _equal_files(digests: Sequence[str]) -> list[tuple[int, int]]:
     return [(i, j) for members in same.values() for a, i in enumerate(members) for j in members[a + 1 :]]
 
 
-def _small(pixels: _Grey) -> _Grey:
-    size = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+def _small(pixels: _Grey, side: int = THUMBNAIL_SIDE) -> _Grey:
+    return np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)

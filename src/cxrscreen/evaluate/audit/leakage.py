@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.data.cropped_copies import COARSE_CORRELATION, FINE_CORRELATION, FINE_SCALES, find_cropped_pairs
 from cxrscreen.data.near_duplicates import (
     CLOSE_CORRELATION,
     CLOSE_HASH,
@@ -37,7 +38,7 @@ def audit_leakage(data: AuditData) -> AuditPart:
     files = [(image_id, data.manifest.image_file(image_id)) for image_id in everything]
     fingerprints = fingerprint_images(files, data.read)
     data.advance("pairs alike")
-    pairs = find_pairs(fingerprints)
+    pairs = _all_pairs(fingerprints, images)
     counts: list[tuple[Cell, ...]] = []
     tables: list[AuditTable] = []
     leaks = 0
@@ -62,15 +63,17 @@ def audit_leakage(data: AuditData) -> AuditPart:
             "All chosen images of the training, validation and test parts. Patients by their number within a source; "
             "equal files by SHA-256; near-copies by the correlation of high-passed 32 x 32 thumbnails, upright or "
             f"mirrored, of at least {SAME_CORRELATION}, or of {CLOSE_CORRELATION} with at most {CLOSE_HASH} of 64 bits "
-            "of a perceptual hash (cosine transform) differing. Passed where nothing stands in two parts."
+            "of a perceptual hash (cosine transform) differing; cropped copies by windows of at least "
+            f"{min(FINE_SCALES):.0%} of each side ({COARSE_CORRELATION} at 16 x 16, then {FINE_CORRELATION} at "
+            "32 x 32). Passed where nothing stands in two parts."
         ),
         passed=leaks == 0,
         finding=_finding(counts, fingerprints, images, data),
         tables=(counted, *tables, *(_composition(name, part_of, data) for name, part_of in images.items())),
         figures=(),
         not_to_conclude=(
-            "Strongly cropped, rotated or re-windowed copies can escape these measures, and patients without a number "
-            "cannot be told apart; two chests that look alike are not always one patient."
+            "More strongly cropped, rotated or re-windowed copies can escape these measures, and patients without a "
+            "number cannot be told apart; two chests that look alike are not always one patient."
         ),
     )
 
@@ -126,6 +129,16 @@ def contact_sheet(data: AuditData, pairs: pd.DataFrame, limit: int = 12) -> Audi
     return AuditFigure("Pairs alike", figure, f"{len(shown)} pairs of radiographs that resemble each other.")
 
 
+def _all_pairs(fingerprints: Fingerprints, images: dict[str, dict[str, Part]]) -> pd.DataFrame:
+    """Pairs alike; cropped ones are looked for where one of them trained nothing, which all pairs across parts have."""
+    tested = {image_id for part_of in images.values() for image_id, part in part_of.items() if part != "train"}
+    one = np.array([image_id in tested for image_id in fingerprints.image_ids], dtype=np.bool_)
+    whole, cropped = find_pairs(fingerprints), find_cropped_pairs(fingerprints, one)
+    known = {frozenset(pair) for pair in zip(whole["first"], whole["second"], strict=True)}
+    new = [frozenset(pair) not in known for pair in zip(cropped["first"], cropped["second"], strict=True)]
+    return pd.concat([whole, cropped[np.array(new, dtype=np.bool_)]], ignore_index=True)
+
+
 def _parts(data: AuditData, name: str) -> dict[str, Part]:
     return {image_id: part for part in PARTS for image_id in data.images(name, part)}
 
@@ -139,10 +152,11 @@ def _listed(name: str, across: pd.DataFrame) -> AuditTable:
             float(pair["correlation"]),
             int(pair["hash_distance"]),
             bool(pair["mirrored"]),
+            bool(pair["cropped"]),
         )
         for pair in across.head(LISTED).to_dict("records")
     ]
-    columns = ("Image", "Image", "Parts", "Correlation", "Bits differing", "Mirrored")
+    columns = ("Image", "Image", "Parts", "Correlation", "Bits differing", "Mirrored", "Cropped")
     return AuditTable(f"{name}: pairs across parts ({len(rows)} of {len(across)})", columns, tuple(rows))
 
 
