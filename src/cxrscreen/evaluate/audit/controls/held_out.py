@@ -187,8 +187,9 @@ def audit_swapped_sources(bench: Bench, seeds: int = SWAP_SEEDS) -> AuditPart:
             panels.setdefault(decision, {})[_short(known)] = [figures[_INTERNAL], figures[_EXTERNAL]]
     values = [gap.value for gap in gaps if gap.value is not None]
     said = (
-        f"From one half of the sources to the other the AUC falls by {min(values):.2f} to {max(values):.2f} "
-        f"(mean of {seeds} trainings each)."
+        "From one half of the sources to the other the AUC falls by "
+        + ", ".join(f"{value:.2f}" for value in values)
+        + f" (mean of {seeds} training(s) in each direction)."
         if values
         else "The sources cannot be parted into two halves from which both classes can be learned."
     )
