@@ -141,7 +141,7 @@ def test_a_map_on_the_disease_passes_beside_maps_that_know_nothing(tmp_path):
     assert rows[saliency.UNSEEN_BOXED, saliency.LUNGS][5].value == pytest.approx(40 / 480)
     assert rows[saliency.ALL_BOXED, saliency.LUNGS][5].value == pytest.approx((11 * 40 + 44) / 12 / 480)
     assert excess.rows[0][2].value == pytest.approx(1 - (11 * 40 + 44) / 12 / 480)
-    assert len(part.figures) == 1
+    assert len(part.figures) == 2
 
 
 def test_a_map_beside_the_disease_or_outside_the_lungs_fails(tmp_path):
@@ -161,7 +161,7 @@ def test_without_boxes_the_place_of_the_disease_is_not_judged(tmp_path):
     part = saliency.audit_saliency(data)
     assert part.passed is True
     assert "was not judged" in part.finding
-    assert len(part.tables) == 1
+    assert len(part.tables) == len(part.figures) == 1
 
 
 def test_human_masks_are_used_where_the_manifest_has_them(tmp_path):

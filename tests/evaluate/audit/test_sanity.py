@@ -106,15 +106,15 @@ class Mapped:
 
     bundle_id = "mapped@1"
 
-    def __init__(self, *, learnt):
-        self.learnt = learnt
+    def __init__(self, *, learnt, bright=1.0):
+        self.learnt, self.bright = learnt, np.float32(bright)
 
     def screen(self, radiograph, *, force=False, explain=True):
         pixels = radiograph.pixels
         bright = pixels if self.learnt else np.random.default_rng(1).random(pixels.shape).astype(np.float32)
         y, x = np.mgrid[-1 : 1 : pixels.shape[0] * 1j, -1 : 1 : pixels.shape[1] * 1j]
         ring = np.exp(-((x - 0.3) ** 2 + (y - 0.2) ** 2)).astype(np.float32)
-        maps = (SaliencyMap("bright", "Bright", bright, 1.0), SaliencyMap("ring", "Ring", ring, 1.0))
+        maps = (SaliencyMap("bright", "Bright", bright * self.bright, 1.0), SaliencyMap("ring", "Ring", ring, 1.0))
         mask = np.ones(pixels.shape, np.uint8)
         stage = Stage("pneumonia", "Pneumonia", 0.7, 0.5, "youden")
         return Screening((stage,), "normal", 0.7, mask, 1.0, maps, "good", (), self.bundle_id)
@@ -136,6 +136,20 @@ def test_a_map_that_ignores_the_network_is_found_out(bundle, monkeypatch):
     assert rows["bright", "shifted"][3].value > 0.9
     assert rows["bright", "mirrored"][2] == sanity.IMAGES
     assert len(part.figures) == 1
+
+
+def test_a_map_that_is_empty_once_all_is_randomised_is_judged_by_the_level_before(bundle, monkeypatch):
+    def randomised(folder):
+        return Mapped(learnt=False, bright=0.0 if levels.pop() == 1.0 else 1.0)
+
+    levels = [1.0, 0.0]
+    monkeypatch.setattr(sanity, "randomised_copy", lambda bundle, folder, share, seed: SimpleNamespace(folder=folder))
+    monkeypatch.setattr(sanity, "load_system", randomised)
+    monkeypatch.setattr(sanity, "SHARES", (0.0, 1.0))
+    monkeypatch.setattr(sanity, "IMAGES", 6)
+    part = sanity.audit_sanity(audit_data(Mapped(learnt=True), bundle))
+    assert "bright passes (rank correlation: last layer randomised" in part.finding
+    assert ("bright", "all layers randomised") not in {(row[0], row[1]) for row in part.tables[0].rows}
 
 
 def test_without_a_positive_image_nothing_is_said(bundle):

@@ -1,6 +1,6 @@
 """Saliency: do the maps lie in the lungs, and on the disease where someone drew a box around it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -57,7 +57,6 @@ def audit_saliency(data: AuditData) -> AuditPart:
     localised = _means(data, boxed, "images", tuple(MEASURES))
     excess = _excess(data, boxed, names[0]) if names else None
     verdicts = _verdicts(shares, names, excess)
-    figures = [_figure(shares, localised, names)] if shares else []
     return AuditPart(
         name="saliency",
         title="Where the maps lie",
@@ -77,7 +76,7 @@ def audit_saliency(data: AuditData) -> AuditPart:
         passed=all(verdicts) if verdicts else None,
         finding=_finding(shares, localised, names, excess),
         tables=tuple(_tables(shares, localised, excess, names)),
-        figures=tuple(figures),
+        figures=tuple(_figures(shares, localised, names)),
         not_to_conclude=(
             "A map cut to the lungs lies in the lungs whatever the network looked at: that share says nothing about "
             "what the decision rests on. A map on the disease does not prove that the decision is right, and boxes on "
@@ -312,17 +311,21 @@ def _tables(shares: _Means, localised: _Means, excess: Estimate | None, names: l
         yield AuditTable("Share inside boxes, image by image", ("Difference", "Images", "Mean"), (row,))
 
 
-def _figure(shares: _Means, localised: _Means, names: list[str]) -> AuditFigure:
+def _figures(shares: _Means, localised: _Means, names: list[str]) -> Iterator[AuditFigure]:
     order = [*names, *CHANCE]
-    panels: dict[str, Mapping[str, list[Estimate | None]]] = {
-        "share inside the lungs found": {name: [_of(shares, OWN_LUNGS, name, "energy")] for name in order}
-    }
+    limits = (-0.02, 1.02)
+    if shares:
+        title = "Share of each map inside the lungs found"
+        panel = {name: [_of(shares, OWN_LUNGS, name, "energy")] for name in order}
+        figure = interval_figure({title: panel}, ["share"], axis="mean share", limits=limits)
+        alt = "Mean share of each map inside the lungs, with intervals, beside maps that know nothing of the disease."
+        yield AuditFigure(title, figure, alt)
     if localised:
-        for measure, heading in _HEADINGS.items():
-            panels[f"boxes: {heading}"] = {name: [_of(localised, ALL_BOXED, name, measure)] for name in order}
-    figure = interval_figure(panels, ["mean"], axis="mean over images")
-    alt = "Means with intervals of each map inside lungs and boxes, beside maps that know nothing of the disease."
-    return AuditFigure("Where the maps lie", figure, alt)
+        title = "Each map against disease boxes"
+        panel = {name: [_of(localised, ALL_BOXED, name, measure) for measure in MEASURES] for name in order}
+        figure = interval_figure({title: panel}, list(_HEADINGS.values()), axis="mean over images", limits=limits)
+        alt = "Pointing game, overlap and share inside boxes of each map, beside maps that know nothing of the disease."
+        yield AuditFigure(title, figure, alt)
 
 
 def _of(means: _Means, kind: str, name: str, measure: str) -> Estimate | None:
