@@ -14,7 +14,7 @@ from cxrscreen.data.protocols import make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.classification import evaluate_scores
 from cxrscreen.evaluate.outputs import Provenance, write_outputs
-from cxrscreen.evaluate.overlap import evaluate_overlaps
+from cxrscreen.evaluate.overlap import DISTANCE_COLUMNS, OVERLAP_COLUMNS, evaluate_overlaps
 from cxrscreen.evaluate.run import chosen_images, run_system
 
 
@@ -113,7 +113,7 @@ def test_lungs_against_index_masks(manifest_folder, grey_system, read_grey, tmp_
     assert overall["dice"]["n"] == len(split.test)
     assert list(metrics["results"]["sources"]) == ["shenzhen"]
     assert "decision" not in metrics
-    assert list(pd.read_csv(tmp_path / "scores.csv").columns) == ["image_id", "source", "group", "dice", "jaccard"]
+    assert list(pd.read_csv(tmp_path / "scores.csv").columns) == [*OVERLAP_COLUMNS, *DISTANCE_COLUMNS]
     assert "Mean Dice" in (tmp_path / "metrics.md").read_text()
     assert not (tmp_path / "roc.png").exists()
 

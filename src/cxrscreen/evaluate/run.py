@@ -16,7 +16,7 @@ from cxrscreen.data.masks import lung_target, read_lung_mask
 from cxrscreen.data.protocols import PROTOCOLS, Split
 from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.classification import SCORE_COLUMNS
-from cxrscreen.evaluate.overlap import OVERLAP_COLUMNS, dice, jaccard
+from cxrscreen.evaluate.overlap import DISTANCE_COLUMNS, OVERLAP_COLUMNS, compare_masks
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import Screening, Stage, System
 
@@ -50,7 +50,8 @@ class Run:
     requested
         Number of images asked for: the rows and the failures.
     rows
-        One row per screened image, with the columns ``SCORE_COLUMNS`` (a decision) or ``OVERLAP_COLUMNS`` (lungs).
+        One row per screened image, with the columns ``SCORE_COLUMNS`` (a decision) or ``OVERLAP_COLUMNS`` and
+        ``DISTANCE_COLUMNS`` (lungs).
     failures
         The others.
     stage
@@ -113,9 +114,10 @@ def run_system(
         entry = manifest.table.loc[image_id]
         row = {"image_id": image_id, "source": entry["source"], "group": entry["group"], "label": entry["label"]}
         try:
-            screening = system.screen(loading.result(), force=not lungs, explain=False)
+            radiograph = loading.result()
+            screening = system.screen(radiograph, force=not lungs, explain=False)
             if lungs:
-                rows.append(row | _overlap(screening, manifest.mask_file(image_id)))
+                rows.append(row | _overlap(radiograph, screening, manifest.mask_file(image_id)))
             else:
                 stage = _stage(screening, stage_name)
                 rows.append(row | {"truth": split.truth[image_id], "score": stage.probability})
@@ -133,7 +135,7 @@ def run_system(
     return Run(
         bundle=system.bundle_id,
         requested=len(image_ids),
-        rows=pd.DataFrame(rows, columns=list(OVERLAP_COLUMNS if lungs else SCORE_COLUMNS)),
+        rows=pd.DataFrame(rows, columns=list((*OVERLAP_COLUMNS, *DISTANCE_COLUMNS) if lungs else SCORE_COLUMNS)),
         failures=tuple(failures),
         stage=stage,
     )
@@ -154,7 +156,7 @@ def _stage(screening: Screening, name: str) -> Stage:
     raise CxrscreenError(f"The system gave no probability for {name}: evaluate it on a protocol that it decides.")
 
 
-def _overlap(screening: Screening, mask_file: Path | None) -> dict[str, float]:
+def _overlap(radiograph: Radiograph, screening: Screening, mask_file: Path | None) -> dict[str, float]:
     if mask_file is None:
         raise ManifestError("The image has no lung mask in the manifest: fill its lung_mask column.")
     reference: NDArray[np.bool_] = lung_target(read_lung_mask(mask_file)) > 0
@@ -164,7 +166,7 @@ def _overlap(screening: Screening, mask_file: Path | None) -> dict[str, float]:
             f"The lung mask {mask_file.name} is {reference.shape} pixels and the image {predicted.shape}: "
             "give a mask of the stored image's size."
         )
-    return {"dice": dice(predicted, reference), "jaccard": jaccard(predicted, reference)}
+    return compare_masks(predicted, reference, radiograph.pixel_spacing_mm)
 
 
 def _ahead(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[tuple[_Item, Future[_Result]]]:
