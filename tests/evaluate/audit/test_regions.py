@@ -13,6 +13,7 @@ from cxrscreen.evaluate.audit.regions import (
     audit_borders,
     audit_lungs_only,
     edited_aucs,
+    little_lost,
     near_chance,
 )
 from cxrscreen.evaluate.audit.untouched import UNTOUCHED
@@ -88,6 +89,7 @@ def test_a_source_with_few_of_a_class_is_in_no_mean():
         ((0.95, 0.90, 0.99), (0.10, 0.02, 0.20), 50, False),  # Below one half is knowledge as well.
         ((0.75, 0.60, 0.90), (0.64, 0.55, 0.73), 50, False),  # Its interval reaches that of the untouched.
         ((0.95, 0.90, 0.99), (0.52, 0.40, 0.64), 9, None),
+        ((0.83, 0.66, 0.96), (0.58, 0.44, 0.74), 50, None),  # Chance, or as good as before: both are held.
         ((0.95, 0.70, 0.99), (0.70, 0.40, 0.95), 50, None),  # Too wide to tell.
         ((0.60, 0.50, 0.70), (0.52, 0.45, 0.60), 50, None),  # Nothing there to lose.
         ((0.60, 0.50, 0.70), (0.80, 0.70, 0.90), 50, False),
@@ -99,3 +101,17 @@ def test_the_rule_of_chance(before, after, n, verdict):
 
     aucs = Aucs(n, n, {UNTOUCHED: estimate(before), "edit": estimate(after)}, {})
     assert near_chance(aucs, "edit") is verdict
+
+
+@pytest.mark.parametrize(
+    ("lost", "n", "verdict"),
+    [
+        ((0.02, -0.03, 0.20), 50, True),
+        ((0.27, 0.10, 0.45), 50, False),
+        ((0.13, -0.03, 0.33), 50, None),
+        ((0.27, 0.10, 0.45), 9, None),
+    ],
+)
+def test_the_rule_of_a_small_loss(lost, n, verdict):
+    aucs = Aucs(n, n, {}, {"edit": Estimate(*lost, n=2 * n, groups=n, method="given")})
+    assert little_lost(aucs, "edit") is verdict

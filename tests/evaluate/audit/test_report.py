@@ -59,7 +59,7 @@ def test_the_first_page_says_what_a_reader_must_know(written):
         "It knows one place only.",
         "Not for: Anything else.",
         "80 test images asked for, 80 screened, 0 failed.",
-        "lateral views: 2",
+        "Left out of stage2: 2 images, lateral views.",
         "not known to this software",
         "Sensitivity at specificity 0.95",
         "ECE",

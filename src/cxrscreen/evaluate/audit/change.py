@@ -113,8 +113,8 @@ def change_verdict(
     Returns
     -------
     tuple
-        Whether every one of them flips at most `MOST_FLIPPED` of the decisions (None below `FEWEST_IMAGES` images), and
-        a sentence on the worst.
+        Whether every one of them flips at most `MOST_FLIPPED` of the decisions, and a sentence on the worst. None below
+        `FEWEST_IMAGES` images, or where more flip but the interval still holds that share.
     """
     judged = [(by[edit], edit, decision) for decision, by in changes.items() for edit in edits if edit in by]
     if not judged:
@@ -127,4 +127,8 @@ def change_verdict(
     )
     if min(change.n for change, _, _ in judged) < FEWEST_IMAGES:
         return None, f"{said} No verdict below {FEWEST_IMAGES} images."
-    return (worst.flipped.value or 0.0) <= MOST_FLIPPED, said
+    if (worst.flipped.value or 0.0) <= MOST_FLIPPED:
+        return True, said
+    if worst.flipped.ci_low is not None and worst.flipped.ci_low <= MOST_FLIPPED:
+        return None, f"{said} No verdict, since the interval holds that share: take more images."
+    return False, said

@@ -235,19 +235,22 @@ def _split(data: AuditData) -> Section:
                 _shared(split, _patients(data, split)),
                 named.get(protocol) == split.digest,
                 split.digest[:16],
-                "; ".join(f"{name}: {count}" for name, count in split.dropped.items()),
             )
         )
     columns = ("Protocol", *(f"{part} images" for part in PARTS), "Groups in two parts", "Patients in two parts")
     table = AuditTable(
         "Counted on the split that was used",
-        (*columns, "The split of the card", "Digest", "Left out"),
+        (*columns, "The split of the card", "Digest"),
         tuple(rows),
     )
     sentences = [
         "Images of one patient, and copies of one image, form a group; groups are drawn into train, validation and "
         f"test within each source and label, seed {data.seed}. No group may stand in two parts.",
         "Patients are known only where the source numbers them; images without a number count as a patient each.",
+    ]
+    sentences += [
+        f"Left out of {name}: " + ", ".join(f"{count} images, {rule}" for rule, count in split.dropped.items()) + "."
+        for name, split in data.splits.items()
     ]
     if any(row[6] is False for row in rows):
         sentences.append(
