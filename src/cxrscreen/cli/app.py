@@ -17,6 +17,7 @@ from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.metrics import metrics
 from cxrscreen.cli.phantoms import phantoms
+from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
 from cxrscreen.cli.train import train
 from cxrscreen.errors import CxrscreenError
@@ -43,7 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detection, audit, metrics, card):
+for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detection, audit, metrics, card, reproduce):
     app.command(epilog=RESEARCH_USE)(_command)
 
 

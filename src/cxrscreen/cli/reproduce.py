@@ -1,0 +1,80 @@
+"""``cxrscreen reproduce``: the tables of a paper, trained and measured again on the data at hand."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+
+
+def reproduce(
+    system: Annotated[Literal["cascade"], typer.Argument(help="Whose paper.")],
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="table3, table4, table5, table6, table7, lambda-sweep, learning-curve, or all."
+        ),
+    ],
+    *,
+    recipe: Annotated[
+        Path, typer.Option("--recipe", help="YAML settings: recipes/reproduce-cascade.yaml, or the -paper one.")
+    ],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Folder with manifest.csv and the images it names.")
+    ] = None,
+    bundle: Annotated[
+        str, typer.Option("--bundle", help="Bundle whose stage 1 cuts the lungs out: a shipped name, or a folder.")
+    ] = "cascade",
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")] = Path("docs/results"),
+    work: Annotated[
+        Path, typer.Option("--work", help="Folder for lungs and trainings; a stopped run goes on there.")
+    ] = Path("runs/reproduce-cascade"),
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", help="Seeds of the trainings, for example 0,1,2. Default: the recipe's.")
+    ] = None,
+    table_only: Annotated[
+        bool, typer.Option("--table-only", help="Write the tables from finished trainings, without training.")
+    ] = False,
+) -> None:
+    """Make a table of a paper again: its figures as printed and as recomputed, and ours with intervals.
+
+    Writes OUT/cascade-TABLE.md and .json, and for the lambda sweep and the learning curve .png and .svg. The trainings
+    that a table needs are made once and kept in WORK; tables share them.
+    """
+    from cxrscreen.batch.run import check_writable
+    from cxrscreen.data.manifest import load_manifest
+    from cxrscreen.errors import CxrscreenError
+    from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
+    from cxrscreen.evaluate.reproduce.run import reproduce as reproduce_table
+    from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.train.recipe import load_recipe
+
+    settings = load_recipe(recipe, ReproduceRecipe).seeded(_numbers(seeds))
+    make = None
+    if not table_only:
+        if data is None:
+            raise CxrscreenError("Trainings need images: give --data, or --table-only to use finished trainings.")
+        make = open_bundle(bundle), load_manifest(data)
+    check_writable(out)
+    command = f"cxrscreen reproduce {system} {table} --data DATA --recipe {recipe.name}"
+    command += "" if bundle == "cascade" else " --bundle BUNDLE"
+    command += "" if seeds is None else f" --seeds {seeds}"
+    files = reproduce_table(table, settings, work, out, make=make, command=command)
+    for name, file in files.items():
+        if name.endswith(".md"):
+            Console().print(Markdown(file.read_text(encoding="utf-8")))
+    Console(stderr=True).print(f"Written to {escape(str(out))}: {', '.join(files)}.", soft_wrap=True, highlight=False)
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    from cxrscreen.errors import CxrscreenError
+
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise CxrscreenError("The seeds must be numbers with commas between them, for example --seeds 0,1,2.") from None

@@ -1,0 +1,94 @@
+"""From the name of a table to its files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.cascade import TABLES
+from cxrscreen.evaluate.reproduce.figure import curve_figure, sweep_figure
+from cxrscreen.evaluate.reproduce.incremental import curve, curve_table, sweep, sweep_table
+from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
+from cxrscreen.evaluate.reproduce.runs import Runs
+from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+from cxrscreen.systems.bundle import Bundle
+
+NAMES = (*TABLES, "lambda-sweep", "learning-curve")
+"""What can be asked for, in the order of ``all``: later ones use trainings of earlier ones."""
+
+
+def reproduce(
+    name: str,
+    recipe: ReproduceRecipe,
+    work: Path,
+    out: Path,
+    *,
+    make: tuple[Bundle, Manifest] | None = None,
+    command: str = "",
+) -> dict[str, Path]:
+    """Make tables of the cascade paper again and write them.
+
+    Parameters
+    ----------
+    name
+        One of :data:`NAMES`, or ``"all"``.
+    recipe
+        Settings and seeds.
+    work
+        Folder of the trainings; finished ones are not repeated, a stopped one goes on.
+    out
+        Folder for ``cascade-NAME.md``, ``.json`` and, where there is a figure, ``.png`` and ``.svg``.
+    make
+        Bundle (stage 1) and images with which missing trainings are made; None: only finished ones are read.
+    command
+        What a reader types to get ``name``, for the page.
+
+    Returns
+    -------
+    dict
+        Path by file name.
+
+    Raises
+    ------
+    CxrscreenError
+        If there is no such table, or ``make`` is None and a training is missing.
+    RecipeError
+        If the work folder holds trainings of another recipe or of other images, or a training diverges.
+    ManifestError
+        If the images do not allow a table.
+    """
+    if name != "all" and name not in NAMES:
+        raise CxrscreenError(f"There is no table {name!r}: use one of {', '.join(NAMES)}, or all.")
+    runs = Runs(work, recipe, make)
+    files: dict[str, Path] = {}
+    for each in NAMES if name == "all" else (name,):
+        runs.begin()
+        table, figure = _made(each, runs)
+        files |= _written(table, figure, _origin(runs, each, command.replace(f" {name}", f" {each}", 1)), out)
+    return files
+
+
+def _made(name: str, runs: Runs) -> tuple[Table, Figure | None]:
+    if name == "lambda-sweep":
+        found = sweep(runs)
+        return sweep_table(found), sweep_figure(found)
+    if name == "learning-curve":
+        points = curve(runs)
+        return curve_table(points), curve_figure(points)
+    return TABLES[name](runs), None
+
+
+def _origin(runs: Runs, name: str, command: str) -> Origin:
+    repeated: Sequence[int] = runs.recipe.seeds if name in TABLES else runs.recipe.repeats
+    about = runs.about
+    return Origin(command, about.bundle, about.recipe_sha256, about.images_sha256, tuple(repeated))
+
+
+def _written(table: Table, figure: Figure | None, origin: Origin, out: Path) -> Mapping[str, Path]:
+    files = list(write_table(table, origin, out).values())
+    if figure is not None:
+        files += write_figure(figure, out, f"cascade-{table.figure}")
+    return {file.name: file for file in files}
