@@ -3,7 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -101,9 +101,14 @@ def fit(
         last = folder / "last.ckpt"
         # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
         trainer.fit(task, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
-    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=False)["state_dict"]
+    return kept_state(folder, "best")
+
+
+def kept_state(folder: Path, name: Literal["best", "last"]) -> dict[str, Tensor]:
+    """Read the network's state that :func:`fit` left in a folder: at the best validation score, or at the end."""
+    state = torch.load(folder / f"{name}.ckpt", map_location="cpu", weights_only=False)["state_dict"]
     prefix = "network."
-    return {name[len(prefix) :]: value.float() for name, value in best.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: value.float() for name, value in state.items() if name.startswith(prefix)}
 
 
 def _trainer(phase: Phase, compute: Compute, callbacks: list[Callback], folder: Path) -> lightning.Trainer:

@@ -14,7 +14,9 @@ from cxrscreen.train.recipe import Phase
 
 
 class SeveralDecisions(Task):
-    """Cross-entropy over the decisions that an image has a truth for; scored like :class:`BinaryTask`, averaged.
+    """Cross-entropy over the decisions that an image has a truth for; scored by the last of them.
+
+    The score is that of :class:`cxrscreen.train.classifier.BinaryTask`.
 
     Parameters
     ----------
@@ -69,7 +71,6 @@ class SeveralDecisions(Task):
         self._seen.clear()
         if not torch.isfinite(logits).all():
             raise RecipeError("The training diverged (its outputs are no numbers): lower the learning rate.")
-        scores = []
         for column, name in enumerate(self.names):
             truth = self.seen_truth[index, column]
             asked = ~torch.isnan(truth)
@@ -77,8 +78,9 @@ class SeveralDecisions(Task):
             for source, value in aucs.items():
                 self.log(f"auc_{name}_{source}", value)
             within = [value for source, value in aucs.items() if source != "pooled"]
-            scores.append(np.mean([aucs["pooled"], *([np.mean(within)] if within else [])]))
-        self.log(SCORE, float(np.mean(scores)), prog_bar=True)
+            score = float(np.mean([aucs["pooled"], *([np.mean(within)] if within else [])]))
+            self.log(f"score_{name}", score)
+        self.log(SCORE, score, prog_bar=True)
 
 
 def several_losses(logits: Tensor, truth: Tensor, smoothing: float) -> Tensor:

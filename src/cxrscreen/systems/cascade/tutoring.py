@@ -16,7 +16,7 @@ from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretra
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.train.batches import EvenBatches
-from cxrscreen.train.loop import fit
+from cxrscreen.train.loop import fit, kept_state
 from cxrscreen.train.tutor import OneDecision, SeveralDecisions
 
 DECISIONS: tuple[Literal["stage2", "stage3"], ...] = ("stage2", "stage3")
@@ -42,7 +42,9 @@ def train_tutor(
     Returns
     -------
     dict
-        State of an :class:`EfficientNetLite0` with a logit for each of :data:`DECISIONS`.
+        Two states of an :class:`EfficientNetLite0` with a logit for each of :data:`DECISIONS`, their names beginning
+        with the decision that they teach. Stage 2's is the network at the end; stage 3's is the one with the best
+        validation score for stage 3, whose few other pneumonias are known by heart long before the end.
     """
     settings = recipe.tutor
     if settings is None:
@@ -53,9 +55,10 @@ def train_tutor(
     training, seen = list(split2.train), list(split2.validation)
     labels, sources = manifest.table["label"], manifest.table["source"]
     truth, seen_truth = _truth(training, split2, split3), _truth(seen, split2, split3)
-    state: dict[str, Tensor] = dict(network.state_dict())
+    best: dict[str, Tensor] = dict(network.state_dict())
+    last = best
     for number, phase in enumerate(settings.phases, start=1):
-        network.load_state_dict(state)
+        network.load_state_dict(last)
         network.train()
         batches = phase.batches or -(-len(training) // phase.batch)
         sampler = EvenBatches(
@@ -67,7 +70,7 @@ def train_tutor(
             seed=recipe.seed,
         )
         offsets = [sampler.source_odds(column, settings.odds_limit) for column in truth.T]
-        state = fit(
+        best = fit(
             SeveralDecisions(
                 network,
                 phase,
@@ -88,7 +91,10 @@ def train_tutor(
             recipe.compute,
             folder / f"phase{number}",
         )
-    return state
+        last = kept_state(folder / f"phase{number}", "last")
+    return {
+        f"{name}.{key}": value for name, state in (("stage2", last), ("stage3", best)) for key, value in state.items()
+    }
 
 
 def tutor_for(
@@ -98,7 +104,8 @@ def tutor_for(
     if recipe.tutor is None:
         return None
     network = EfficientNetLite0(len(DECISIONS), pooling=recipe.pooling)
-    network.load_state_dict(dict(state))
+    prefix = f"{decision}."
+    network.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
     return OneDecision(network, DECISIONS.index(decision)).eval()
 
 
