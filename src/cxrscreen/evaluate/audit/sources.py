@@ -18,7 +18,7 @@ from cxrscreen.errors import CxrscreenError
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import decision_of
 from cxrscreen.evaluate.audit.wording import shown
-from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
+from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, grouped_rate
 from cxrscreen.evaluate.metrics import Floats
 
 ONE_LABEL = {"pneumonia": "normal", "covid19": "covid19"}
@@ -76,8 +76,8 @@ def audit_sources(data: AuditData) -> AuditPart:
             f"of the decision, standardised, {FOLDS}-fold cross-validated logistic regression (C = {STRENGTH}, classes "
             "weighing the same), folds by patient group. Beside it the same reader on a trivial picture of the raw "
             f"image ({GREY_SIDE} x {GREY_SIDE} grey values and {GREY_BINS} histogram bins), and on the features with "
-            "shuffled sources. Balanced accuracy with a bootstrap interval by patient group. Passed where chance lies "
-            "within the interval."
+            "shuffled sources. Balanced accuracy with a bootstrap "
+            "interval by patient group, shares by Wilson. Passed where chance lies within the interval."
         ),
         passed=all(verdicts) if verdicts else None,
         finding=" ".join(sentences),
@@ -140,19 +140,17 @@ def predict_sources(
             share: Floats = weights[:, member] @ right[member] / weights[:, member].sum(axis=1)
         return share
 
-    def interval(chosen: list[NDArray[np.bool_]]) -> Estimate:
-        return bootstrap(
-            lambda weights: np.asarray(np.mean([recall(member, weights) for member in chosen], axis=0)),
-            groups.tolist(),
-            replicates=replicates,
-            seed=seed,
-        )
-
+    accuracy = bootstrap(
+        lambda weights: np.asarray(np.mean([recall(member, weights) for member in members], axis=0)),
+        groups.tolist(),
+        replicates=replicates,
+        seed=seed,
+    )
     return SourceReading(
         names,
         confusion_matrix(sources, named, labels=names),
-        interval(members),
-        tuple(interval([member]) for member in members),
+        accuracy,
+        tuple(grouped_rate(right[member], groups[member]) for member in members),
     )
 
 
