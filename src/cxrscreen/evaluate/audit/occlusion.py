@@ -174,7 +174,7 @@ def _estimates(data: AuditData, shares: pd.DataFrame) -> tuple[Estimate | None, 
 
 
 def _figure(measured: dict[str, _Measured]) -> Figure:
-    figure = Figure(figsize=(1.2 + 3.6 * len(measured), 4.1), layout="constrained")
+    figure = Figure(figsize=(1.4 + 3.6 * len(measured), 4.3), layout="constrained")
     for axes, (decision, found) in zip(
         figure.subplots(1, len(measured), squeeze=False)[0], measured.items(), strict=True
     ):
@@ -185,8 +185,8 @@ def _figure(measured: dict[str, _Measured]) -> Figure:
         axes.set(xticks=[], yticks=[])
         figure.colorbar(image, ax=axes, shrink=0.75, label="share of the change, %")
     figure.supxlabel(
-        f"White: where half of the largest mean share of lung lies. {RESEARCH_USE}",
-        fontsize=7,
+        f"White: where half of the largest mean share of lung lies.\n{RESEARCH_USE}",
+        fontsize=6.5,
         color="#555555",
         x=0.01,
         ha="left",
