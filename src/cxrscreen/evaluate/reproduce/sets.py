@@ -145,13 +145,17 @@ def covid_net_split(manifest: Manifest, every: Splits, settings: CovidNetRecipe,
         by_group.setdefault(str(table.at[image_id, "group"]), []).append(image_id)
     names = sorted(by_group)
     order = [names[int(index)] for index in np.random.default_rng(seed).permutation(len(names))]
-    test = _fill(order, by_group, classes, wanted)
+    test, short = _fill(order, by_group, classes, wanted)
+    if short:
+        raise ManifestError(
+            f"The sources of the COVID-Net split have too few images ({', '.join(short)}): name more, or ask for fewer."
+        )
     left = [name for name in order if name not in test]
     share = {
         name: round(COVID_NET_VALIDATION * sum(classes[i] == name for group in left for i in by_group[group]))
         for name in wanted
     }
-    validation = _fill(left, by_group, classes, {name: max(1, count) for name, count in share.items()})
+    validation, _ = _fill(left, by_group, classes, {name: max(1, count) for name, count in share.items()})
 
     def part_of(image_id: str, part: Part) -> Part | None:  # noqa: ARG001 - the draw replaces the part
         group = str(table.at[image_id, "group"])
@@ -174,20 +178,19 @@ def _fill(
     by_group: Mapping[str, Sequence[str]],
     classes: Mapping[str, str],
     wanted: Mapping[str, int],
-) -> set[str]:
-    """Groups, in order, until the wanted numbers are met exactly; a group that does not fit is passed over."""
-    lacking, chosen = dict(wanted), set()
+) -> tuple[set[str], tuple[str, ...]]:
+    """Groups, in order, until the wanted numbers are met, and the classes of which some are lacking.
+
+    A group that does not fit any more is passed over.
+    """
+    lacking: dict[str, int] = dict(wanted)
+    chosen: set[str] = set()
     for group in order:
         counts = {name: sum(classes[i] == name for i in by_group[group]) for name in wanted}
         if all(counts[name] <= lacking[name] for name in wanted):
             chosen.add(group)
             lacking = {name: lacking[name] - counts[name] for name in wanted}
-    short = [name for name, count in lacking.items() if count]
-    if short:
-        raise ManifestError(
-            f"The sources of the COVID-Net split have too few images ({', '.join(short)}): name more, or ask for fewer."
-        )
-    return chosen
+    return chosen, tuple(name for name, count in lacking.items() if count)
 
 
 def _clinic_parts(manifest: Manifest, clinic: frozenset[str], base: Split, seed: int) -> dict[str, Part]:

@@ -6,7 +6,7 @@ ALWAYS_DIFFERS = (
     "and viral ones are almost all of children of one hospital.",
     "The paper names no optimiser, learning rate, batch size, length or rule for thresholds: those are this project's. "
     "Networks are smaller in input and trained far shorter than the paper's will have been.",
-    "Where the recipe has a tutor, stages 2 and 3 also imitate a small network with ImageNet weights that was trained on "
+    "Where the recipe has a tutor, stages 2 and 3 also imitate a small network with ImageNet weights, trained on "
     "the same images; the paper has none.",
     "Stage 1 is that of the bundle; it, and the pooling and heat map that go with it, are not trained again here.",
 )

@@ -1,0 +1,128 @@
+"""Every table from its name to its files, with the trainings replaced by draws."""
+
+import json
+
+import pytest
+
+from cxrscreen.errors import CxrscreenError, RecipeError
+from cxrscreen.evaluate.reproduce import cascade, change, measure
+from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
+from cxrscreen.evaluate.reproduce.run import NAMES, reproduce
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch):
+    for module in (measure, change):
+        for name in ("bootstrap", "bootstrap_all"):
+            if hasattr(module, name):
+                whole = getattr(module, name)
+                monkeypatch.setattr(module, name, lambda *a, whole=whole, **k: whole(*a, **k | {"replicates": 40}))
+
+
+@pytest.fixture
+def everything(drawn, recipe, bundle, manifest, tmp_path):
+    command = "cxrscreen reproduce cascade all --data DATA"
+    files = reproduce("all", recipe, tmp_path / "work", tmp_path / "out", make=(bundle, manifest), command=command)
+    return files, drawn
+
+
+def test_all_tables_are_written_with_their_origin(everything, recipe, tmp_path):
+    files, _ = everything
+    pages = {name: files[f"cascade-{name}.md"].read_text(encoding="utf-8") for name in NAMES}
+    for name, text in pages.items():
+        stored = json.loads(files[f"cascade-{name}.json"].read_text(encoding="utf-8"))
+        assert "not a medical device" in text
+        assert "What must not be concluded" in text
+        assert stored["command"] == f"cxrscreen reproduce cascade {name} --data DATA"
+        assert stored["recipe_sha256"] == recipe.digest
+        assert len(stored["images_sha256"]) == 64
+        assert stored["rows"]
+        assert str(tmp_path) not in text
+    assert {name for name in files if name.endswith((".png", ".svg"))} == {
+        f"cascade-{name}.{kind}" for name in ("lambda-sweep", "learning-curve") for kind in ("png", "svg")
+    }
+    # As printed, as recomputed with its interval, and marked where print is wrong.
+    row = next(line for line in pages["table4"].splitlines() if "clinic | test | 2: pneumonia | Sensitivity" in line)
+    assert "63.64 (see remarks)" in row
+    assert "19/21 = 90.5 [71.1, 97.3]" in row
+    assert "45/55 = 81.8" in pages["table6"]
+    assert "30/31 = 96.8" in pages["table7"]
+    assert "no source holds both classes" in pages["table4"]
+
+
+def test_the_sweep_sees_what_is_forgotten(everything):
+    files, _ = everything
+    rows = json.loads(files["cascade-lambda-sweep.json"].read_text(encoding="utf-8"))["rows"]
+    old = {row["way"]: row["pooled"]["change"]["value"] for row in rows if row["images"].startswith("D_o")}
+    assert list(old) == ["lambda 0", "lambda 0.1", "lambda 1", "lambda 10", "new images alone"]
+    assert old["lambda 1"] == pytest.approx(0.0)
+    assert old["new images alone"] < -0.05
+    page = files["cascade-lambda-sweep.md"].read_text(encoding="utf-8")
+    assert "| lambda 1 | +0.00 | yes |" in page
+    assert next(line for line in page.splitlines() if line.startswith("| new images alone")).endswith("| no |")
+
+
+def test_each_table_asks_for_the_trainings_it_means(everything, recipe):
+    _, asked = everything
+    by_name = {name: rest for name, *rest in asked}
+    learned, held, both, masked = by_name["open-seed0"]
+    assert both
+    assert masked
+    assert set(learned["stage2"].train) < set(held["stage2"].train)
+    assert learned["stage2"].test != held["stage2"].test
+    assert by_name["whole-seed0"][2:] == [False, False]
+    assert by_name["lungs-seed0"][2:] == [False, True]
+    ways = {name: rest[1] for name, *rest in asked if name.startswith(("lambda", "new-images", "cases"))}
+    assert [ways[f"lambda-{x}-seed1"].distillation for x in ("0", "0.1", "1", "10")] == [0.0, 0.1, 1.0, 10.0]
+    assert not ways["new-images-alone-seed0"].with_old
+    assert ways["new-images-alone-seed1"].seed == 1
+    assert ways["lambda-1-seed0"].stage == "2"
+    assert ways["cases4-seed0"].stage == "both"
+    # 500 cases are not there: all follow instead.
+    counts = sorted({rest[0].cases for name, *rest in asked if name.startswith("cases")})
+    assert counts[:2] == [4, 8]
+    assert len(counts) == 3
+    assert counts[2] < 60
+
+
+def test_tables_are_written_again_without_training_byte_for_byte(everything, recipe, tmp_path, drawn):
+    files, _ = everything
+    before = {name: file.read_bytes() for name, file in files.items()}
+    drawn.clear()
+    command = "cxrscreen reproduce cascade all --data DATA"
+    again = reproduce("all", recipe, tmp_path / "work", tmp_path / "again", command=command)
+    assert not drawn
+    assert {name: file.read_bytes() for name, file in again.items()} == before
+
+
+def test_a_missing_training_and_mixed_recipes_are_said(drawn, recipe, bundle, manifest, tmp_path):
+    with pytest.raises(CxrscreenError, match="no finished training trainings/lungs-seed0"):
+        reproduce("table3", recipe, tmp_path, tmp_path / "out")
+    with pytest.raises(CxrscreenError, match="no table 'table9'"):
+        reproduce("table9", recipe, tmp_path, tmp_path / "out")
+    reproduce("table4", recipe, tmp_path, tmp_path / "out", make=(bundle, manifest))
+    stored = tmp_path / "trainings" / "open-seed0"
+    other = tmp_path / "trainings" / "open-seed1"
+    other.mkdir()
+    (other / "outputs.csv").write_bytes((stored / "outputs.csv").read_bytes())
+    about = json.loads((stored / "about.json").read_text())
+    (other / "about.json").write_text(json.dumps(about | {"recipe_sha256": "0" * 64}))
+    with pytest.raises(RecipeError, match="different recipes"):
+        reproduce("table4", recipe.seeded((0, 1)), tmp_path, tmp_path / "out")
+
+
+def test_a_recipe_that_does_not_fit_is_said(recipe, bundle):
+    from cxrscreen.evaluate.reproduce.recipe import stages_recipe
+
+    assert stages_recipe(bundle, recipe).stage2 == recipe.stage2
+    wide = recipe.model_dump()
+    wide["stage2"]["phases"][0]["side"] = 96
+    with pytest.raises(RecipeError, match="does not fit the bundle"):
+        stages_recipe(bundle, ReproduceRecipe.model_validate(wide))
+    with pytest.raises(RecipeError, match="different numbers"):
+        recipe.seeded((1, 1))
+    assert recipe.seeded((3,)).digest == recipe.digest
+
+
+def test_the_tables_have_functions():
+    assert set(cascade.TABLES) < set(NAMES)
