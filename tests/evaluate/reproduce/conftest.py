@@ -69,8 +69,8 @@ def bundle():
     )
 
 
-@pytest.fixture
-def drawn(monkeypatch):
+@pytest.fixture(scope="module")
+def drawn():
     """Replace the trainings by draws: 2 apart for the truth; ``asked`` keeps what was asked for."""
     asked = []
 
@@ -109,5 +109,6 @@ def drawn(monkeypatch):
         train_stages=train_stages,
         adapt_stages=adapt_stages,
     )
-    monkeypatch.setattr(runs_module, "_experiments", lambda: fake)
-    return asked
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs_module, "_experiments", lambda: fake)
+        yield asked

@@ -212,8 +212,9 @@ def _table(
         (grid("The paper's figures and ours", labels, rows), *more),
         [*(plain(row) for row in rows), *content],
         remarks=(*remarks_of(rows), *remarks),
+        source_notes=source_notes(rows),
         differs=(*differs, *say.ALWAYS_DIFFERS),
-        not_to_conclude=(*source_notes(rows), *not_to_conclude, *say.NEVER_CONCLUDE),
+        not_to_conclude=(*not_to_conclude, *say.NEVER_CONCLUDE),
     )
 
 

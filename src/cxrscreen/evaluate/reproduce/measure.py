@@ -156,6 +156,9 @@ def mean_auc(truth: NDArray[np.bool_], scores: Sequence[Floats], weights: Floats
 def _mean_rate(
     members: Sequence[NDArray[np.intp]], right: NDArray[np.float64], groups: NDArray[np.str_], replicates: int
 ) -> Estimate:
+    if len(members) == 1:
+        return grouped_rate(right[members[0]], groups[members[0]])
+
     def rate(weights: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
             each = [(weights[:, m] @ right[m]) / weights[:, m].sum(axis=1) for m in members]

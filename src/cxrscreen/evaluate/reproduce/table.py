@@ -82,6 +82,8 @@ class Table:
         The figures for the JSON: plain values, or dataclasses of them.
     remarks
         What is wrong or unclear in print.
+    source_notes
+        What the name of the source alone reaches.
     differs
         What differs from the paper.
     not_to_conclude
@@ -95,6 +97,7 @@ class Table:
     parts: tuple[Part, ...]
     content: Sequence[Mapping[str, Any]]
     remarks: tuple[str, ...] = ()
+    source_notes: tuple[str, ...] = ()
     differs: tuple[str, ...] = ()
     not_to_conclude: tuple[str, ...] = ()
     figure: str = ""
@@ -212,6 +215,7 @@ def write_table(table: Table, origin: Origin, folder: Path) -> dict[str, Path]:
         "title": table.title,
         "rows": list(table.content),
         "remarks": table.remarks,
+        "source_notes": table.source_notes,
         "differs": table.differs,
         "not_to_conclude": table.not_to_conclude,
     }
@@ -242,6 +246,7 @@ def page(table: Table, origin: Origin) -> str:
         lines += ["", f"![{table.title}](cascade-{table.figure}.png)"]
     sections = (
         ("What is wrong or unclear in print", table.remarks),
+        ("What the name of the source alone reaches", table.source_notes),
         ("What differs from the paper", table.differs),
         ("What must not be concluded", table.not_to_conclude),
     )

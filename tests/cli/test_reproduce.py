@@ -1,0 +1,34 @@
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli.app import app
+
+RECIPE = """
+system: cascade
+stage2: {phases: [{side: 64, epochs: 1}], augment: {}}
+stage3: {weights: stage2, phases: [{side: 64, epochs: 1}], augment: {}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return tmp_path / "recipe.yaml"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["table3"], "give --data"),
+        (["table9", "--table-only"], "There is no table 'table9'"),
+        (["table3", "--table-only"], "no finished training"),
+        (["table3", "--table-only", "--seeds", "0,one"], "numbers with commas"),
+        (["table3", "--table-only", "--seeds", "1,1"], "different numbers"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(recipe, tmp_path, arguments, sentence):
+    where = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    result = CliRunner().invoke(app, ["reproduce", "cascade", *arguments, *where])
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
