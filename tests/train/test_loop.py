@@ -66,3 +66,16 @@ def test_compute_settings_that_do_not_fit_are_named(tmp_path):
     data = DataLoader(TensorDataset(torch.zeros(1, 5)))
     with pytest.raises(RecipeError, match="do not fit this machine"):
         fit(Toy(nn.Linear(5, 1), PHASE, 1, 0), data, data, PHASE, Compute(accelerator="abacus"), tmp_path)
+
+
+@pytest.mark.parametrize("steps", [1, 9, 10, 11])
+def test_any_number_of_steps_has_a_learning_rate(steps):
+    task = Task(nn.Linear(1, 1), Phase(epochs=1, warmup=0.1), steps, 0)
+    scheduler = task.configure_optimizers()["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        scheduler.optimizer.step()
+        if len(rates) < steps:
+            scheduler.step()
+    assert all(rate > 0 for rate in rates)

@@ -89,7 +89,7 @@ def measure_bundle(
     provisional = load_system(folder)
     decided = {protocol: stage for protocol, stage in STAGES.items() if protocol in splits}
     runs = {stage: measure(provisional, protocol, "validation") for protocol, stage in decided.items()}
-    fits = {stage: _fit(run) for stage, run in runs.items()}
+    fits = {stage: calibrate(run) for stage, run in runs.items()}
     bundle = _with_temperatures(bundle, {stage: fit.value for stage, fit in fits.items()})
     system = load_system(folder)
     stages = dict(bundle.card.stages)
@@ -98,7 +98,7 @@ def measure_bundle(
         site = f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
         probe = _telling_image(run, fit)
         answer = system.screen(read(manifest.image_file(probe)), force=True, explain=False).probabilities[stage]
-        stages[stage] = _stage_card(run, fit if _honours(run, fit, probe, answer) else None, rules, site)
+        stages[stage] = stage_card(run, fit if _honours(run, fit, probe, answer) else None, rules, site)
     bundle = write_card(folder, bundle.card.model_copy(update={"stages": stages}))
     system = load_system(folder)
     results = {name: _summary(measure(system, name, "test"), name, seed) for name in splits}
@@ -163,7 +163,8 @@ def _with_temperatures(bundle: Bundle, temperatures: Mapping[str, float]) -> Bun
     return write_card(bundle.folder, bundle.card.model_copy(update={"stages": stages}))
 
 
-def _fit(run: Run) -> Temperature:
+def calibrate(run: Run) -> Temperature:
+    """Temperature of a run's scores, with the sources weighing the same; see :func:`source_weights`."""
     fit = fit_temperature(run.rows["truth"], logits_of(run.rows["score"]), source_weights(run.rows))
     return replace(fit, value=round(fit.value, 6))
 
@@ -180,7 +181,7 @@ def _honours(run: Run, fit: Temperature, image_id: str, answer: float | None) ->
     return answer is not None and abs(answer - after) <= abs(answer - before)
 
 
-def _stage_card(run: Run, fit: Temperature | None, rules: Sequence[str], site: str) -> StageCard:
+def stage_card(run: Run, fit: Temperature | None, rules: Sequence[str], site: str) -> StageCard:
     """Operating points of a run at temperature 1, once its scores are calibrated; ``fit`` None: they cannot be."""
     calibration = None
     if fit is not None:

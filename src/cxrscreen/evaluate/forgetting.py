@@ -11,7 +11,7 @@ from scipy.special import expit
 from cxrscreen.data.manifest import PNEUMONIA_LABELS
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap_all, grouped_rate
-from cxrscreen.evaluate.card import RULES, _fit, _stage_card
+from cxrscreen.evaluate.card import RULES, calibrate, stage_card
 from cxrscreen.evaluate.classification import MIN_PER_CLASS
 from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.run import Run
@@ -124,7 +124,7 @@ def choose_points(outputs: pd.DataFrame, decision: str) -> StageCard:
     counts = ", ".join(f"{source} {count}" for source, count in named.value_counts().sort_index().items())
     site = f"validation images of the adaptation, sources weighing the same: {counts}"
     run = Run("", len(rows), rows.assign(score=expit(rows["after"])), (), None)
-    return _stage_card(run, _fit(run), RULES, site)
+    return stage_card(run, calibrate(run), RULES, site)
 
 
 def before_and_after(

@@ -55,7 +55,8 @@ class Task(lightning.LightningModule):
             optimiser,
             max_lr=self.phase.learning_rate,
             total_steps=self.steps,
-            pct_start=self.phase.warmup,
+            # Torch divides by zero where the rise takes exactly one step.
+            pct_start=self.phase.warmup if round(self.phase.warmup * self.steps, 6) != 1 else 1.01 / self.steps,
             cycle_momentum=False,
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}

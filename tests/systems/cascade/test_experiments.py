@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cxrscreen.data.manifest import check_manifest
 from cxrscreen.data.protocols import PARTS
 from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
@@ -93,6 +94,14 @@ def bundle(tmp_path_factory, tiny_recipe):
 
 
 @pytest.fixture(scope="module")
+def sites(phantom_data):
+    """Two sources that both hold every class."""
+    table = phantom_data.table.drop(columns="group").reset_index(drop=True)
+    table["source"] = ["open" if int(patient[-4:]) // 4 % 2 else "clinic" for patient in table["patient_id"]]
+    return check_manifest(table, phantom_data.root)
+
+
+@pytest.fixture(scope="module")
 def recipe():
     phase = {"epochs": 1, "batch": 6, "batches": 2, "learning_rate": 1e-3, "ema": 0.0}
     stage = {"phases": [{**phase, "side": SIDE}], "augment": {"blur": 0.0}}
@@ -100,8 +109,8 @@ def recipe():
     return ReproduceRecipe.model_validate(
         {
             "compute": compute,
-            "clinic": "hospital-1",
-            "covid_net": {"sources": ["hospital-0", "hospital-1"], "normal": 2, "pneumonia": 2, "covid19": 2},
+            "clinic": "clinic",
+            "covid_net": {"sources": ["open", "clinic"], "normal": 2, "pneumonia": 2, "covid19": 2},
             "stage2": stage,
             "stage3": {**stage, "weights": "stage2"},
             "adapt": {"compute": compute, "stage2": phase, "stage3": phase},
@@ -112,11 +121,11 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def made(bundle, recipe, phantom_data, tmp_path_factory):
+def made(bundle, recipe, sites, tmp_path_factory):
     """Tables 3 to 5 and the sweep, trained from end to end."""
     folder = tmp_path_factory.mktemp("reproduced")
     for name in ("table3", "table4", "table5", "lambda-sweep"):
-        reproduce(name, recipe, folder / "work", folder / "out", make=(bundle, phantom_data), command=name)
+        reproduce(name, recipe, folder / "work", folder / "out", make=(bundle, sites), command=name)
     return folder
 
 
@@ -130,14 +139,14 @@ def test_the_tables_are_there(made):
     assert "new images alone" in (made / "out" / "cascade-lambda-sweep.md").read_text(encoding="utf-8")
 
 
-def test_held_out_images_are_asked_and_training_images_are_not(made, recipe, phantom_data):
-    sets = make_sets(phantom_data, recipe, 0)
+def test_held_out_images_are_asked_and_training_images_are_not(made, recipe, sites):
+    sets = make_sets(sites, recipe, 0)
     table = outputs(made, "trainings/open-seed0")
     held = {i for part in PARTS[1:] for i in sets.both["stage2"].part(part)}
     assert set(table["image_id"]) == held
     assert table["pneumonia"].notna().all()
     assert (table["covid19"].notna() == (table["label"] != "normal")).all()
-    assert (table["source"] == "hospital-1").any()
+    assert (table["source"] == "clinic").any()
     # Stage 2 alone is enough for table 3.
     assert outputs(made, "trainings/lungs-seed0")["covid19"].isna().all()
 
@@ -153,7 +162,7 @@ def test_the_fine_tuning_starts_from_the_open_training(made):
         given = base.loc[before["image_id"], decision].to_numpy()
         np.testing.assert_allclose(before[f"{decision}_before"], given, rtol=1e-4, atol=1e-4)
     assert not np.allclose(before["pneumonia_before"], before["pneumonia_after"])
-    assert set(before.loc[before["new"], "source"]) == {"hospital-1"}
+    assert set(before.loc[before["new"], "source"]) == {"clinic"}
 
 
 def test_checkpoints_are_removed_and_the_lungs_are_cut_once(made):
@@ -162,19 +171,19 @@ def test_checkpoints_are_removed_and_the_lungs_are_cut_once(made):
     assert all(file.is_symlink() for file in (made / "work/trainings/open-seed0/cuts").glob("lungs-*"))
 
 
-def test_a_finished_training_is_not_repeated_and_another_recipe_is_refused(made, bundle, recipe, phantom_data):
+def test_a_finished_training_is_not_repeated_and_another_recipe_is_refused(made, bundle, recipe, sites):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "_train_stage", None)
+        patch.setattr(experiments, "train_stage", None)
         patch.setattr(experiments, "adapt", None)
-        reproduce("table5", recipe, made / "work", made / "again", make=(bundle, phantom_data), command="table5")
+        reproduce("table5", recipe, made / "work", made / "again", make=(bundle, sites), command="table5")
     assert (made / "again/cascade-table5.md").read_bytes() == (made / "out/cascade-table5.md").read_bytes()
     smoother = recipe.model_copy(update={"stage2": recipe.stage2.model_copy(update={"smoothing": 0.1})})
     with pytest.raises(RecipeError, match="another recipe"):
-        reproduce("table4", smoother, made / "work", made / "again", make=(bundle, phantom_data))
+        reproduce("table4", smoother, made / "work", made / "again", make=(bundle, sites))
 
 
-def test_an_image_is_not_both_learned_and_held_out(bundle, recipe, phantom_data, tmp_path):
-    sets = make_sets(phantom_data, recipe, 0)
+def test_an_image_is_not_both_learned_and_held_out(bundle, recipe, sites, tmp_path):
+    sets = make_sets(sites, recipe, 0)
     bench = experiments.Bench(bundle, None, sets.manifest, sets.images, tmp_path)
     with pytest.raises(ManifestError, match="learned from and held out"):
         experiments.train_stages(bench, sets.covid_net, sets.both, tmp_path / "run", seed=0)

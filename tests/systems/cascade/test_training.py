@@ -59,7 +59,7 @@ def test_the_same_recipe_gives_the_same_bundle_and_finished_steps_are_not_repeat
     def never(*_):
         raise AssertionError("a finished step was repeated")
 
-    for step in ("_train_lungs", "_cut_all", "train_tutor", "_train_stage"):
+    for step in ("_train_lungs", "_cut_all", "train_tutor", "train_stage"):
         monkeypatch.setattr(training, step, never)
     resumed = training.train_cascade(recipe, phantom_data, tmp_path / "work")
     assert all(np.array_equal(value, resumed.stage3[name]) for name, value in again.stage3.items())

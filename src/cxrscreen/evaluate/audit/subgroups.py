@@ -105,7 +105,7 @@ def audit_subgroups(data: AuditData) -> AuditPart:
         design=(
             f"Test images, scores at the operating point in use. A figure on fewer than {FEWEST} images of its class "
             'is "not assessable". AUC with bootstrap intervals by patient group, rates with Wilson intervals, the '
-            "sample size adjusted for patient groups. View AP Supine stands for portable, which manifests do not record. "
+            "sample size adjusted for patient groups. View AP Supine stands for portable, which manifests do not tell. "
             "Severity is the sources' (geographic extent 0 to 8, opacity 0 to 6, COVID-19 only). Without children: "
             f"images of known under-{ADULT_AGE}s left out, those of unknown age kept. Passed where no subgroup's AUC "
             "interval lies wholly below that of all images, and the AUC without children differs by at most "

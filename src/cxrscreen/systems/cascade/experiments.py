@@ -32,7 +32,7 @@ from cxrscreen.systems.cascade.outputs import stage2_outputs, stage3_outputs
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs
 from cxrscreen.systems.cascade.roi_table import RoiTable
-from cxrscreen.systems.cascade.training import _h2_of, _train_stage
+from cxrscreen.systems.cascade.training import h2_maps, train_stage
 from cxrscreen.systems.cascade.tutoring import train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.steps import once
@@ -162,9 +162,9 @@ def train_stages(
     def stage(
         number: str, settings: StageRecipe, split: Split, stage2: dict[str, Tensor], path: Path
     ) -> dict[str, Tensor]:
-        weighting = _h2_of(recipe, rois, split, stage2, path) if number == "3" else None
+        weighting = h2_maps(recipe, rois, split, stage2, path) if number == "3" else None
         tutor = tutor_for(recipe, tutored, "stage3" if number == "3" else "stage2")
-        return _train_stage(recipe, settings, bench.manifest, split, rois, weighting, stage2, tutor, path)
+        return train_stage(recipe, settings, bench.manifest, split, rois, weighting, stage2, tutor, path)
 
     depends |= {"stage2": recipe.stage2.model_dump(mode="json")}
     state2, _ = _kept(folder / "stage2", depends, lambda path: stage("2", recipe.stage2, split2, {}, path))

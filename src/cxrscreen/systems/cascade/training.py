@@ -131,7 +131,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
             "split": split2.digest,
         },
         lambda part: _save(
-            _train_stage(
+            train_stage(
                 recipe,
                 recipe.stage2,
                 manifest,
@@ -149,9 +149,9 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
 
     def train_stage3(part: Path) -> None:
         rois, frozen = RoiTable.load(rois_file), load_file(stage2)
-        maps = _h2_of(recipe, rois, split3, frozen, stage3.parent)
+        maps = h2_maps(recipe, rois, split3, frozen, stage3.parent)
         teacher = tutor_for(recipe, tutored, "stage3")
-        _save(_train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, teacher, stage3.parent), part)
+        _save(train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, teacher, stage3.parent), part)
 
     once(
         stage3,
@@ -280,7 +280,7 @@ def _cut_all(recipe: CascadeRecipe, manifest: Manifest, split: Split, lungs: Map
 # Stages 2 and 3 --------------------------------------------------------------------------------------------------
 
 
-def _train_stage(
+def train_stage(
     recipe: CascadeRecipe,
     stage: StageRecipe,
     manifest: Manifest,
@@ -291,6 +291,30 @@ def _train_stage(
     tutor: nn.Module | None,
     folder: Path,
 ) -> dict[str, Tensor]:
+    """Train stage 2 or 3, phase by phase.
+
+    Parameters
+    ----------
+    recipe, stage
+        All numbers, and those of this stage.
+    manifest, split
+        The images and their parts.
+    rois
+        Cut-out lungs of the training and validation images.
+    weighting
+        For stage 3, H2 by row of ``rois``, see :func:`h2_maps`; None for stage 2.
+    stage2
+        Stage 2's state, from which stage 3 may start.
+    tutor
+        What a phase with ``imitation`` imitates.
+    folder
+        For checkpoints; a run that finds them goes on.
+
+    Returns
+    -------
+    dict
+        State of a :class:`DenseNet121`.
+    """
     lightning.seed_everything(recipe.seed, verbose=False)
     network = DenseNet121(dropout=stage.dropout, pooling=recipe.pooling)
     if stage.weights == "stage2":
@@ -386,7 +410,7 @@ class _StageRun:
         return self.rois.images(ids, self.truth(ids), side, augment, self.weighting, plain=plain)
 
 
-def _h2_of(
+def h2_maps(
     recipe: CascadeRecipe, rois: RoiTable, split: Split, stage2: Mapping[str, Tensor], folder: Path
 ) -> NDArray[np.float32]:
     """H2 of the images that stage 3 learns from, as the pipeline makes it, float32 (N, h, w); zeros for the others."""
