@@ -59,7 +59,9 @@ def reproduce(
             raise CxrscreenError("Trainings need images: give --data, or --table-only to use finished trainings.")
         make = open_bundle(bundle), load_manifest(data)
     check_writable(out)
-    command = f"cxrscreen reproduce {system} {table} --data DATA --recipe {recipe.name}"
+    command = (
+        f"cxrscreen reproduce {system} {table} --data DATA --recipe {recipe.name if recipe.is_absolute() else recipe}"
+    )
     command += "" if bundle == "cascade" else " --bundle BUNDLE"
     command += "" if seeds is None else f" --seeds {seeds}"
     files = reproduce_table(table, settings, work, out, make=make, command=command)
