@@ -3,10 +3,13 @@ import pytest
 import torch
 from torch import nn
 
+from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
 from cxrscreen.train.classifier import BinaryTask
 from cxrscreen.train.distillation import binary_divergence
+from cxrscreen.train.hints import Hints, OneDecision
 from cxrscreen.train.recipe import Phase
-from cxrscreen.train.tutor import OneDecision, several_losses
+from cxrscreen.train.tutor import several_losses
 
 
 def test_losses_of_several_decisions_by_hand():
@@ -31,8 +34,14 @@ class Mean(nn.Module):
         super().__init__()
         self.factors = nn.Parameter(torch.tensor(factors))
 
+    def maps_by_depth(self, image):
+        return image, image
+
+    def decide(self, features, image):
+        return features.mean(dim=(1, 2, 3))[:, None] * self.factors
+
     def forward(self, image):
-        return image.mean(dim=(1, 2, 3))[:, None] * self.factors
+        return self.decide(image, image)
 
 
 def task(**settings):
@@ -64,3 +73,34 @@ def test_source_odds_are_added_to_the_logit_while_training():
 def test_the_tutor_is_no_part_of_the_task_that_is_kept():
     names = task(tutor=OneDecision(Mean([1.0, 3.0]), 0), imitation=0.5).state_dict()
     assert set(names) == {"network.factors"}
+
+
+def test_hints_fall_to_nothing_when_the_maps_tell_the_tutors_and_ignore_the_background():
+    torch.manual_seed(0)
+    hints = Hints([(3, 2)])
+    image = torch.full((4, 1, 64, 64), -1.0)
+    image[:, :, :32] = 1.0
+    shown = torch.randn(4, 2, 4, 4)
+    own = torch.cat([shown, torch.randn(4, 1, 4, 4)], dim=1)
+    assert float(hints([own], [shown], image)) > 0.1
+    scale = shown.var(dim=(0, 2, 3), unbiased=False).sqrt()
+    with torch.no_grad():
+        hints.ways[0].weight.zero_()
+        for channel in range(2):
+            hints.ways[0].weight[channel, channel] = 1 / scale[channel]
+        hints.ways[0].bias.copy_(-shown.mean(dim=(0, 2, 3)) / scale)
+    assert float(hints([own], [shown], image)) < 1e-6
+    own[:, :, 2:] = 50.0
+    assert float(hints([own], [shown], image)) < 1e-6
+    own[:, :, 0, 0] = 50.0
+    assert float(hints([own], [shown], image)) > 0.1
+
+
+def test_networks_give_the_same_answer_from_their_maps():
+    for network in (DenseNet121(pooling="lungs").eval(), EfficientNetLite0(1, pooling="lungs").eval()):
+        image = torch.rand(2, 1, 64, 96) * 2 - 1
+        with torch.inference_mode():
+            middle, last = network.maps_by_depth(image)
+            torch.testing.assert_close(network.decide(last, image), network(image))
+            torch.testing.assert_close(last, network.feature_maps(image))
+        assert middle.shape[2:] == (4, 6)

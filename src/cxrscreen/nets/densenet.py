@@ -17,6 +17,8 @@ BLOCK_LAYERS = (6, 12, 24, 16)
 STEM_FEATURES = 64
 BOTTLENECK = 4
 STRIDE = 32
+FEATURES = 1024
+"""Channels of the feature maps at stride 16 and of the last ones."""
 BACKGROUND = -1.0
 """Grey value that a filtered radiograph has where there is no lung."""
 
@@ -71,6 +73,15 @@ class DenseNet121(nn.Module):
         """Last feature maps after the final ReLU, (N, 1024, H/32, W/32): what CAM and Grad-CAM read."""
         return F.relu(self.features(x))
 
+    def maps_by_depth(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps at stride 16, after the third block, and the last ones: 1024 channels each."""
+        middle = x
+        for name, part in self.features.named_children():
+            x = part(x)
+            if name == "denseblock3":
+                middle = x
+        return middle, F.relu(x)
+
     def weights_of_places(self, x: Tensor) -> Tensor:
         """How much each place of the feature maps counts for the image ``x``, (N, 1, H/32, W/32), sum 1."""
         if self.pooling == "lungs":
@@ -86,26 +97,32 @@ class DenseNet121(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_outputs)."""
-        pooled = self.pool(self.feature_maps(x), x)
+        return self.decide(self.feature_maps(x), x)
+
+    def decide(self, features: Tensor, x: Tensor) -> Tensor:
+        """Logits (N, num_outputs) from the last feature maps of the image ``x``."""
+        pooled = self.pool(features, x)
         logits: Tensor = self.classifier(F.dropout(pooled, self.dropout, self.training))
         return logits
 
 
-def place_weights(x: Tensor) -> Tensor:
+def place_weights(x: Tensor, stride: int = STRIDE) -> Tensor:
     """Share of all lung pixels that lies under each place of the feature maps.
 
     Parameters
     ----------
     x
         float (N, C, H, W), :data:`BACKGROUND` in all channels outside the lungs.
+    stride
+        Of the feature maps.
 
     Returns
     -------
     Tensor
-        float (N, 1, H // 32, W // 32), sum 1; zeros for an image without lung, whose logit is then the bias.
+        float (N, 1, H // stride, W // stride), sum 1; zeros for an image without lung, whose logit is then the bias.
     """
     lung = (x.amax(dim=1, keepdim=True) > BACKGROUND + 1e-3).to(x.dtype)
-    share = F.avg_pool2d(lung, STRIDE)
+    share = F.avg_pool2d(lung, stride)
     return share / share.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
 
 

@@ -31,6 +31,9 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
+MIDDLE_BLOCK = 10
+"""The last block at stride 16 of 112 channels, before the maps are halved."""
+MIDDLE_FEATURES = 112
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.01
 
 
@@ -71,15 +74,25 @@ class EfficientNetLite0(nn.Module):
 
     def feature_maps(self, x: Tensor) -> Tensor:
         """Last feature maps, (N, 1280, H/32, W/32)."""
+        return self.maps_by_depth(x)[1]
+
+    def maps_by_depth(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Feature maps at stride 16, of 112 channels, and the last ones."""
         # The published weights know grey values in [-1, 1].
         maps = F.relu6(self.bn0(self.conv_stem((x - 1.0) / 2.0)))
-        for block in self.blocks:
+        middle = maps
+        for index, block in enumerate(self.blocks):
             maps = block(maps)
-        return F.relu6(self.bn1(self.conv_head(maps)))
+            if index == MIDDLE_BLOCK:
+                middle = maps
+        return middle, F.relu6(self.bn1(self.conv_head(maps)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (N, num_outputs)."""
-        features = self.feature_maps(x)
+        return self.decide(self.feature_maps(x), x)
+
+    def decide(self, features: Tensor, x: Tensor) -> Tensor:
+        """Logits (N, num_outputs) from the last feature maps of the image ``x``."""
         pooled = features.mean(dim=(2, 3)) if self.pooling == "image" else (features * place_weights(x)).sum(dim=(2, 3))
         logits: Tensor = self.classifier(F.dropout(pooled, self.dropout, self.training))
         return logits

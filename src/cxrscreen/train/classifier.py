@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.explain.heat_map import upsample
+from cxrscreen.nets.densenet import FEATURES, DenseNet121
+from cxrscreen.nets.efficientnet_lite import FEATURES as LITE_FEATURES
+from cxrscreen.nets.efficientnet_lite import MIDDLE_FEATURES
 from cxrscreen.train.augment import (
     apply_geometry,
     apply_intensity,
@@ -23,6 +26,7 @@ from cxrscreen.train.augment import (
 )
 from cxrscreen.train.batches import Draw
 from cxrscreen.train.distillation import binary_divergence, incremental_loss
+from cxrscreen.train.hints import Hints, OneDecision
 from cxrscreen.train.loop import SCORE, Task
 from cxrscreen.train.recipe import AugmentSettings, Phase
 
@@ -118,6 +122,8 @@ class BinaryTask(Task):
     tutor, imitation
         A trained network with one logit, which sees each image as it is given (its last channel), and the share of
         the loss that is the divergence from its output; the rest is cross-entropy (Hinton et al. 2015).
+    hint
+        Weight of the difference between the feature maps and the tutor's, see :class:`cxrscreen.train.hints.Hints`.
     teacher, distillation
         Logits of the pre-trained network for every training image by index (NaN for new images), and lambda; see
         :func:`cxrscreen.train.distillation.incremental_loss`. None: plain training.
@@ -125,7 +131,7 @@ class BinaryTask(Task):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: DenseNet121,
         phase: Phase,
         steps: int,
         seed: int,
@@ -133,8 +139,9 @@ class BinaryTask(Task):
         sources: Sequence[str],
         smoothing: float,
         offsets: Tensor | None = None,
-        tutor: nn.Module | None = None,
+        tutor: OneDecision | None = None,
         imitation: float = 0.0,
+        hint: float = 0.0,
         teacher: Tensor | None = None,
         distillation: float = 0.0,
     ) -> None:
@@ -144,26 +151,32 @@ class BinaryTask(Task):
         self.offsets, self.imitation = offsets, imitation
         # In a list, so that it is neither trained nor kept in checkpoints.
         self._tutors = [] if tutor is None else [tutor.eval().requires_grad_(False)]
+        self.hint, self.hints = hint, None
+        if tutor is not None and hint:
+            self.hints = Hints([(FEATURES, MIDDLE_FEATURES), (FEATURES, LITE_FEATURES)])
         self.teacher, self.distillation = teacher, distillation
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         image, truth, index = batch
-        logits, smooth = (
-            self.network(image[:, :1]).float()[:, 0],
-            truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing,
-        )
-        offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
-        if self.teacher is None:
-            loss = F.binary_cross_entropy_with_logits(logits + offset, smooth)
-            if self._tutors and self.imitation:
-                with torch.no_grad():
-                    shown = self._tutors[0].to(logits.device)(image[:, -1:]).float()[:, 0]
-                imitated = binary_divergence(shown, logits).mean()
-                loss = (1 - self.imitation) * loss + self.imitation * imitated
-        else:
+        maps = self.network.maps_by_depth(image[:, :1])
+        logits = self.network.decide(maps[1], image[:, :1]).float()[:, 0]
+        smooth = truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing
+        if self.teacher is not None:
             loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
+        else:
+            offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
+            loss = F.binary_cross_entropy_with_logits(logits + offset, smooth)
+            if self._tutors:
+                with torch.no_grad():
+                    shown, goals = self._tutors[0].to(logits.device).show(image[:, -1:])
+                imitated = binary_divergence(shown.float()[:, 0], logits).mean()
+                loss = (1 - self.imitation) * loss + self.imitation * imitated
+                if self.hints is not None:
+                    hint = self.hints(maps, goals, image[:, -1:])
+                    self.log("hint", hint, prog_bar=True)
+                    loss = loss + self.hint * hint
         self.log("loss", loss, prog_bar=True)
         return loss
 

@@ -45,8 +45,8 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW (no decay on vectors: biases and normalisation) with one cosine cycle."""
-        decayed = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
-        free = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        decayed = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
+        free = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
         optimiser: Optimizer = AdamW(
             [{"params": decayed, "weight_decay": self.phase.weight_decay}, {"params": free, "weight_decay": 0.0}],
             lr=self.phase.learning_rate,

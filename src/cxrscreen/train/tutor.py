@@ -102,16 +102,3 @@ def several_losses(logits: Tensor, truth: Tensor, smoothing: float) -> Tensor:
     smooth = torch.where(asked, truth, torch.zeros_like(truth)) * (1 - 2 * smoothing) + smoothing
     each = F.binary_cross_entropy_with_logits(logits, smooth, reduction="none") * asked
     return (each.sum(dim=0) / asked.sum(dim=0).clamp(min=1)).sum()
-
-
-class OneDecision(nn.Module):
-    """One logit of a network that gives several, (N, 1)."""
-
-    def __init__(self, network: nn.Module, column: int) -> None:
-        super().__init__()
-        self.network, self.column = network, column
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Logit (N, 1)."""
-        logits: Tensor = self.network(image)
-        return logits[:, self.column : self.column + 1]

@@ -61,12 +61,15 @@ class StagePhase(Phase):
         Lambda of Eq. 2: how much this phase holds to the outputs of the one before, on D_o. 0: not at all.
     imitation
         Share of the loss that is the divergence from the tutor's output. 0: the labels alone.
+    hint
+        Weight of the difference from the tutor's feature maps, which is added to the loss. 0: none.
     """
 
     side: int = Field(ge=32, multiple_of=32)
     without_covid19: bool = False
     distillation: float = Field(default=0.0, ge=0)
     imitation: float = Field(default=0.0, ge=0, le=1)
+    hint: float = Field(default=0.0, ge=0)
 
 
 class StageRecipe(Settings):
@@ -163,15 +166,15 @@ class CascadeRecipe(Settings):
         if any(phase.without_covid19 for phase in self.stage3.phases):
             raise ValueError("stage3 cannot be trained without_covid19")
         for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
-            if self.tutor is None and any(phase.imitation for phase in stage.phases):
+            if self.tutor is None and any(phase.imitation or phase.hint for phase in stage.phases):
                 raise ValueError(f"{name} imitates a tutor, but the recipe has none")
-            if any(phase.imitation and phase.distillation for phase in stage.phases):
+            if any((phase.imitation or phase.hint) and phase.distillation for phase in stage.phases):
                 raise ValueError(f"a phase of {name} has both imitation and distillation: choose one")
             if stage.phases[0].distillation:
                 raise ValueError(f"the first phase of {name} has no phase before it to distil")
             if stage.phases[-1].side != self.side:
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
-        if self.tutor and any(p.imitation or p.distillation or p.without_covid19 for p in self.tutor.phases):
+        if self.tutor and any(p.imitation or p.hint or p.distillation or p.without_covid19 for p in self.tutor.phases):
             raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
         if self.lungs.partial and self.lungs.protocol != "lungs":
             raise ValueError("lungs.partial goes with the protocol lungs")

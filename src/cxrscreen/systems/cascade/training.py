@@ -35,6 +35,7 @@ from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor,
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.classifier import BinaryTask, RoiImages
+from cxrscreen.train.hints import OneDecision
 from cxrscreen.train.loop import fit
 from cxrscreen.train.recipe import AugmentSettings
 from cxrscreen.train.segmenter import MaskImages, MaskTask
@@ -288,7 +289,7 @@ def train_stage(
     rois: RoiTable,
     weighting: NDArray[np.float32] | None,
     stage2: Mapping[str, Tensor],
-    tutor: nn.Module | None,
+    tutor: OneDecision | None,
     folder: Path,
 ) -> dict[str, Tensor]:
     """Train stage 2 or 3, phase by phase.
@@ -325,7 +326,9 @@ def train_stage(
     before: StagePhase | None = None
     for number, phase in enumerate(stage.phases, start=1):
         network.load_state_dict(state)
-        run = _StageRun(recipe, stage, phase, manifest, split, rois, weighting, tutor if phase.imitation else None)
+        run = _StageRun(
+            recipe, stage, phase, manifest, split, rois, weighting, tutor if phase.imitation or phase.hint else None
+        )
         teacher = run.outputs(network, before.side) if before is not None and phase.distillation else None
         state = run.fit(network, teacher, folder / f"phase{number}")
         before = phase
@@ -343,9 +346,9 @@ class _StageRun:
     split: Split
     rois: RoiTable
     weighting: NDArray[np.float32] | None
-    tutor: nn.Module | None
+    tutor: OneDecision | None
 
-    def fit(self, network: nn.Module, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
+    def fit(self, network: DenseNet121, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
         """Train, and give the best state."""
         # A phase that holds to the one before keeps its normalisation statistics and has no dropout: new images must
         # not shift the statistics under the old ones. Lightning leaves the mode as it finds it.
@@ -372,6 +375,7 @@ class _StageRun:
             offsets=torch.from_numpy(sampler.source_odds(self.truth(training), self.stage.odds_limit)),
             tutor=self.tutor,
             imitation=phase.imitation,
+            hint=phase.hint,
             teacher=teacher,
             distillation=phase.distillation,
         )

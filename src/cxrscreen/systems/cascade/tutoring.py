@@ -7,7 +7,7 @@ from typing import Literal
 import lightning
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cxrscreen.data.manifest import Manifest
@@ -16,8 +16,9 @@ from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretra
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.hints import OneDecision
 from cxrscreen.train.loop import fit, kept_state
-from cxrscreen.train.tutor import OneDecision, SeveralDecisions
+from cxrscreen.train.tutor import SeveralDecisions
 
 DECISIONS: tuple[Literal["stage2", "stage3"], ...] = ("stage2", "stage3")
 VALIDATION_BATCH = 64
@@ -99,14 +100,15 @@ def train_tutor(
 
 def tutor_for(
     recipe: CascadeRecipe, state: Mapping[str, Tensor], decision: Literal["stage2", "stage3"]
-) -> nn.Module | None:
+) -> OneDecision | None:
     """Give the trained tutor's one logit for a decision; None where the recipe has no tutor."""
     if recipe.tutor is None:
         return None
     network = EfficientNetLite0(len(DECISIONS), pooling=recipe.pooling)
     prefix = f"{decision}."
     network.load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
-    return OneDecision(network, DECISIONS.index(decision)).eval()
+    tutor = OneDecision(network, DECISIONS.index(decision))
+    return tutor.eval()
 
 
 def group_of(label: str) -> str:
