@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from cxrscreen.nets.densenet import BACKGROUND, DenseNet121, place_weights
+from cxrscreen.nets.classifier import BACKGROUND, place_weights
+from cxrscreen.nets.densenet import DenseNet121
 
 # Names and shapes in torchvision's densenet121-a639ec97.pth, in their present spelling.
 TORCHVISION = {

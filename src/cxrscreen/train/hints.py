@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrscreen.nets.densenet import place_weights
+from cxrscreen.nets.classifier import place_weights
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
 
 
