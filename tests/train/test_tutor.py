@@ -96,6 +96,14 @@ def test_hints_fall_to_nothing_when_the_maps_tell_the_tutors_and_ignore_the_back
     assert float(hints([own], [shown], image)) > 0.1
 
 
+def test_hints_fit_every_pair_of_networks():
+    tutor = OneDecision(EfficientNetLite0(2), 1)
+    for network, channels in ((DenseNet121(), (1024, 1024)), (EfficientNetLite0(1), (112, 1280))):
+        whole = BinaryTask(network, Phase(epochs=1), 1, 0, sources=["a"], smoothing=0.0, tutor=tutor, hint=1.0)
+        assert [way.in_channels for way in whole.hints.ways] == list(channels)
+        assert [way.out_channels for way in whole.hints.ways] == [112, 1280]
+
+
 def test_networks_give_the_same_answer_from_their_maps():
     for network in (DenseNet121(pooling="lungs").eval(), EfficientNetLite0(1, pooling="lungs").eval()):
         image = torch.rand(2, 1, 64, 96) * 2 - 1

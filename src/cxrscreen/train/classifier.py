@@ -12,9 +12,7 @@ from torch.utils.data import Dataset
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.explain.heat_map import upsample
-from cxrscreen.nets.densenet import FEATURES, DenseNet121
-from cxrscreen.nets.efficientnet_lite import FEATURES as LITE_FEATURES
-from cxrscreen.nets.efficientnet_lite import MIDDLE_FEATURES
+from cxrscreen.nets.classifier import Classifier
 from cxrscreen.train.augment import (
     apply_geometry,
     apply_intensity,
@@ -131,7 +129,7 @@ class BinaryTask(Task):
 
     def __init__(
         self,
-        network: DenseNet121,
+        network: Classifier,
         phase: Phase,
         steps: int,
         seed: int,
@@ -153,15 +151,19 @@ class BinaryTask(Task):
         self._tutors = [] if tutor is None else [tutor.eval().requires_grad_(False)]
         self.hint, self.hints = hint, None
         if tutor is not None and hint:
-            self.hints = Hints([(FEATURES, MIDDLE_FEATURES), (FEATURES, LITE_FEATURES)])
+            shown = tutor.network
+            self.hints = Hints(
+                [(network.num_middle_features, shown.num_middle_features), (network.num_features, shown.num_features)]
+            )
         self.teacher, self.distillation = teacher, distillation
         self._seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         image, truth, index = batch
-        maps = self.network.maps_by_depth(image[:, :1])
-        logits = self.network.decide(maps[1], image[:, :1]).float()[:, 0]
+        own = image[:, :1]
+        maps = None if self.hints is None else self.network.maps_by_depth(own)
+        logits = (self.network(own) if maps is None else self.network.decide(maps[1], own)).float()[:, 0]
         smooth = truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing
         if self.teacher is not None:
             loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
@@ -173,7 +175,7 @@ class BinaryTask(Task):
                     shown, goals = self._tutors[0].to(logits.device).show(image[:, -1:])
                 imitated = binary_divergence(shown.float()[:, 0], logits).mean()
                 loss = (1 - self.imitation) * loss + self.imitation * imitated
-                if self.hints is not None:
+                if self.hints is not None and maps is not None:
                     hint = self.hints(maps, goals, image[:, -1:])
                     self.log("hint", hint, prog_bar=True)
                     loss = loss + self.hint * hint

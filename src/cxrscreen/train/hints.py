@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrscreen.nets.classifier import place_weights
-from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
+from cxrscreen.nets.classifier import Classifier, place_weights
 
 
 class Hints(nn.Module):
@@ -41,7 +40,7 @@ class Hints(nn.Module):
 class OneDecision(nn.Module):
     """One logit of a network that gives several, (N, 1)."""
 
-    def __init__(self, network: EfficientNetLite0, column: int) -> None:
+    def __init__(self, network: Classifier, column: int) -> None:
         super().__init__()
         self.network, self.column = network, column
 

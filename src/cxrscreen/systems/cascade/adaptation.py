@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from cxrscreen.errors import BundleError, RecipeError
-from cxrscreen.nets.densenet import DenseNet121, Pooling
+from cxrscreen.nets.classifier import Classifier, Pooling
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
+from cxrscreen.runtime.torch_engine import network_from
 from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
@@ -101,28 +102,27 @@ def adapt(bundle: Bundle, cohort: Cohort, recipe: AdaptRecipe, work: Path, *, cu
     return Adapted(graphs, _table(cohort, held, before, after))
 
 
-def network_of(weights: Path, pooling: Pooling) -> DenseNet121:
+def network_of(weights: Path, pooling: Pooling) -> Classifier:
     """A classifier from a bundle's weights (float16 kernels become float32), its normalisation statistics at rest.
 
     Raises
     ------
     BundleError
-        If the file does not hold this network.
+        If the file does not hold one of its networks with one output.
     """
-    network, stored = DenseNet121(pooling=pooling), Weights(weights)
     another = f"{weights.name} holds another network than the cascade's: give one of its bundles."
     try:
-        found = network.load_state_dict({name: torch.from_numpy(stored[name]) for name in stored}, strict=False)
-    except RuntimeError as error:
+        network = network_from(Weights(weights))
+    except BundleError as error:
         raise BundleError(another) from error
-    # How many batches a normalisation has seen is not stored, nor used.
-    if found.unexpected_keys or any(not name.endswith("num_batches_tracked") for name in found.missing_keys):
+    if not isinstance(network, Classifier) or network.classifier.out_features != 1:
         raise BundleError(another)
+    network.pooling = pooling
     return network.eval()
 
 
 def fine_tune(
-    network: DenseNet121,
+    network: Classifier,
     number: str,
     cohort: Cohort,
     recipe: AdaptRecipe,

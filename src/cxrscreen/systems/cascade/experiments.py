@@ -19,7 +19,7 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Part, Split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
-from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, Bundle, open_bundle, sha256_of, write_card
@@ -261,7 +261,8 @@ def _exported(recipe: CascadeRecipe, states: Mapping[str, Mapping[str, Tensor]],
     folder.mkdir(parents=True, exist_ok=True)
     graphs = {}
     for decision, state in states.items():
-        network = DenseNet121(pooling=recipe.pooling)
+        stage = recipe.stage2 if decision == "pneumonia" else recipe.stage3
+        network = classifier_named(stage.network, pooling=recipe.pooling)
         network.load_state_dict(dict(state))
         graphs[decision] = folder / f"{decision}.onnx"
         export_classifier(network.eval(), recipe.side, folder / f"{decision}.safetensors", graphs[decision])

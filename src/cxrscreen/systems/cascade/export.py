@@ -12,7 +12,7 @@ import yaml
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.errors import RecipeError
-from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.named import NetworkName, classifier_named
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
 from cxrscreen.systems.bundle import (
@@ -32,8 +32,9 @@ PROVISIONAL = StageCard(
     operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
 )
 
+TITLES: Mapping[NetworkName, str] = {"densenet121": "DenseNet-121", "efficientnet-lite0": "EfficientNet-Lite0"}
 WORDS = Path(__file__).with_name("card.yaml")
-"""What every cascade's card says in words; the recipe adds what depends on the data."""
+"""What every cascade's card says in words; the recipe adds its networks and what depends on the data."""
 
 
 def check_out(out: Path) -> None:
@@ -57,8 +58,11 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     segmenter = UNet(width=recipe.lungs.width)
     segmenter.load_state_dict(trained.lungs)
     export_segmenter(segmenter.eval(), recipe.lungs.side, part / "lungs.safetensors", part / "lungs.onnx")
-    for name, state in (("pneumonia", trained.stage2), ("covid19", trained.stage3)):
-        network = DenseNet121(pooling=recipe.pooling)
+    for name, stage, state in (
+        ("pneumonia", recipe.stage2, trained.stage2),
+        ("covid19", recipe.stage3, trained.stage3),
+    ):
+        network = classifier_named(stage.network, pooling=recipe.pooling)
         network.load_state_dict(state)
         export_classifier(network.eval(), recipe.side, part / f"{name}.safetensors", part / f"{name}.onnx")
         if name == "covid19":
@@ -69,6 +73,9 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")
     words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    words["summary"] = words["summary"].format(
+        stage2=TITLES[recipe.stage2.network], stage3=TITLES[recipe.stage3.network]
+    )
     words["limits"] += [
         f"Every radiograph is reduced to {recipe.working_side} pixels on its longest side before the lungs are cut out "
         f"and brought to {recipe.side}; small lesions are lost.",

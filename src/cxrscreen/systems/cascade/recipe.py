@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from cxrscreen.systems.cascade.pipeline import Pooling, Preprocessing
 from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
@@ -48,6 +48,10 @@ class LungRecipe(Settings):
     partial: int = Field(default=0, ge=0)
 
 
+Network = Literal["densenet121", "efficientnet-lite0"]
+"""As :data:`cxrscreen.nets.named.NetworkName`, which needs torch."""
+
+
 class StagePhase(Phase):
     """A run of stage 2 or 3.
 
@@ -63,6 +67,9 @@ class StagePhase(Phase):
         Share of the loss that is the divergence from the tutor's output. 0: the labels alone.
     hint
         Weight of the difference from the tutor's feature maps, which is added to the loss. 0: none.
+    keep
+        State that is kept: the ``best`` by the validation score, or the ``last``, where the validation images are too
+        few or too easy to choose by.
     """
 
     side: int = Field(ge=32, multiple_of=32)
@@ -70,6 +77,7 @@ class StagePhase(Phase):
     distillation: float = Field(default=0.0, ge=0)
     imitation: float = Field(default=0.0, ge=0, le=1)
     hint: float = Field(default=0.0, ge=0)
+    keep: Literal["best", "last"] = "best"
 
 
 class StageRecipe(Settings):
@@ -77,10 +85,12 @@ class StageRecipe(Settings):
 
     Attributes
     ----------
+    network
+        ``densenet121``, as in the paper, or ``efficientnet-lite0``, whose ImageNet weights install as a package.
     weights
         Initial weights: ``none``, ``imagenet``, a path to a checkpoint, or for stage 3 ``stage2``.
     phases
-        Runs one after the other, each from the best weights of the one before.
+        Runs one after the other, each from the kept weights of the one before.
     augment
         Variation of the training images.
     source_weights
@@ -94,6 +104,7 @@ class StageRecipe(Settings):
         :meth:`cxrscreen.train.batches.EvenBatches.source_odds`. 0: not at all, as in the paper.
     """
 
+    network: Network = "densenet121"
     weights: str = "none"
     phases: tuple[StagePhase, ...] = Field(min_length=1)
     augment: AugmentSettings
@@ -126,7 +137,8 @@ class CascadeRecipe(Settings):
         What the classifiers pool their features over: the whole ``image``, as in the paper, or the ``lungs`` alone.
     tutor
         An EfficientNet-Lite0 trained first on both decisions at once, which stages 2 and 3 imitate: small data need
-        features learned elsewhere, and its ImageNet weights install with the package. Not part of the bundle.
+        features learned elsewhere, and its ImageNet weights install with the package. Not part of the bundle; its
+        ``network`` is always ``efficientnet-lite0``, and what is kept of it is fixed.
     data_limits, licence
         What the card must say of the training data.
     """
@@ -159,10 +171,19 @@ class CascadeRecipe(Settings):
             pooling=self.pooling,
         )
 
+    @field_validator("tutor")
+    @classmethod
+    def _tutors_network(cls, tutor: StageRecipe | None) -> StageRecipe | None:
+        return tutor.model_copy(update={"network": "efficientnet-lite0"}) if tutor else None
+
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.stage2.weights == "stage2":
             raise ValueError("stage2.weights cannot be stage2: use none, imagenet or a path")
+        if self.stage3.weights == "stage2" and self.stage3.network != self.stage2.network:
+            raise ValueError(f"stage3 starts from stage2's weights: its network must be {self.stage2.network} too")
+        if self.h2 == "literal" and self.stage2.network != "densenet121":
+            raise ValueError("h2: literal lays 1024 features out as a square: stage2's network must be densenet121")
         if any(phase.without_covid19 for phase in self.stage3.phases):
             raise ValueError("stage3 cannot be trained without_covid19")
         for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
@@ -176,6 +197,8 @@ class CascadeRecipe(Settings):
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
         if self.tutor and any(p.imitation or p.hint or p.distillation or p.without_covid19 for p in self.tutor.phases):
             raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
+        if self.tutor and any(phase.keep != "best" for phase in self.tutor.phases):
+            raise ValueError("keep is no choice of the tutor: stage2 learns from its last state, stage3 from its best")
         if self.lungs.partial and self.lungs.protocol != "lungs":
             raise ValueError("lungs.partial goes with the protocol lungs")
         return self

@@ -20,9 +20,9 @@ from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lu
 from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
-from cxrscreen.nets.densenet import DenseNet121
+from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretrained
-from cxrscreen.nets.pretrained import load_pretrained
+from cxrscreen.nets.named import classifier_named, load_classifier_weights
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export import export_classifier, export_segmenter
@@ -36,7 +36,7 @@ from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.classifier import BinaryTask, RoiImages
 from cxrscreen.train.hints import OneDecision
-from cxrscreen.train.loop import fit
+from cxrscreen.train.loop import fit, kept_state
 from cxrscreen.train.recipe import AugmentSettings
 from cxrscreen.train.segmenter import MaskImages, MaskTask
 from cxrscreen.train.steps import once
@@ -76,7 +76,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     _check_data(manifest, splits, recipe.lungs.protocol)
     for stage in (recipe.stage2, recipe.stage3):
         if stage.weights != "stage2":
-            load_pretrained(DenseNet121(), stage.weights)
+            load_classifier_weights(classifier_named(stage.network), stage.weights)
     if recipe.tutor is not None:
         load_lite_pretrained(EfficientNetLite0(len(DECISIONS)), recipe.tutor.weights)
     torch.set_float32_matmul_precision("high")
@@ -314,14 +314,14 @@ def train_stage(
     Returns
     -------
     dict
-        State of a :class:`DenseNet121`.
+        State of the stage's network.
     """
     lightning.seed_everything(recipe.seed, verbose=False)
-    network = DenseNet121(dropout=stage.dropout, pooling=recipe.pooling)
+    network = classifier_named(stage.network, dropout=stage.dropout, pooling=recipe.pooling)
     if stage.weights == "stage2":
         network.load_state_dict(stage2)
     else:
-        load_pretrained(network, stage.weights)
+        load_classifier_weights(network, stage.weights)
     state: dict[str, Tensor] = dict(network.state_dict())
     before: StagePhase | None = None
     for number, phase in enumerate(stage.phases, start=1):
@@ -348,8 +348,8 @@ class _StageRun:
     weighting: NDArray[np.float32] | None
     tutor: OneDecision | None
 
-    def fit(self, network: DenseNet121, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
-        """Train, and give the best state."""
+    def fit(self, network: Classifier, teacher: Tensor | None, folder: Path) -> dict[str, Tensor]:
+        """Train, and give the state to keep."""
         # A phase that holds to the one before keeps its normalisation statistics and has no dropout: new images must
         # not shift the statistics under the old ones. Lightning leaves the mode as it finds it.
         network.train(mode=teacher is None)
@@ -379,7 +379,7 @@ class _StageRun:
             teacher=teacher,
             distillation=phase.distillation,
         )
-        return fit(
+        best = fit(
             task,
             DataLoader(self.images(training, phase.side, self.stage.augment), batch_sampler=sampler),
             DataLoader(self.images(seen, phase.side, None), batch_size=VALIDATION_BATCH),
@@ -387,6 +387,7 @@ class _StageRun:
             self.recipe.compute,
             folder,
         )
+        return best if phase.keep == "best" else kept_state(folder, "last")
 
     def outputs(self, network: nn.Module, side: int) -> Tensor:
         """Logits of the network as it is for the training images, (N,); NaN for COVID-19, which is new to it."""
@@ -418,7 +419,8 @@ def h2_maps(
     recipe: CascadeRecipe, rois: RoiTable, split: Split, stage2: Mapping[str, Tensor], folder: Path
 ) -> NDArray[np.float32]:
     """H2 of the images that stage 3 learns from, as the pipeline makes it, float32 (N, h, w); zeros for the others."""
-    classifier = _engine_of(DenseNet121(pooling=recipe.pooling), stage2, recipe.side, folder / "engine")
+    network = classifier_named(recipe.stage2.network, pooling=recipe.pooling)
+    classifier = _engine_of(network, stage2, recipe.side, folder / "engine")
     class_weights = classifier.weights["classifier.weight"]
     maps: NDArray[np.float32] | None = None
     for image_id in track([*split.train, *split.validation], "Heat maps of stage 2"):
@@ -432,7 +434,7 @@ def h2_maps(
     return maps
 
 
-def _engine_of(network: DenseNet121 | UNet, state: Mapping[str, Tensor], side: int, folder: Path) -> Engine:
+def _engine_of(network: Classifier | UNet, state: Mapping[str, Tensor], side: int, folder: Path) -> Engine:
     """The network as the screening path runs it: exported and compiled."""
     folder.mkdir(parents=True, exist_ok=True)
     network.load_state_dict(state)
