@@ -69,7 +69,8 @@ def bundle(tmp_path_factory, tiny_recipe):
     own = load_recipe(tiny_recipe, CascadeRecipe).model_dump(mode="json")
     own |= {"side": SIDE, "tutor": None}
     for name in ("stage2", "stage3"):
-        own[name]["phases"] = [own[name]["phases"][-1] | {"side": SIDE, "imitation": 0.0, "distillation": 0.0}]
+        still = {"side": SIDE, "imitation": 0.0, "hint": 0.0, "distillation": 0.0}
+        own[name]["phases"] = [own[name]["phases"][-1] | still]
     folder = tmp_path_factory.mktemp("bundle")
     for name in ("lungs.onnx", "lungs.safetensors"):
         (folder / name).write_bytes(name.encode())
