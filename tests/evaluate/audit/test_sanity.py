@@ -33,10 +33,11 @@ def test_the_layers_run_from_the_stem_to_the_classifier(bundle):
     for stage, graphs in (("pneumonia", ["pneumonia"]), ("covid19", ["covid19", "covid19-guided"])):
         for graph in graphs:
             layers = layers_in_order(bundle.file(f"{stage}.safetensors"), bundle.file(f"{graph}.onnx"))
-            assert layers[0] == "features.conv0.weight"
+            assert layers[0] == "conv_stem.weight"
             assert layers[-1] == "classifier.weight"
-            blocks = [name.split(".")[1] for name in layers if "denseblock" in name]
+            blocks = [int(name.split(".")[1]) for name in layers if name.startswith("blocks.")]
             assert blocks == sorted(blocks)
+            assert set(blocks) == set(range(16))
 
 
 def test_a_copy_differs_in_the_layers_asked_for_alone_and_runs(bundle, tmp_path):
