@@ -155,7 +155,7 @@ def test_the_system_and_torch_agree(tiny_bundle, phantom_data):
 
     system = load_system(tiny_bundle.folder)
     radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
-    screening = system.screen(radiograph, explain=False)
+    screening = system.screen(radiograph, force=True, explain=False)
     network = DenseNet121(pooling="lungs")
     state = load_file(tiny_bundle.file("pneumonia.safetensors"))
     network.load_state_dict({name: value.float() for name, value in state.items()}, strict=False)
