@@ -9,10 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cxrscreen.evaluate.audit.change import change_table, change_verdict, changes_of
-from cxrscreen.evaluate.audit.interval_figure import interval_figure
+from cxrscreen.evaluate.audit.change import change_figure, change_table, change_verdict, changes_of
 from cxrscreen.evaluate.audit.interventions import Pixels, Region
-from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
+from cxrscreen.evaluate.audit.part import AuditData, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import (
     UNTOUCHED,
     protocols,
@@ -126,15 +125,7 @@ def audit_burn_in(data: AuditData) -> AuditPart:
     if over:
         worst, name = max(over, key=lambda item: item[0].flipped.value or 0.0)
         said += f" Over the lungs ({name}) up to {shown(worst.flipped, 3)} flip; for these there is no rule."
-    panels = {
-        decision: {name: [change.mean_absolute, change.flipped] for name, change in by_name.items()}
-        for decision, by_name in changes.items()
-        if by_name
-    }
-    figures: tuple[AuditFigure, ...] = ()
-    if panels:
-        drawn = interval_figure(panels, ("mean change of the score", "share of decisions flipped"), axis="")
-        figures = (AuditFigure("What each mark does", drawn, f"Change of score and decisions by mark. {said}"),)
+    figures = change_figure(changes, "What each mark does", f"Change of score and decisions by mark. {said}")
     columns = ("Decision", "Mark", "AUC untouched", "AUC, only positives carry it", "AUC, only negatives carry it")
     return AuditPart(
         name="burn-in",

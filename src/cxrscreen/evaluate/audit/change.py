@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrscreen.evaluate.audit.part import AuditTable, Cell
+from cxrscreen.evaluate.audit.interval_figure import interval_figure
+from cxrscreen.evaluate.audit.part import AuditFigure, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import UNTOUCHED
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, grouped_rate
@@ -94,6 +95,19 @@ def change_table(changes: Mapping[str, Mapping[str, Change]], what: str) -> Audi
     ]
     columns = ("Decision", what, "Images", "Mean change", "Mean size of the change", "Largest", "Decisions flipped")
     return AuditTable("Change of the score, edited minus untouched, 95 % intervals by patient", columns, tuple(rows))
+
+
+def change_figure(changes: Mapping[str, Mapping[str, Change]], title: str, alt: str) -> tuple[AuditFigure, ...]:
+    """Draw the changes by decision and edit; nothing where no decision has one."""
+    panels = {
+        decision: {name: [change.mean_absolute, change.flipped] for name, change in by_name.items()}
+        for decision, by_name in changes.items()
+        if by_name
+    }
+    if not panels:
+        return ()
+    drawn = interval_figure(panels, ("mean change of the score", "share of decisions flipped"), axis="")
+    return (AuditFigure(title, drawn, alt),)
 
 
 def change_verdict(

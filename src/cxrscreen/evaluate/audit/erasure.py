@@ -1,9 +1,8 @@
 """Mark erasure: how the score changes where corners or marks outside the lungs are painted over."""
 
-from cxrscreen.evaluate.audit.change import change_table, change_verdict, changes_of
-from cxrscreen.evaluate.audit.interval_figure import interval_figure
+from cxrscreen.evaluate.audit.change import change_figure, change_table, change_verdict, changes_of
 from cxrscreen.evaluate.audit.interventions import CORNER, MARK_BORDER, erase_corners, erase_marks
-from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart
+from cxrscreen.evaluate.audit.part import AuditData, AuditPart
 from cxrscreen.evaluate.audit.untouched import protocols, rescored, side_by_side, threshold_of
 
 EDITS = {"corners painted over": erase_corners, "marks painted over": erase_marks}
@@ -24,15 +23,7 @@ def audit_mark_erasure(data: AuditData) -> AuditPart:
         for protocol, decision in protocols(data)
     }
     verdict, said = change_verdict(changes, tuple(EDITS), "erasing")
-    panels = {
-        decision: {name: [change.mean_absolute, change.flipped] for name, change in by_name.items()}
-        for decision, by_name in changes.items()
-        if by_name
-    }
-    figures: tuple[AuditFigure, ...] = ()
-    if panels:
-        drawn = interval_figure(panels, ("mean change of the score", "share of decisions flipped"), axis="")
-        figures = (AuditFigure("What erasing does", drawn, f"Change of score and decisions by erasure. {said}"),)
+    figures = change_figure(changes, "What erasing does", f"Change of score and decisions by erasure. {said}")
     return AuditPart(
         name="mark-erasure",
         title="Mark erasure",
