@@ -15,9 +15,12 @@ class LungPhase(Phase):
     ----------
     source_weights
         Relative weight of each source; see :class:`cxrscreen.train.batches.EvenBatches`.
+    augment
+        Variation of the training images in this run; None: that of the recipe.
     """
 
     source_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
+    augment: AugmentSettings | None = None
 
 
 class LungRecipe(Settings):

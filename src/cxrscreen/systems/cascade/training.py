@@ -217,7 +217,7 @@ def _train_lungs(recipe: CascadeRecipe, manifest: Manifest, folder: Path) -> dic
         )
         state = fit(
             MaskTask(network, phase, phase.epochs * batches, recipe.seed),
-            DataLoader(MaskImages(images, targets, side, recipe.lungs.augment), batch_sampler=sampler),
+            DataLoader(MaskImages(images, targets, side, phase.augment or recipe.lungs.augment), batch_sampler=sampler),
             DataLoader(MaskImages(seen, truth, side, None), batch_size=VALIDATION_BATCH),
             phase,
             recipe.compute,
