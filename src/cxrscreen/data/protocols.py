@@ -48,9 +48,7 @@ LATERAL = Rule("lateral views", lambda t: t["view"] == "L")
 FOUND_COPIES = ("armiro/422", "radiography-covid/COVID-3273")
 """Images of the data pack that its own search missed: a copy of a Cohen image, and another image of one patient who has
 no number. Found by ``cxrscreen audit --only leakage``; left out after the draw, so that no other image changes part."""
-DUPLICATE = Rule(
-    "copies of another image", lambda t: (t["duplicate_of"] != "") | t["image_id"].isin(FOUND_COPIES)
-)
+DUPLICATE = Rule("copies of another image", lambda t: (t["duplicate_of"] != "") | t["image_id"].isin(FOUND_COPIES))
 PAEDIATRIC = Rule("paediatric images", lambda t: t["pediatric"] == "true")
 UNLABELLED = Rule("neither normal nor pneumonia", lambda t: ~t["label"].isin(("normal", *PNEUMONIA_LABELS)))
 NOT_PNEUMONIA = Rule("not pneumonia", lambda t: ~t["label"].isin(PNEUMONIA_LABELS))

@@ -32,6 +32,10 @@ SMALLEST_CLASS = 10
 """Images of each class that a source needs in validation to count in the score."""
 
 
+UNDECIDED = 0.5
+"""Truth of a training image whose lungs were blanked: it speaks for neither class."""
+
+
 class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
     """Cut-out lungs with a binary truth; the network's input is pixels x mask (x weighting).
 
@@ -75,14 +79,17 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
         return len(self.pixels)
 
     def __getitem__(self, draw: Draw | int) -> tuple[Tensor, Tensor, int]:
-        """Image float32 (1 or 2, S, S) in [-1, 3], truth float32 (1,), and the image's index."""
+        """Image float32 (1 or 2, S, S) in [-1, 3], truth float32 (1,) (0, 1 or :data:`UNDECIDED`), and its index."""
         index, seed = draw if isinstance(draw, tuple) else (draw, 0)
         rng = np.random.default_rng(seed)
         settings = self.augment if self.augment is not None else STILL
         geometry = draw_geometry(settings, rng)
         grey = apply_geometry(self.pixels[index], geometry, self.side) / np.float32(255)
         filtered = apply_geometry(self.masks[index], geometry, self.side)
-        if rng.random() < settings.histogram:
+        truth = float(self.truth[index])
+        if rng.random() < settings.blank:
+            grey, truth = np.full_like(grey, rng.uniform()), UNDECIDED
+        elif rng.random() < settings.histogram:
             other = int(rng.integers(len(self)))
             grey = match_quantiles(grey, self.quantiles[index], self.quantiles[other])
         if self.augment is not None:
@@ -94,7 +101,7 @@ class RoiImages(Dataset[tuple[Tensor, Tensor, int]]):
                 upsample(self.weighting[index], (self.pixels.shape[1], self.pixels.shape[2])), geometry, self.side
             )
         image = 4.0 * np.stack([grey * filtered, *channels]) - 1.0
-        return torch.from_numpy(image), torch.tensor([float(self.truth[index])]), index
+        return torch.from_numpy(image), torch.tensor([truth]), index
 
 
 STILL = AugmentSettings(
@@ -169,6 +176,8 @@ class BinaryTask(Task):
             loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
         else:
             offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
+            # A blanked image tells nothing, whatever its source: its own logit is what goes to zero.
+            offset = offset * (truth[:, 0] != UNDECIDED)
             loss = F.binary_cross_entropy_with_logits(logits + offset, smooth)
             if self._tutors:
                 with torch.no_grad():

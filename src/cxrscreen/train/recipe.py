@@ -36,6 +36,9 @@ class AugmentSettings(Settings):
         Probability of giving an image the grey-value distribution of another training image.
     erase
         Probability of blanking a rectangle.
+    blank
+        Probability of filling the lungs with one grey value and asking for no decision, so that what is left (outline
+        and place) speaks for neither class. Classifiers alone.
     """
 
     rotation: float = Field(default=10.0, ge=0, le=45)
@@ -50,6 +53,7 @@ class AugmentSettings(Settings):
     noise: float = Field(default=0.02, ge=0, le=0.5)
     histogram: float = Field(default=0.0, ge=0, le=1)
     erase: float = Field(default=0.0, ge=0, le=1)
+    blank: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Phase(Settings):

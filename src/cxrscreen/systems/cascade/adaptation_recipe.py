@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
 
@@ -45,3 +45,10 @@ class AdaptRecipe(Settings):
     stage2: Phase = Phase(epochs=5, batches=40, batch=36, learning_rate=1e-4, ema=0.98)
     stage3: Phase = Phase(epochs=5, batches=40, batch=36, learning_rate=1e-4, ema=0.98)
     augment: AugmentSettings = AugmentSettings()
+
+    @field_validator("augment")
+    @classmethod
+    def _whole_images(cls, augment: AugmentSettings) -> AugmentSettings:
+        if augment.blank:
+            raise ValueError("adapting holds to outputs for whole images: blank must be 0")
+        return augment

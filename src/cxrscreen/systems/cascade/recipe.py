@@ -194,14 +194,22 @@ class CascadeRecipe(Settings):
                 raise ValueError(f"{name} imitates a tutor, but the recipe has none")
             if any((phase.imitation or phase.hint) and phase.distillation for phase in stage.phases):
                 raise ValueError(f"a phase of {name} has both imitation and distillation: choose one")
+            if stage.augment.blank and any(phase.distillation for phase in stage.phases):
+                raise ValueError(f"{name} holds to outputs for whole images: augment.blank must be 0 with distillation")
             if stage.phases[0].distillation:
                 raise ValueError(f"the first phase of {name} has no phase before it to distil")
             if stage.phases[-1].side != self.side:
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
-        if self.tutor and any(p.imitation or p.hint or p.distillation or p.without_covid19 for p in self.tutor.phases):
-            raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
-        if self.tutor and any(phase.keep != "best" for phase in self.tutor.phases):
-            raise ValueError("keep is no choice of the tutor: stage2 learns from its last state, stage3 from its best")
         if self.lungs.partial and self.lungs.protocol != "lungs":
             raise ValueError("lungs.partial goes with the protocol lungs")
+        return self
+
+    @model_validator(mode="after")
+    def _tutor_agrees(self) -> Self:
+        if self.tutor and any(p.imitation or p.hint or p.distillation or p.without_covid19 for p in self.tutor.phases):
+            raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
+        if self.tutor and self.tutor.augment.blank:
+            raise ValueError("the tutor learns two decisions from labels: its augment.blank must be 0")
+        if self.tutor and any(phase.keep != "best" for phase in self.tutor.phases):
+            raise ValueError("keep is no choice of the tutor: stage2 learns from its last state, stage3 from its best")
         return self
