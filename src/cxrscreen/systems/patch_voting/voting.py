@@ -1,0 +1,61 @@
+"""From the answers of many patches to one answer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+CLASSES = ("normal", "bacterial", "tuberculosis", "viral")
+"""What the patches vote on, in the order of the logits; ``viral`` includes COVID-19, which is not told apart."""
+CLASS_OF_LABEL = {
+    "normal": "normal",
+    "bacterial": "bacterial",
+    "tuberculosis": "tuberculosis",
+    "viral": "viral",
+    "covid19": "viral",
+}
+"""Class by the manifest's label; other labels belong to no class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vote:
+    """The outcome for one image.
+
+    Parameters
+    ----------
+    label
+        Index of the class that won.
+    counts
+        int64 (L,): patches that declared each class.
+    probabilities
+        float64 (L,), sum 1: mean softmax probability over the patches.
+    """
+
+    label: int
+    counts: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def majority_vote(patch_probabilities: NDArray[np.float32]) -> Vote:
+    """Let patches vote: the most frequently declared class wins (patch-voting paper, section II-B).
+
+    Parameters
+    ----------
+    patch_probabilities
+        float32 (K, L): softmax probabilities, K at least 1. A patch declares its most probable class.
+
+    Returns
+    -------
+    Vote
+        Of classes with equally many votes the one with the larger mean probability wins; the paper leaves ties open.
+    """
+    counts = np.bincount(patch_probabilities.argmax(axis=1), minlength=patch_probabilities.shape[1])
+    means = patch_probabilities.mean(axis=0, dtype=np.float64)
+    label = max(range(len(counts)), key=lambda index: (counts[index], means[index]))
+    return Vote(label, counts.astype(np.int64), means)
+
+
+def class_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Softmax over the classes of logits (K, L), float32: the r^c of Eq. 5, since the classes exclude each other."""
+    return np.asarray(softmax(logits.astype(np.float64), axis=1), dtype=np.float32)
