@@ -75,9 +75,16 @@ def test_the_literal_reading_lays_the_features_out_row_by_row():
     assert heat[-1, -1] == 1
 
 
-@pytest.mark.parametrize("pooled", [np.zeros(1000), np.zeros((32, 32)), np.zeros(0)])
-def test_the_literal_reading_needs_a_square_number(pooled):
-    with pytest.raises(ValueError, match="square number"):
+def test_the_literal_reading_of_other_lengths_is_as_near_to_a_square_as_can_be():
+    wide = cam_literal(np.arange(1280, dtype=np.float32))
+    assert wide.shape == (32, 40)
+    assert wide[1, 0] == 40
+    assert cam_literal(np.zeros(7, np.float32)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("pooled", [np.zeros((32, 32)), np.zeros(0)])
+def test_the_literal_reading_needs_a_vector(pooled):
+    with pytest.raises(ValueError, match="vector of features"):
         cam_literal(pooled)
 
 

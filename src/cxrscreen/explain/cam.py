@@ -38,7 +38,7 @@ def cam(features: NDArray[np.float32], class_weights: NDArray[np.float32]) -> ND
 
 
 def cam_literal(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
-    r"""Eq. 1 of the cascade as it is printed: the pooled feature vector laid out as a square, row by row.
+    r"""Eq. 1 of the cascade as it is printed: the pooled feature vector laid out as a rectangle, row by row.
 
     .. math:: f \in \mathbb{R}^{1024} \to h \in \mathbb{R}^{32 \times 32}
 
@@ -48,19 +48,20 @@ def cam_literal(pooled: NDArray[np.float32]) -> NDArray[np.float32]:
     Parameters
     ----------
     pooled
-        float (K,), K a square number; 1024 for DenseNet-121.
+        float (K,); 1024 for DenseNet-121, 1280 for EfficientNet-Lite0.
 
     Returns
     -------
     NDArray
-        float32 (sqrt K, sqrt K), as the features: not negative behind a ReLU.
+        float32 (r, K / r) with r the largest divisor of K up to its root: 32 x 32 of 1024, as in the paper, and 32 x 40
+        of 1280. Values as the features: not negative behind a ReLU.
 
     Raises
     ------
     ValueError
-        If it is no vector of a square number of features.
+        If it is no vector, or has no feature.
     """
-    side = math.isqrt(pooled.size)
-    if pooled.ndim != 1 or side == 0 or side * side != pooled.size:
-        raise ValueError(f"a vector of a square number of features expected, got {pooled.shape}")
-    return pooled.reshape(side, side).astype(np.float32)
+    if pooled.ndim != 1 or pooled.size == 0:
+        raise ValueError(f"a vector of features expected, got {pooled.shape}")
+    rows = next(r for r in range(math.isqrt(pooled.size), 0, -1) if pooled.size % r == 0)
+    return pooled.reshape(rows, -1).astype(np.float32)

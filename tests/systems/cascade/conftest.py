@@ -1,3 +1,10 @@
+"""Phantoms of two hospitals, and a bundle trained on them whose networks have the full ones' parts and fewer of them.
+
+The full networks are tested where size can matter: exported in ``tests/runtime``, trained and screened with in the
+bundle that ships.
+"""
+
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -5,6 +12,34 @@ import pytest
 
 from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.phantoms import write_set
+from cxrscreen.nets import densenet, efficientnet_lite
+
+BLOCK_LAYERS = (1, 2, 1, 1)
+LITE_STAGES = (
+    (1, 3, 1, 1, 8),
+    (2, 3, 2, 2, 8),
+    (1, 5, 2, 2, 16),
+    (1, 3, 2, 2, 16),
+    (1, 5, 1, 2, efficientnet_lite.MIDDLE_FEATURES),
+    (1, 3, 2, 2, 24),
+)
+LITE_MIDDLE_BLOCK = 5
+
+
+@contextmanager
+def short_networks():
+    """Build every network with few layers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(densenet, "BLOCK_LAYERS", BLOCK_LAYERS)
+        patch.setattr(efficientnet_lite, "STAGES", LITE_STAGES)
+        patch.setattr(efficientnet_lite, "MIDDLE_BLOCK", LITE_MIDDLE_BLOCK)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _short_networks():
+    with short_networks():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +68,7 @@ def tiny_bundle(phantom_data, tiny_recipe, tmp_path_factory):
 
     recipe = load_recipe(tiny_recipe, CascadeRecipe)
     folder = tmp_path_factory.mktemp("bundle")
-    trained = train_cascade(recipe, phantom_data, folder / "work")
-    return write_bundle(recipe, phantom_data, trained, folder / "tiny")
+    # A session's fixture is made before a module's.
+    with short_networks():
+        trained = train_cascade(recipe, phantom_data, folder / "work")
+        return write_bundle(recipe, phantom_data, trained, folder / "tiny")

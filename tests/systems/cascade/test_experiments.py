@@ -22,6 +22,7 @@ from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.train.recipe import load_recipe
 
 SIDE = 32
+MADE = ("table3", "table4", "table5", "lambda-sweep", "leave-one-out")
 
 
 class PlainEngine:
@@ -117,15 +118,17 @@ def recipe():
             "adapt": {"compute": compute, "stage2": phase, "stage3": phase},
             "repeats": [0],
             "lambdas": [1.0],
+            "new_cases": 2,
+            "left_out": [["clinic"]],
         }
     )
 
 
 @pytest.fixture(scope="module")
 def made(bundle, recipe, sites, tmp_path_factory):
-    """Tables 3 to 5 and the sweep, trained from end to end."""
+    """Tables 3 to 5, the sweep and the source left out, trained from end to end."""
     folder = tmp_path_factory.mktemp("reproduced")
-    for name in ("table3", "table4", "table5", "lambda-sweep"):
+    for name in MADE:
         reproduce(name, recipe, folder / "work", folder / "out", make=(bundle, sites), command=name)
     return folder
 
@@ -135,7 +138,7 @@ def outputs(folder, name):
 
 
 def test_the_tables_are_there(made):
-    for name in ("table3", "table4", "table5", "lambda-sweep"):
+    for name in MADE:
         assert (made / "out" / f"cascade-{name}.md").stat().st_size > 2000
     assert "new images alone" in (made / "out" / "cascade-lambda-sweep.md").read_text(encoding="utf-8")
 
@@ -164,6 +167,25 @@ def test_the_fine_tuning_starts_from_the_open_training(made):
         np.testing.assert_allclose(before[f"{decision}_before"], given, rtol=1e-4, atol=1e-4)
     assert not np.allclose(before["pneumonia_before"], before["pneumonia_after"])
     assert set(before.loc[before["new"], "source"]) == {"clinic"}
+
+
+def test_the_sweep_starts_without_covid19_and_learns_from_stage_2_alone(made):
+    table = outputs(made, "lambda-sweep/lambda-1-seed0")
+    assert "covid19_after" not in table
+    assert not ((table["label"] == "covid19") & ~table["new"]).any()
+    base = outputs(made, "trainings/before-seed0").set_index("image_id")
+    assert not (base["label"] == "covid19").any()
+    old = table[~table["new"]].set_index("image_id")
+    np.testing.assert_allclose(old["pneumonia_before"], base.loc[old.index, "pneumonia"], rtol=1e-4, atol=1e-4)
+    assert not np.allclose(old["pneumonia_before"], old["pneumonia_after"])
+    assert not (made / "work/lambda-sweep/lambda-1-seed0/run").exists()
+
+
+def test_stage_2_of_all_sources_is_trained_once(made):
+    assert not (made / "work/trainings/every-seed0/stage2").exists()
+    one, other = (outputs(made, f"trainings/{name}-seed0") for name in ("lungs", "every"))
+    np.testing.assert_allclose(one["pneumonia"], other["pneumonia"], atol=1e-5)
+    assert other["covid19"].notna().any()
 
 
 def test_checkpoints_are_removed_and_the_lungs_are_cut_once(made):

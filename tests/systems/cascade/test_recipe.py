@@ -31,10 +31,6 @@ def test_the_small_recipe_has_the_small_network_and_no_tutor(tiny_recipe):
         ({"stage2": {"network": "efficientnet-lite0"}}, "its network must be efficientnet-lite0 too"),
         ({"stage3": {"network": "efficientnet-lite0"}}, "its network must be densenet121 too"),
         ({"stage2": {"network": "resnet18"}}, "densenet121"),
-        (
-            {"h2": "literal", "stage2": {"network": "efficientnet-lite0"}, "stage3": {"weights": "none"}},
-            "1024 features",
-        ),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(tiny, changes, words):

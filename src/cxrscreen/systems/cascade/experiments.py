@@ -23,9 +23,9 @@ from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, Bundle, open_bundle, sha256_of, write_card
-from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt
+from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
-from cxrscreen.systems.cascade.cohort import Cohort
+from cxrscreen.systems.cascade.cohort import Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort, preprocessing_of
 from cxrscreen.systems.cascade.export import PROVISIONAL
 from cxrscreen.systems.cascade.outputs import stage2_outputs, stage3_outputs
@@ -33,12 +33,13 @@ from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.systems.cascade.training import h2_maps, train_stage
-from cxrscreen.systems.cascade.tutoring import train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.steps import once
 
 OUTPUTS = "outputs.csv"
 """What a finished training leaves in its folder: the logits of the held-out images."""
+STATE = "final.safetensors"
+"""What a finished stage leaves in its own folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,7 @@ def train_stages(
     seed: int,
     both: bool = True,
     masked: bool = True,
+    stage2_in: Path | None = None,
 ) -> pd.DataFrame:
     """Train stage 2, and stage 3 on its heat maps, and ask them about held-out images.
 
@@ -126,6 +128,8 @@ def train_stages(
         False: stage 2 alone.
     masked
         False: the whole radiograph, without stage 1.
+    stage2_in
+        Folder of another training with the same stage 2, which is trained there once for both; None: ``folder``.
 
     Returns
     -------
@@ -147,27 +151,20 @@ def train_stages(
     split2, split3 = learned["stage2"], learned["stage3"]
     depends: dict[str, object] = {
         "images": made,
-        "recipe": recipe.model_dump(mode="json", include={"compute", "h2", "pooling", "side", "seed", "tutor"}),
+        "recipe": recipe.model_dump(mode="json", include={"compute", "h2", "pooling", "side", "seed"}),
         "splits": [split2.digest, split3.digest],
     }
-    tutored: dict[str, Tensor] = {}
-    if recipe.tutor is not None:
-        tutored, made = _kept(
-            folder / "tutor",
-            depends,
-            lambda path: train_tutor(recipe, bench.manifest, split2, split3, rois, path),
-        )
-        depends |= {"tutor": made}
 
     def stage(
         number: str, settings: StageRecipe, split: Split, stage2: dict[str, Tensor], path: Path
     ) -> dict[str, Tensor]:
         weighting = h2_maps(recipe, rois, split, stage2, path) if number == "3" else None
-        tutor = tutor_for(recipe, tutored, "stage3" if number == "3" else "stage2")
-        return train_stage(recipe, settings, bench.manifest, split, rois, weighting, stage2, tutor, path)
+        return train_stage(recipe, settings, bench.manifest, split, rois, weighting, stage2, None, path)
 
     depends |= {"stage2": recipe.stage2.model_dump(mode="json")}
-    state2, _ = _kept(folder / "stage2", depends, lambda path: stage("2", recipe.stage2, split2, {}, path))
+    state2, _ = _kept(
+        (stage2_in or folder) / "stage2", depends, lambda path: stage("2", recipe.stage2, split2, {}, path)
+    )
     states = {"pneumonia": state2}
     if both:
         depends |= {"stage3": recipe.stage3.model_dump(mode="json")}
@@ -229,6 +226,72 @@ def adapt_stages(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, 
     return pd.read_csv(folder / OUTPUTS, dtype={"image_id": str, "group": str})
 
 
+def tune_stage2(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, folder: Path) -> pd.DataFrame:
+    """Fine-tune by Eq. 2 the stage 2 of a training that has no stage 3, since the new disease was not there yet.
+
+    Parameters
+    ----------
+    bench
+        As for the training of ``base``.
+    base
+        The folder of that training.
+    cohort
+        New and old images; the held-out ones, and the images to learn from, are on the bench.
+    recipe
+        Of the fine-tuning; its ``stage2`` counts.
+    folder
+        Of this run; a finished one is read, not repeated.
+
+    Returns
+    -------
+    DataFrame
+        As of :func:`adapt_stages`, without the logits of stage 3.
+
+    Raises
+    ------
+    ManifestError
+        If the cohort lacks a class or a file.
+    RecipeError
+        If the folder holds another run, or the training diverges.
+    """
+    check_cohort(cohort, "2", with_old=recipe.with_old)
+    torch.set_float32_matmul_precision("high")
+    rois, made = bench.lungs
+    graph = base / "graphs" / "pneumonia.onnx"
+    origin: dict[str, object] = {"images": made, "base": sha256_of(graph.with_suffix(".safetensors"))}
+
+    def look_before(path: Path) -> None:
+        found = np.full(len(rois.row), np.nan, np.float32)
+        found[rois.rows(cohort.images)] = stage2_outputs(load_engine(graph), rois, cohort.images, bench.recipe.h2)[0]
+        with path.open("wb") as stream:
+            np.save(stream, found)
+
+    once(base / "before.npy", origin | {"asked": list(cohort.images)}, look_before)
+    before: NDArray[np.float32] = np.load(base / "before.npy")
+    depends = origin | {
+        "recipe": recipe.model_dump(mode="json"),
+        "split": cohort.splits["stage2"].digest,
+        "new": hashlib.sha256("\n".join(sorted(cohort.new)).encode()).hexdigest(),
+    }
+
+    def run(path: Path) -> None:
+        network = classifier_named(bench.recipe.stage2.network, pooling=bench.recipe.pooling)
+        network.load_state_dict(load_file(base / "stage2" / STATE))
+        state = fine_tune(network.eval(), "2", cohort, recipe, rois, before, None, folder / "run")
+        graphs = _exported(bench.recipe, {"pneumonia": state}, folder / "run")
+        table = _held_out(bench.manifest, cohort.splits["stage2"])
+        ids = table["image_id"].tolist()
+        after, _ = stage2_outputs(load_engine(graphs["pneumonia"]), rois, ids, bench.recipe.h2)
+        table["new"] = cohort.is_new(ids)
+        table["pneumonia_before"] = before[rois.rows(ids)].astype(np.float64)
+        table["pneumonia_after"] = after.astype(np.float64)
+        table.to_csv(path, index=False)
+        shutil.rmtree(folder / "run", ignore_errors=True)
+
+    once(folder / OUTPUTS, depends, run)
+    return pd.read_csv(folder / OUTPUTS, dtype={"image_id": str, "group": str})
+
+
 def _check(learned: Mapping[str, Split], held: Mapping[str, Split], *, both: bool) -> None:
     for name in ("stage2", "stage3") if both else ("stage2",):
         split = learned[name]
@@ -244,7 +307,7 @@ def _kept(
     folder: Path, depends: Mapping[str, object], train: Callable[[Path], dict[str, Tensor]]
 ) -> tuple[dict[str, Tensor], str]:
     """A state trained once, and its fingerprint."""
-    file = folder / "final.safetensors"
+    file = folder / STATE
 
     def run(path: Path) -> None:
         state = train(folder)
@@ -290,13 +353,9 @@ def _write_bundle(source: Bundle, graphs: Mapping[str, Path], out: Path) -> None
 
 
 def _look(bench: Bench, rois: RoiTable, held: Mapping[str, Split], graphs: Mapping[str, Path]) -> pd.DataFrame:
-    split = held["stage2"]
-    parts: tuple[Part, ...] = ("validation", "test")
-    part_of = {i: part for part in parts for i in split.part(part)}
-    ids = sorted(part_of)
+    table = _held_out(bench.manifest, held["stage2"])
+    ids = table["image_id"].tolist()
     logits, maps = stage2_outputs(load_engine(graphs["pneumonia"]), rois, ids, bench.recipe.h2)
-    table = bench.manifest.table.loc[ids, ["image_id", "source", "group", "label"]].reset_index(drop=True)
-    table["part"] = [part_of[i] for i in ids]
     table["pneumonia"] = logits.astype(np.float64)
     table["covid19"] = np.nan
     if "covid19" in graphs:
@@ -305,4 +364,13 @@ def _look(bench: Bench, rois: RoiTable, held: Mapping[str, Split], graphs: Mappi
         h2[rois.rows(ids)] = maps
         given = stage3_outputs(load_engine(graphs["covid19"]), rois, asked, h2)
         table.loc[table["image_id"].isin(asked), "covid19"] = given.astype(np.float64)
+    return table
+
+
+def _held_out(manifest: Manifest, split: Split) -> pd.DataFrame:
+    """The images of validation and test, in the order of their ids, with what a table needs to know of them."""
+    parts: tuple[Part, ...] = ("validation", "test")
+    part_of = {i: part for part in parts for i in split.part(part)}
+    table = manifest.table.loc[sorted(part_of), ["image_id", "source", "group", "label"]].reset_index(drop=True)
+    table["part"] = [part_of[i] for i in table["image_id"]]
     return table

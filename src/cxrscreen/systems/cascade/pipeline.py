@@ -85,10 +85,10 @@ def pneumonia_map(
     outputs
         Of the stage 2 engine, for one image.
     class_weights
-        float32 (1, 1024), the weights of its linear layer.
+        float32 (1, K), the weights of its linear layer.
     reading
-        ``cam``: class-weighted CAM (reference [4] of the paper), (S/32, S/32). ``literal``: the pooled 1024-D feature
-        reshaped to 32 x 32.
+        ``cam``: class-weighted CAM (reference [4] of the paper), (S/32, S/32). ``literal``: the pooled feature laid
+        out as a rectangle, 32 x 32 for 1024 features.
 
     Returns
     -------

@@ -135,7 +135,7 @@ class CascadeRecipe(Settings):
         :class:`cxrscreen.systems.cascade.roi.RoiSettings`.
     h2
         Reading of Eq. 1 that weights the input of stage 3: ``cam`` (class-weighted) or ``literal`` (pooled feature
-        reshaped to 32 x 32).
+        laid out as a rectangle).
     pooling
         What the classifiers pool their features over: the whole ``image``, as in the paper, or the ``lungs`` alone.
     tutor
@@ -185,8 +185,6 @@ class CascadeRecipe(Settings):
             raise ValueError("stage2.weights cannot be stage2: use none, imagenet or a path")
         if self.stage3.weights == "stage2" and self.stage3.network != self.stage2.network:
             raise ValueError(f"stage3 starts from stage2's weights: its network must be {self.stage2.network} too")
-        if self.h2 == "literal" and self.stage2.network != "densenet121":
-            raise ValueError("h2: literal lays 1024 features out as a square: stage2's network must be densenet121")
         if any(phase.without_covid19 for phase in self.stage3.phases):
             raise ValueError("stage3 cannot be trained without_covid19")
         for name, stage in (("stage2", self.stage2), ("stage3", self.stage3)):
