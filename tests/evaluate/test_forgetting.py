@@ -8,13 +8,10 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
-from cxrscreen.evaluate import forgetting_table
 from cxrscreen.evaluate.forgetting import before_and_after, choose_points
 from cxrscreen.evaluate.forgetting_report import Adaptation, card_results, verdict, write_report
 from cxrscreen.systems.bundle import OperatingPoint, StageCard
-from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 
 
 def point(threshold, temperature=1.0):
@@ -153,47 +150,3 @@ def test_the_report(tmp_path, other_at_new):
     assert content["answers"][0]["estimates"]["auc_change"]["method"] == "bootstrap by patient group"
     short = card_results(about)
     assert short["old"]["auc_change"]["value"] == pytest.approx(answers[0].estimates["auc_change"].value, abs=1e-4)
-
-
-def test_the_comparison_runs_every_way_with_every_seed_and_says_which_forgets(tmp_path, monkeypatch):
-    from types import SimpleNamespace
-
-    from cxrscreen.systems.cascade import adaptation
-
-    asked = []
-
-    def adapt(bundle, cohort, recipe, work, *, cuts):
-        asked.append((recipe.seed, recipe.distillation, recipe.with_old, work, cuts))
-        lost = 3.0 if not recipe.with_old else 1.0 if recipe.distillation == 0 else 0.0
-        return SimpleNamespace(logits=outputs_of(seed=recipe.seed, lost=lost))
-
-    monkeypatch.setattr(adaptation, "adapt", adapt)
-    rows = [(f"n{i}", f"n{i}.png", "there", f"n{i}", "covid19") for i in range(16)]
-    columns = ["image_id", "path", "source", "patient_id", "label"]
-    new = check_manifest(pd.DataFrame(rows, columns=columns), tmp_path)
-    rows = [(f"o{i}", f"o{i}.png", "a", f"o{i}", ("normal", "viral")[i % 2]) for i in range(40)]
-    old = check_manifest(pd.DataFrame(rows, columns=columns), tmp_path)
-    card = SimpleNamespace(data=SimpleNamespace(splits={}), stages=POINTS, bundle_id="cascade@1")
-    table = forgetting_table.compare(
-        SimpleNamespace(card=card), new, old, AdaptRecipe(), tmp_path, seeds=(0, 1, 2), replicates=20
-    )
-    assert [way[:3] for way in asked[:5]] == [
-        (0, 0.1, True),
-        (0, 1.0, True),
-        (0, 10.0, True),
-        (0, 0.0, True),
-        (0, 0.0, False),
-    ]
-    assert len({way[3] for way in asked}) == 15
-    assert {way[4] for way in asked} == {tmp_path / "cuts"}
-    assert tuple(table.columns) == forgetting_table.COLUMNS
-    assert len(table[table["question"] == "old"]) == 15
-    said = forgetting_table.conclusion(table)
-    assert "with every seed: lambda 0.1, lambda 1, lambda 10." in said
-    alone = table[(table["question"] == "old") & table["lambda"].isna()]["change"]
-    assert f"{alone.min():+.3f} at worst" in said
-    page = forgetting_table.comparison_page(table)
-    assert (
-        "| Method | AUC before, mean | AUC after, mean | Change, seed 0 | Change, seed 1 | Change, seed 2 | Worst |"
-        in page
-    )

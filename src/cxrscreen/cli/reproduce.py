@@ -15,7 +15,8 @@ def reproduce(
     table: Annotated[
         str,
         typer.Argument(
-            metavar="TABLE", help="table3, table4, table5, table6, table7, lambda-sweep, learning-curve, or all."
+            metavar="TABLE",
+            help="table3, table4, table5, table6, table7, lambda-sweep, learning-curve, leave-one-out, or all.",
         ),
     ],
     *,
@@ -41,7 +42,7 @@ def reproduce(
 ) -> None:
     """Make a table of a paper again: its figures as printed and as recomputed, and ours with intervals.
 
-    Writes OUT/cascade-TABLE.md and .json, and for the lambda sweep and the learning curve .png and .svg. The trainings
+    Writes OUT/cascade-TABLE.md and .json, and where there is a figure .png and .svg. The trainings
     that a table needs are made once and kept in WORK; tables share them.
     """
     from cxrscreen.batch.run import check_writable

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.data.protocols import PARTS
 from cxrscreen.errors import CxrscreenError, RecipeError
-from cxrscreen.evaluate.reproduce import cascade, change, measure
+from cxrscreen.evaluate.reproduce import cascade, change, left_out, measure
 from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
 from cxrscreen.evaluate.reproduce.run import NAMES, reproduce
 
@@ -16,7 +17,7 @@ COMMAND = "cxrscreen reproduce cascade all --data DATA"
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((measure, "bootstrap"), (change, "bootstrap_all")):
+        for module, name in ((measure, "bootstrap"), (change, "bootstrap_all"), (left_out, "bootstrap_all")):
             whole = getattr(module, name)
             patch.setattr(module, name, lambda *a, whole=whole, **k: whole(*a, **k | {"replicates": 40}))
         yield
@@ -46,7 +47,9 @@ def test_all_tables_are_written_with_their_origin(everything, recipe, folder):
         assert stored["rows"]
         assert str(folder) not in text
     assert {name for name in files if name.endswith((".png", ".svg"))} == {
-        f"cascade-{name}.{kind}" for name in ("lambda-sweep", "learning-curve") for kind in ("png", "svg")
+        f"cascade-{name}.{kind}"
+        for name in ("lambda-sweep", "learning-curve", "leave-one-out")
+        for kind in ("png", "svg")
     }
     # As printed, as recomputed with its interval, and marked where print is wrong.
     row = next(line for line in pages["table4"].splitlines() if "clinic | test | 2: pneumonia | Sensitivity" in line)
@@ -61,12 +64,34 @@ def test_the_sweep_sees_what_is_forgotten(everything):
     files, _ = everything
     rows = json.loads(files["cascade-lambda-sweep.json"].read_text(encoding="utf-8"))["rows"]
     old = {row["way"]: row["pooled"]["change"]["value"] for row in rows if row["images"].startswith("D_o")}
+    found = [row for row in rows if row["way"] == "lambda 1" and row.get("when") == "after"]
+    assert found[0]["pooled"]["sensitivity"]["value"] > 0.5
     assert list(old) == ["lambda 0", "lambda 0.1", "lambda 1", "lambda 10", "new images alone"]
     assert old["lambda 1"] == pytest.approx(0.0)
     assert old["new images alone"] < -0.05
     page = files["cascade-lambda-sweep.md"].read_text(encoding="utf-8")
     assert "| lambda 1 | +0.00 | yes |" in page
     assert next(line for line in page.splitlines() if line.startswith("| new images alone")).endswith("| no |")
+    assert "drops more. Held." in page
+    assert "Kept with every seed by lambda 0.1, lambda 1, lambda 10." in page
+
+
+def test_the_source_that_was_left_out_is_set_beside_the_one_that_was_learned_from(everything):
+    files, _ = everything
+    rows = json.loads(files["cascade-leave-one-out.json"].read_text(encoding="utf-8"))["rows"]
+    by = {(row["stage"], row["source"]): row["figures"] for row in rows}
+    assert set(by) == {("2", "open-adults"), ("2", "clinic"), ("3", "open-adults"), ("3", "clinic")}
+    own = by["2", "open-adults"]
+    assert own["auc"]["n"] > own["auc_test"]["n"] - 1
+    assert own["auc_known"]["value"] - own["auc"]["value"] > 0.1
+    assert own["gap"]["value"] == pytest.approx(own["pooled"]["value"] - own["auc"]["value"])
+    # One class only: rates, no AUC.
+    assert "auc" not in by["3", "open-adults"]
+    assert "specificity" in by["3", "open-adults"]
+    assert "sensitivity" not in by["3", "open-adults"]
+    page = files["cascade-leave-one-out.md"].read_text(encoding="utf-8")
+    assert "Stage 2, open-adults: AUC" in page
+    assert "missed" in page
 
 
 def test_each_table_asks_for_the_trainings_it_means(everything, recipe):
@@ -79,12 +104,22 @@ def test_each_table_asks_for_the_trainings_it_means(everything, recipe):
     assert learned["stage2"].test != held["stage2"].test
     assert by_name["whole-seed0"][2:] == [False, False]
     assert by_name["lungs-seed0"][2:] == [False, True]
+    assert by_name["every-seed0"][2:] == [True, True]
+    before = by_name["before-seed0"][0]["stage2"]
+    assert not any("covid19" in image_id for part in PARTS for image_id in before.part(part))
+    without, unseen = by_name["clinic-seed0"][:2]
+    assert not any(i.startswith("clinic") for part in PARTS for i in without["stage2"].part(part))
+    assert {i for i in unseen["stage2"].test if i.startswith("clinic")} > {
+        i for i in by_name["every-seed0"][1]["stage2"].test if i.startswith("clinic")
+    }
     ways = {name: rest[1] for name, *rest in asked if name.startswith(("lambda", "new-images", "cases"))}
     assert [ways[f"lambda-{x}-seed1"].distillation for x in ("0", "0.1", "1", "10")] == [0.0, 0.1, 1.0, 10.0]
     assert not ways["new-images-alone-seed0"].with_old
     assert ways["new-images-alone-seed1"].seed == 1
     assert ways["lambda-1-seed0"].stage == "2"
-    assert ways["cases4-seed0"].stage == "both"
+    assert ways["cases4-seed0"].stage == "3"
+    starts = {name: rest[2] for name, *rest in asked if name.startswith(("lambda", "cases"))}
+    assert starts == {name: "before-seed0" if name.startswith("lambda") else "open-seed0" for name in starts}
     # 500 cases are not there: all follow instead.
     counts = sorted({rest[0].cases for name, *rest in asked if name.startswith("cases")})
     assert counts[:2] == [4, 8]

@@ -62,6 +62,40 @@ def test_fewer_cases_are_a_subset_of_more_and_nothing_else_changes(sets):
         sets.cohort(sets.cases() + 1, 0)
 
 
+def test_the_first_cases_are_all_that_is_new_and_the_old_set_knows_no_covid19(sets):
+    cohort = sets.first_cases(6, 1)
+    labels, sources, groups = (sets.manifest.table[name] for name in ("label", "source", "group"))
+    split = cohort.splits["stage2"]
+    new = [i for i in split.train if i in sets.clinic]
+    assert {labels[i] for i in new} == {"covid19"}
+    assert len({groups[i] for i in new}) == 6
+    assert not any(labels[i] == "covid19" for i in images_of(split) - sets.clinic)
+    # The clinic trains on nothing else, so that all its other images are asked about, but of the cases' own patients.
+    others = {i for i in sets.clinic if labels[i] != "covid19"}
+    assert others == {i for i in split.test if sources[i] == "clinic" and labels[i] != "covid19"}
+    assert set(split.test) == set(sets.first_cases(12, 2).splits["stage2"].test)
+    assert set(cohort.images) == images_of(sets.before["stage2"]) | sets.clinic
+    with pytest.raises(ManifestError, match="ask less"):
+        sets.first_cases(500, 0)
+
+
+def test_a_source_that_is_left_out_is_asked_about_and_never_learned_from(sets):
+    learned, held = sets.without(["clinic"])
+    table = sets.manifest.table
+    for name in ("stage2", "stage3"):
+        assert not images_of(learned[name]) & sets.clinic
+        # A patient of the clinic who has an open image too is not learned from.
+        assert not set(table.loc[sorted(images_of(learned[name])), "group"]) & set(
+            table.loc[sorted(sets.clinic), "group"]
+        )
+        asked = {i for i in sets.clinic if i in sets.every[name].truth}
+        assert asked == set(held[name].test) & sets.clinic
+        assert set(held[name].validation) == set(learned[name].validation)
+        assert not set(held[name].test) & set(learned[name].train)
+    with pytest.raises(ManifestError, match="leave out of nowhere"):
+        sets.without(["nowhere"])
+
+
 def test_covid_nets_split_has_its_counts_and_shares_no_patient(sets):
     split = sets.covid_net["stage2"]
     labels = sets.manifest.table["label"]

@@ -39,7 +39,7 @@ class ReproduceRecipe(Settings):
     seeds
         Trainings that tables 3 to 7 average over: initial weights, batches and augmentation; the split stays.
     repeats
-        Fine-tunings of the lambda sweep and the learning curve, all from the first training.
+        Fine-tunings of the lambda sweep and the learning curve, all from a training with the first seed.
     compute
         Where the stages are trained.
     clinic
@@ -47,13 +47,17 @@ class ReproduceRecipe(Settings):
         its patients, is in the first training.
     covid_net
         The split of table 7.
-    tutor, stage2, stage3
-        As in a cascade's recipe; ``tutor: null`` for none, as in the paper.
+    left_out
+        Sources that are left out of a training, one set after the other; sources of one hospital go together.
+    stage2, stage3
+        As in a cascade's recipe, without a tutor.
     adapt
         The fine-tuning by Eq. 2; its ``distillation`` is the lambda of table 5 and of the learning curve, its seed,
         stage and ``with_old`` are set by the tables.
     lambdas
         Of the sweep; the new images alone are always compared.
+    new_cases
+        Patients with the new disease of the sweep: the clinic's first.
     cases
         Patients with the new disease of the learning curve; all of them always follow.
     """
@@ -64,11 +68,18 @@ class ReproduceRecipe(Settings):
     compute: Compute = Compute()
     clinic: str = "cohen"
     covid_net: CovidNetRecipe = CovidNetRecipe()
-    tutor: StageRecipe | None = None
+    left_out: tuple[tuple[str, ...], ...] = (
+        ("nih", "radiography-normal"),
+        ("shenzhen",),
+        ("montgomery",),
+        ("kermany",),
+        ("cohen",),
+    )
     stage2: StageRecipe
     stage3: StageRecipe
     adapt: AdaptRecipe = AdaptRecipe()
     lambdas: tuple[float, ...] = (0.0, 0.1, 1.0, 10.0)
+    new_cases: PositiveInt = 50
     cases: tuple[PositiveInt, ...] = (10, 25, 50, 100)
 
     @model_validator(mode="after")
@@ -77,6 +88,8 @@ class ReproduceRecipe(Settings):
             values = getattr(self, name)
             if len(set(values)) < len(values) or any(value < 0 for value in values):
                 raise ValueError(f"{name} must be different numbers from 0 up")
+        if any(not names or len(set(names)) < len(names) for names in self.left_out):
+            raise ValueError("left_out must be lists of different sources, none of them empty")
         return self
 
     @property
@@ -111,7 +124,7 @@ def stages_recipe(bundle: Bundle, recipe: ReproduceRecipe) -> CascadeRecipe:
         raise BundleError(
             f"{bundle.card.bundle_id} does not carry the recipe of a cascade: give one that was trained, not adapted."
         ) from error
-    settings = recipe.model_dump(include={"compute", "tutor", "stage2", "stage3"})
+    settings = recipe.model_dump(include={"compute", "stage2", "stage3"}) | {"tutor": None}
     try:
         return CascadeRecipe.model_validate(base.model_dump() | settings)
     except ValidationError as error:

@@ -9,14 +9,16 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.evaluate.figures import write_figure
 from cxrscreen.evaluate.reproduce.cascade import TABLES
-from cxrscreen.evaluate.reproduce.figure import curve_figure, sweep_figure
+from cxrscreen.evaluate.reproduce.figure import curve_figure, left_out_figure, sweep_figure
 from cxrscreen.evaluate.reproduce.incremental import curve, curve_table, sweep, sweep_table
+from cxrscreen.evaluate.reproduce.left_out import left_out, left_out_table
 from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
 from cxrscreen.evaluate.reproduce.runs import Runs
 from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
 from cxrscreen.systems.bundle import Bundle
 
-NAMES = (*TABLES, "lambda-sweep", "learning-curve")
+_REPEATED = ("lambda-sweep", "learning-curve")
+NAMES = (*TABLES, *_REPEATED, "leave-one-out")
 """What can be asked for, in the order of ``all``: later ones use trainings of earlier ones."""
 
 
@@ -74,15 +76,18 @@ def reproduce(
 def _made(name: str, runs: Runs) -> tuple[Table, Figure | None]:
     if name == "lambda-sweep":
         found = sweep(runs)
-        return sweep_table(found), sweep_figure(found)
+        return sweep_table(found, runs.recipe.new_cases), sweep_figure(found)
     if name == "learning-curve":
         points = curve(runs)
         return curve_table(points), curve_figure(points)
+    if name == "leave-one-out":
+        unseen = left_out(runs)
+        return left_out_table(unseen), left_out_figure(unseen)
     return TABLES[name](runs), None
 
 
 def _origin(runs: Runs, name: str, command: str) -> Origin:
-    repeated: Sequence[int] = runs.recipe.seeds if name in TABLES else runs.recipe.repeats
+    repeated: Sequence[int] = runs.recipe.repeats if name in _REPEATED else runs.recipe.seeds
     about = runs.about
     return Origin(command, about.bundle, about.recipe_sha256, about.images_sha256, tuple(repeated))
 

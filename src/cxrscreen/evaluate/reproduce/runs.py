@@ -18,8 +18,9 @@ from cxrscreen.systems.bundle import Bundle
 if TYPE_CHECKING:
     from cxrscreen.systems.cascade.experiments import Bench
 
-Training = Literal["lungs", "whole", "open", "covid-net"]
-"""All sources with and without stage 1; the open set; COVID-Net's split."""
+Training = Literal["lungs", "whole", "every", "open", "before", "covid-net"]
+"""All sources: stage 2 with and without stage 1, both stages; the open set, with and without COVID-19; COVID-Net's."""
+_BOTH_STAGES = ("every", "open", "covid-net")
 
 OUTPUTS, ABOUT = "outputs.csv", "about.json"
 
@@ -35,11 +36,14 @@ class Tuning:
     base, seed
         Seeds of the training and of the fine-tuning.
     weight
-        Lambda of Eq. 2; None: the clinic's images alone.
+        Lambda of Eq. 2; None: the new images alone.
     stage
         What is fine-tuned.
     cases
         Patients with COVID-19 to learn from; None: all.
+    start
+        The training it starts from: ``"open"``; or ``"before"``, the stage 2 that knows no COVID-19, and then the cases
+        alone are new.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Tuning:
     weight: float | None
     stage: Literal["2", "3", "both"] = "both"
     cases: int | None = None
+    start: Literal["open", "before"] = "open"
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,11 @@ class Runs:
         """Held-out images and their logits; see :func:`cxrscreen.systems.cascade.experiments.train_stages`."""
         folder = self._training_folder(training, seed)
         return self._outputs(folder, lambda: self._train(training, seed, folder))
+
+    def left_out(self, sources: tuple[str, ...], seed: int) -> pd.DataFrame:
+        """The same of a training of both stages without some sources, all of whose images are asked about."""
+        folder = self.work / "left-out" / f"{'+'.join(sources)}-seed{seed}"
+        return self._outputs(folder, lambda: self._train_without(sources, seed, folder))
 
     def tuned(self, tuning: Tuning) -> pd.DataFrame:
         """Held-out images before and after; see :func:`cxrscreen.systems.cascade.experiments.adapt_stages`."""
@@ -167,7 +177,7 @@ class Runs:
 
     def _train(self, training: Training, seed: int, folder: Path) -> None:
         sets = self._sets
-        learned = {"open": sets.open, "covid-net": sets.covid_net}.get(training, sets.every)
+        learned = {"open": sets.open, "before": sets.before, "covid-net": sets.covid_net}.get(training, sets.every)
         _experiments().train_stages(
             self._bench,
             learned,
@@ -175,13 +185,19 @@ class Runs:
             sets.both if training == "open" else learned,
             folder,
             seed=seed,
-            both=training in ("open", "covid-net"),
+            both=training in _BOTH_STAGES,
             masked=training != "whole",
+            # Both are trained on all sources: stage 2 once for the two.
+            stage2_in=self._training_folder("lungs", seed) if training == "every" else None,
         )
 
+    def _train_without(self, sources: tuple[str, ...], seed: int, folder: Path) -> None:
+        learned, held = self._sets.without(sources)
+        _experiments().train_stages(self._bench, learned, held, folder, seed=seed)
+
     def _tune(self, tuning: Tuning, folder: Path) -> None:
-        base = self._training_folder("open", tuning.base)
-        self.trained("open", tuning.base)
+        base = self._training_folder(tuning.start, tuning.base)
+        self.trained(tuning.start, tuning.base)
         settings = {
             "seed": tuning.seed,
             "distillation": tuning.weight or 0.0,
@@ -189,7 +205,12 @@ class Runs:
             "stage": tuning.stage,
         }
         recipe = type(self.recipe.adapt).model_validate(self.recipe.adapt.model_dump() | settings)
-        _experiments().adapt_stages(self._bench, base, self._sets.cohort(tuning.cases, tuning.seed), recipe, folder)
+        if tuning.start == "before":
+            cohort = self._sets.first_cases(tuning.cases or self._sets.cases(), tuning.seed)
+            _experiments().tune_stage2(self._bench, base, cohort, recipe, folder)
+        else:
+            cohort = self._sets.cohort(tuning.cases, tuning.seed)
+            _experiments().adapt_stages(self._bench, base, cohort, recipe, folder)
 
 
 def _experiments() -> Any:

@@ -35,6 +35,8 @@ class Sets:
         All sources (tables 1 and 3).
     open
         All but the clinic (table 4).
+    before
+        The open set before the new disease: without COVID-19 (the sweep's start). Its ``stage3`` has one class.
     both
         The open set and the clinic (table 5).
     clinic
@@ -47,6 +49,7 @@ class Sets:
     images: tuple[str, ...]
     every: Splits
     open: Splits
+    before: Splits
     both: Splits
     clinic: frozenset[str]
     covid_net: Splits
@@ -62,21 +65,89 @@ class Sets:
             If there are fewer cases.
         """
         table = self.manifest.table
-        ill = {str(table.at[i, "group"]) for i in self.both["stage2"].train if self._is_case(i)}
-        if cases is not None and cases > len(ill):
-            raise ManifestError(f"The clinic has {len(ill)} cases to learn from and {cases} were asked for: ask less.")
-        order = np.random.default_rng(seed).permutation(len(ill))
-        dropped = {sorted(ill)[int(index)] for index in order[len(ill) if cases is None else cases :]}
+        dropped, learned = self._undrawn(cases, seed)
         splits = {
             name: _parted(split, lambda i, part: None if str(table.at[i, "group"]) in dropped else part)
             for name, split in self.both.items()
         }
-        learned = len(ill) if cases is None else cases
         return Cohort(self.manifest, splits, self.clinic, self.images, learned, frozenset(self.open["stage2"].train))
+
+    def first_cases(self, cases: int, seed: int) -> Cohort:
+        """A new disease: so many of the clinic's patients with COVID-19 as new images, ``before`` as the old ones.
+
+        Of the clinic nothing else is learned from, so that all its other images are tested on. The held-out images are
+        always the same.
+
+        Raises
+        ------
+        ManifestError
+            If there are fewer cases.
+        """
+        groups, labels = self.manifest.table["group"], self.manifest.table["label"]
+        dropped, learned = self._undrawn(cases, seed)
+        ill = {str(groups[i]) for i in self.clinic if labels[i] == NEW_DISEASE}
+
+        def part_of(image_id: str, part: Part) -> Part | None:
+            group, new = str(groups[image_id]), labels[image_id] == NEW_DISEASE
+            if image_id not in self.clinic:
+                return None if new else part
+            if new:
+                return None if group in dropped else part
+            # Also an image of one of the learned patients from before the disease is not tested on.
+            return "test" if group not in ill or part == "test" else None
+
+        splits = {name: _parted(split, part_of) for name, split in self.both.items()}
+        old = {i for part in PARTS for i in self.before["stage2"].part(part)}
+        images = tuple(sorted(old | self.clinic))
+        return Cohort(self.manifest, splits, self.clinic, images, learned, frozenset(self.before["stage2"].train))
+
+    def without(self, sources: Sequence[str]) -> tuple[Splits, Splits]:
+        """Leave sources out.
+
+        Returns
+        -------
+        tuple
+            Splits without any image of these sources or of a patient of theirs, and splits whose test part holds all
+            images of these sources beside the test images of the others.
+
+        Raises
+        ------
+        ManifestError
+            If a source has no image that a stage can use.
+        """
+        table = self.manifest.table
+        own = {i for i in self.images if table.at[i, "source"] in sources}
+        missing = set(sources) - set(table.loc[sorted(own), "source"])
+        if missing:
+            raise ManifestError(f"The manifest has no image to leave out of {min(missing)}: correct left_out.")
+        groups = set(table.loc[sorted(own), "group"])
+        near = {i for i in self.images if table.at[i, "group"] in groups} - own
+        learned = {
+            name: _parted(split, lambda i, part: None if i in own or i in near else part)
+            for name, split in self.every.items()
+        }
+        held = {
+            name: _parted(split, lambda i, part: "test" if i in own else None if i in near else part)
+            for name, split in self.every.items()
+        }
+        return learned, held
 
     def cases(self) -> int:
         """Patients with COVID-19 whom the clinic gives to learn from."""
-        return len({str(self.manifest.table.at[i, "group"]) for i in self.both["stage2"].train if self._is_case(i)})
+        return len(self._cases())
+
+    def _cases(self) -> list[str]:
+        groups = self.manifest.table["group"]
+        return sorted({str(groups[i]) for i in self.both["stage2"].train if self._is_case(i)})
+
+    def _undrawn(self, cases: int | None, seed: int) -> tuple[set[str], int]:
+        """Groups of the cases that are not learned from, and the number of those that are; None: all are."""
+        ill = self._cases()
+        if cases is not None and cases > len(ill):
+            raise ManifestError(f"The clinic has {len(ill)} cases to learn from and {cases} were asked for: ask less.")
+        order = np.random.default_rng(seed).permutation(len(ill))
+        learned = len(ill) if cases is None else cases
+        return {ill[int(index)] for index in order[learned:]}, learned
 
     def _is_case(self, image_id: str) -> bool:
         return image_id in self.clinic and str(self.manifest.table.at[image_id, "label"]) == NEW_DISEASE
@@ -116,7 +187,12 @@ def make_sets(manifest: Manifest, recipe: ReproduceRecipe, seed: int) -> Sets:
         for name, split in every.items()
     }
     opened = {name: _parted(split, lambda i, part: None if i in clinic else part) for name, split in both.items()}
-    return Sets(absolute, images, every, opened, both, clinic, covid_net_split(absolute, every, recipe.covid_net, seed))
+    before = {
+        name: _parted(split, lambda i, part: None if table.at[i, "label"] == NEW_DISEASE else part)
+        for name, split in opened.items()
+    }
+    covid_net = covid_net_split(absolute, every, recipe.covid_net, seed)
+    return Sets(absolute, images, every, opened, before, both, clinic, covid_net)
 
 
 def covid_net_split(manifest: Manifest, every: Splits, settings: CovidNetRecipe, seed: int) -> Splits:

@@ -90,6 +90,8 @@ class Table:
         What must not be concluded.
     figure
         Stem of a figure beside the page; empty for none.
+    answer
+        What the figures say, in sentences above them.
     """
 
     name: str
@@ -101,6 +103,7 @@ class Table:
     differs: tuple[str, ...] = ()
     not_to_conclude: tuple[str, ...] = ()
     figure: str = ""
+    answer: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,6 +216,7 @@ def write_table(table: Table, origin: Origin, folder: Path) -> dict[str, Path]:
         **dataclasses.asdict(origin),
         "table": table.name,
         "title": table.title,
+        "answer": table.answer,
         "rows": list(table.content),
         "remarks": table.remarks,
         "source_notes": table.source_notes,
@@ -239,6 +243,7 @@ def page(table: Table, origin: Origin) -> str:
         "",
         INTERVALS,
     ]
+    lines += ["", *(f"- {sentence}" for sentence in table.answer)] if table.answer else []
     for part in table.parts:
         lines += ["", f"## {part.title}"] if part.title else []
         lines += ["", *_lines(part.head, part.rows)]
