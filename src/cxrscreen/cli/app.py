@@ -12,6 +12,7 @@ from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.cli.adapt import adapt
 from cxrscreen.cli.audit import audit
 from cxrscreen.cli.card import card
+from cxrscreen.cli.compare_audits import compare_audits
 from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detection, audit, metrics, card, reproduce):
     app.command(epilog=RESEARCH_USE)(_command)
+app.command(epilog=RESEARCH_USE)(compare_audits)
 
 
 def main() -> None:

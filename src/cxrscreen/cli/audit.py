@@ -40,7 +40,7 @@ def audit(
 ) -> None:
     """Audit a bundle: black lungs, lungs only, borders, burned-in marks and more, on one page with what failed.
 
-    Writes DIR/audit.html, DIR/audit.json, DIR/scores.csv and DIR/figures. Exit code: 0 all asked audits have an answer
+    Writes DIR/audit.html, DIR/audit.json, DIR/scores*.csv and DIR/figures. Exit code: 0 all asked audits have an answer
     (passed or failed, see the page), 1 some could not be run, 2 nothing could be started.
     """
     from cxrscreen.batch.run import check_writable

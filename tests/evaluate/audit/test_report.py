@@ -100,6 +100,7 @@ def test_the_same_audit_gives_the_same_bytes(honest, tmp_path):
         "audit.json",
         "audit.html",
         "scores.csv",
+        "scores-black-lungs.csv",
         "failures.csv",
         "figures/black-lungs.png",
         "figures/black-lungs.svg",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from cxrscreen.data.manifest import Manifest
@@ -94,6 +95,9 @@ class AuditPart:
         What it rests on.
     not_to_conclude
         What a reader might wrongly take from it, in a sentence or two.
+    scores
+        Scores of edited images, from `untouched.rescored`, so that another audit can be compared image by image; None
+        where there are none.
     """
 
     name: str
@@ -105,6 +109,7 @@ class AuditPart:
     tables: tuple[AuditTable, ...]
     figures: tuple[AuditFigure, ...]
     not_to_conclude: str
+    scores: pd.DataFrame | None = None
 
     def content(self) -> dict[str, Any]:
         """Plain values for JSON; of the figures only titles and descriptions."""

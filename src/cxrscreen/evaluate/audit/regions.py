@@ -59,9 +59,11 @@ class Aucs:
 def audit_black_lungs(data: AuditData) -> AuditPart:
     """Blank the lungs and keep the rest: an honest model falls to chance."""
     edits = {"black lungs": black_lungs}
-    aucs = _measured(data, edits, "black lungs")
+    scored = rescored(data, edits, "black lungs")
+    aucs = _measured(data, edits, scored)
     return _part(
         aucs,
+        scored,
         name="black-lungs",
         title="Black lungs",
         question="With the lungs blanked and the rest kept, does the decision fall to chance?",
@@ -80,9 +82,11 @@ def audit_black_lungs(data: AuditData) -> AuditPart:
 def audit_lungs_only(data: AuditData) -> AuditPart:
     """Keep the lungs alone, then their outline alone."""
     edits = {"lungs only": lungs_only, "outline only": outline_only}
-    aucs = _measured(data, edits, "lungs only")
+    scored = rescored(data, edits, "lungs only")
+    aucs = _measured(data, edits, scored)
     return _part(
         aucs,
+        scored,
         name="lungs-only",
         title="Lungs only, and their outline only",
         question="Do the lungs alone carry the decision, and not their outline alone?",
@@ -102,9 +106,11 @@ def audit_lungs_only(data: AuditData) -> AuditPart:
 def audit_borders(data: AuditData) -> AuditPart:
     """Keep borders alone, then corners alone: there is no pneumonia in them."""
     edits = {"borders only": borders_only, "corners only": corners_only}
-    aucs = _measured(data, edits, "borders only")
+    scored = rescored(data, edits, "borders only")
+    aucs = _measured(data, edits, scored)
     return _part(
         aucs,
+        scored,
         name="borders",
         title="Borders only, corners only",
         question="Can the decision be made from the border or the corners of the image, where no lung is?",
@@ -182,9 +188,8 @@ def _aucs(
     )
 
 
-def _measured(data: AuditData, edits: Mapping[str, Edit], doing: str) -> dict[str, dict[str, Aucs]]:
+def _measured(data: AuditData, edits: Mapping[str, Edit], scored: pd.DataFrame) -> dict[str, dict[str, Aucs]]:
     """AUCs by decision (in words), then by set of images."""
-    scored = rescored(data, edits, doing)
     return {
         decision: edited_aucs(
             side_by_side(data, protocol, scored), tuple(edits), replicates=data.replicates, seed=data.seed
@@ -257,6 +262,7 @@ def _fall(measured: Mapping[str, Mapping[str, Aucs]], edit: str, what: str) -> s
 
 def _part(
     measured: Mapping[str, Mapping[str, Aucs]],
+    scored: pd.DataFrame,
     *,
     name: str,
     title: str,
@@ -285,7 +291,7 @@ def _part(
         alt = f"AUC of untouched and edited images by decision, pooled and within sources. {said}"
         figures = (AuditFigure(f"{title}: AUC of untouched and edited images", drawn, alt),)
     table = AuditTable("AUC with 95 % intervals by patient; lost = untouched minus edited", columns, tuple(rows))
-    return AuditPart(name, title, question, design, passed, said, (table,), figures, not_to_conclude)
+    return AuditPart(name, title, question, design, passed, said, (table,), figures, not_to_conclude, scored)
 
 
 def _after(aucs: Aucs, edits: Sequence[str]) -> list[Estimate]:

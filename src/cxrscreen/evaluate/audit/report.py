@@ -37,7 +37,7 @@ def write_audit(folder: Path, data: AuditData, parts: Sequence[AuditPart]) -> di
     -------
     dict
         Path by name. The files hold no path, no time and no machine: the same run gives the same bytes. Only
-        ``scores.csv`` and ``failures.csv`` name images.
+        ``scores.csv``, ``scores-PART.csv`` (of edited images) and ``failures.csv`` name images.
     """
     (folder / FIGURES).mkdir(parents=True, exist_ok=True)
     page = first_page(data, parts)
@@ -48,6 +48,10 @@ def write_audit(folder: Path, data: AuditData, parts: Sequence[AuditPart]) -> di
     known.scores.to_csv(files["scores.csv"], index=False, lineterminator="\n")
     failed = pd.DataFrame(known.failures.items(), columns=["image_id", "reason"])
     failed.to_csv(files["failures.csv"], index=False, lineterminator="\n")
+    for part in parts:
+        if part.scores is not None:
+            files[f"scores-{part.name}.csv"] = file = folder / f"scores-{part.name}.csv"
+            part.scores.to_csv(file, index=False, lineterminator="\n")
     pictures: dict[str, list[Path]] = {}
     for part in parts:
         written = [write_figure(figure, folder / FIGURES / stem) for stem, figure in _named(part)]
