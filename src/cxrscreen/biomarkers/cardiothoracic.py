@@ -46,12 +46,20 @@ class CardiothoracicRatio:
     heart_right, heart_left
         From the heart's outermost point at the viewer's left, and at the right, to the column between them; they lie
         on different rows, and their lengths add to the heart's diameter.
+    heart_row
+        The heart's widest single row, which some readers measure instead.
     """
 
     ratio: float
     thorax: Line
     heart_right: Line
     heart_left: Line
+    heart_row: Line
+
+    @property
+    def one_row_ratio(self) -> float:
+        """The ratio with the heart's widest single row, never above `ratio`."""
+        return self.heart_row.length / self.thorax.length
 
 
 def cardiothoracic_ratio(mask: Mask, heart: NDArray[np.bool_] | None = None) -> CardiothoracicRatio | None:
@@ -78,7 +86,7 @@ def cardiothoracic_ratio(mask: Mask, heart: NDArray[np.bool_] | None = None) -> 
     """
     cardiac = largest_piece(mask == HEART if heart is None else heart)
     right, left = largest_piece(mask == RIGHT_LUNG), largest_piece(mask == LEFT_LUNG)
-    both = right.any(axis=1) & left.any(axis=1)
+    both = _rows(right) & _rows(left)
     if not cardiac.any() or not both.any():
         return None
     thorax = _widest_row(right | left, both)
@@ -88,7 +96,12 @@ def cardiothoracic_ratio(mask: Mask, heart: NDArray[np.bool_] | None = None) -> 
     middle = min(max((thorax.left + thorax.right) // 2, first), last)
     heart_right = Line(int(np.median(np.flatnonzero(cardiac[:, first]))), first, middle)
     heart_left = Line(int(np.median(np.flatnonzero(cardiac[:, last]))), middle + 1, last)
-    return CardiothoracicRatio((last - first + 1) / thorax.length, thorax, heart_right, heart_left)
+    heart_row = _widest_row(cardiac, _rows(cardiac))
+    return CardiothoracicRatio((last - first + 1) / thorax.length, thorax, heart_right, heart_left, heart_row)
+
+
+def _rows(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return np.asarray(region.any(axis=1), dtype=np.bool_)
 
 
 def _widest_row(region: NDArray[np.bool_], rows: NDArray[np.bool_]) -> Line:

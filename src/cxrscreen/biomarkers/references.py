@@ -93,6 +93,6 @@ def _heart(manifest: Manifest, name: str, shape: tuple[int, ...]) -> NDArray[np.
     heart = read_lung_mask(manifest.root / name) == HEART
     if heart.shape != shape:
         raise ManifestError(
-            f"The heart mask {name.rsplit('/', 1)[-1]} has another size than the lung mask: check the column heart_mask."
+            f"The heart mask {name.rsplit('/', 1)[-1]} has another size than the lung mask: check heart_mask."
         )
     return heart if heart.any() else None

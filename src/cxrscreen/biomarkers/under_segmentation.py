@@ -35,6 +35,11 @@ class Symmetry:
     threshold: float
 
 
+SYMMETRY: Final = Symmetry(log_ratio=-0.154, threshold=0.168)
+"""What `fit_symmetry` gives on 226 normal training masks (Montgomery, Shenzhen; protocol ``lungs``, seed 0); every run
+of ``cxrscreen biomarkers`` on these collections writes it into biomarkers.json."""
+
+
 def missing_share(right_area: float, left_area: float, symmetry: Symmetry) -> float:
     """Estimate how much of one lung is missing, from the other one.
 

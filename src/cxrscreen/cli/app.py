@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.cli.adapt import adapt
 from cxrscreen.cli.audit import audit
+from cxrscreen.cli.biomarkers import biomarkers
 from cxrscreen.cli.card import card
 from cxrscreen.cli.compare_audits import compare_audits
 from cxrscreen.cli.doctor import doctor
@@ -48,6 +49,7 @@ app = typer.Typer(
 for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detection, audit, metrics, card, reproduce):
     app.command(epilog=RESEARCH_USE)(_command)
 app.command(epilog=RESEARCH_USE)(compare_audits)
+app.command(epilog=RESEARCH_USE)(biomarkers)
 
 
 def main() -> None:

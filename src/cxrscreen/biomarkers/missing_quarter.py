@@ -1,0 +1,199 @@
+"""What it does to the markers when a mask lacks a quarter of a lung, and whether the other lung gives it away."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from cxrscreen.biomarkers.intervals import Interval, Intervals, weighted_mean
+from cxrscreen.biomarkers.measure import MARKERS, markers_of, prepared
+from cxrscreen.biomarkers.references import OrganMask, resized
+from cxrscreen.biomarkers.under_segmentation import (
+    PLACES,
+    QUARTER,
+    SYMMETRY,
+    Place,
+    Symmetry,
+    fit_symmetry,
+    is_under_segmented,
+    without_part,
+)
+from cxrscreen.data.masks import LEFT_LUNG, RIGHT_LUNG
+from cxrscreen.imaging.radiograph import Radiograph
+
+LUNGS: Final = {RIGHT_LUNG: "right", LEFT_LUNG: "left"}
+EFFECT_COLUMNS: Final = ("image_id", "lung", "place", *MARKERS)
+"""Columns of the effects: a row for each lung and place of an image; a marker's change, NaN where not defined."""
+FEWEST_TO_FIT: Final = 20
+"""Pairs of complete lungs below which the shipped symmetry is taken."""
+
+
+def effects_of(
+    radiograph: Radiograph, mask: OrganMask, rng: Callable[[], np.random.Generator], image_id: str
+) -> list[dict[str, Any]]:
+    """Change of every marker when a quarter of one lung is taken away, for each lung and place.
+
+    Parameters
+    ----------
+    radiograph, mask
+        An image and its complete lungs.
+    rng
+        Makes the generator that draws the patches, each time the same.
+    image_id
+        Kept in the rows.
+    """
+    pixels = prepared(radiograph)
+    whole = resized(mask, pixels.shape)
+    before = markers_of(pixels, whole, rng())
+    rows = []
+    for lung, name in LUNGS.items():
+        for place in PLACES:
+            rest = OrganMask(without_part(whole.values, lung, place), whole.heart, whole.origin, whole.heart_in_lungs)
+            after = markers_of(pixels, rest, rng())
+            rows.append({"image_id": image_id, "lung": name, "place": place, **_change(before, after)})
+    return rows
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Mean change of a marker when a quarter of a lung is taken away.
+
+    Parameters
+    ----------
+    marker
+        Its name.
+    place
+        Where the quarter was taken, of the right and of the left lung alike.
+    change
+        Mean over images and both lungs, with its interval by patient.
+    in_spreads
+        The change in standard deviations of the marker between these complete lungs; None where that is 0.
+    """
+
+    marker: str
+    place: Place
+    change: Interval
+    in_spreads: float | None
+
+
+def summarise_effects(effects: pd.DataFrame, rows: pd.DataFrame, intervals: Intervals) -> tuple[Effect, ...]:
+    """Average the effects of a study.
+
+    Parameters
+    ----------
+    effects
+        `EFFECT_COLUMNS`.
+    rows
+        The study's rows of the same images, with ``image_id``, ``group`` and the markers.
+    intervals
+        By patient.
+
+    Returns
+    -------
+    tuple of Effect
+        By marker, then place; empty without effects.
+    """
+    groups = rows.set_index("image_id")["group"]
+    spreads = rows[rows["image_id"].isin(effects["image_id"])]
+    found = []
+    for marker in MARKERS:
+        for place in PLACES:
+            own = effects[(effects["place"] == place) & effects[marker].notna()]
+            if own.empty:
+                continue
+            changes = own[marker].to_numpy(np.float64)
+            made = intervals(
+                lambda weights, changes=changes: {"": weighted_mean(changes, weights)},  # type: ignore[misc]
+                groups.loc[own["image_id"]].tolist(),
+            )[""]
+            spread = float(spreads[marker].std())
+            found.append(Effect(marker, place, made, float(changes.mean()) / spread if spread > 0 else None))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How often one lung gives away that the other lacks a quarter.
+
+    Parameters
+    ----------
+    symmetry
+        What it was judged by.
+    fitted_on
+        Pairs of complete lungs behind it; 0 where the shipped one was taken.
+    false_alarms
+        Share of complete lungs that were called incomplete.
+    found
+        Share found of lungs of which a quarter was taken away.
+    images
+        Images behind the two, none of them used to fit.
+    flagged
+        By class: share of all measured images that are called incomplete, whoever drew the masks.
+    """
+
+    symmetry: Symmetry
+    fitted_on: int
+    false_alarms: Interval | None
+    found: Interval | None
+    images: int
+    flagged: dict[str, Interval]
+
+
+def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[str], intervals: Intervals) -> Detection:
+    """Fit the symmetry of complete lungs on some images and measure on others how well it finds a missing quarter.
+
+    Parameters
+    ----------
+    rows
+        A study's rows.
+    fitting
+        Ids of training images.
+    choosing
+        Ids of images that are neither fitted on nor measured (a validation part).
+    intervals
+        By patient.
+    """
+    pairs = rows[rows["left_to_right"].notna()].copy()
+    pairs["right"] = pairs["lung_area"] / (1 + pairs["left_to_right"])
+    pairs["left"] = pairs["lung_area"] - pairs["right"]
+    human = (pairs["mask_origin"] == "human") & ~pairs["heart_in_lungs"].astype(bool)
+    complete = pairs[human & (pairs["label"] == "normal")]
+    known = complete["image_id"].isin(fitting)
+    enough = int(known.sum()) >= FEWEST_TO_FIT
+    symmetry = (
+        fit_symmetry(list(complete.loc[known, ["right", "left"]].itertuples(index=False))) if enough else SYMMETRY
+    )
+    held_out = complete[~known & ~complete["image_id"].isin(choosing)]
+    return Detection(
+        symmetry=symmetry,
+        fitted_on=int(known.sum()) if enough else 0,
+        false_alarms=_rate(held_out, symmetry, intervals),
+        found=_rate(
+            pd.concat([held_out.assign(**{side: held_out[side] * (1 - QUARTER)}) for side in ("right", "left")]),
+            symmetry,
+            intervals,
+        ),
+        images=len(held_out),
+        flagged={
+            str(label): rate
+            for label, own in pairs.groupby("label", sort=False)
+            if (rate := _rate(own, symmetry, intervals)) is not None
+        },
+    )
+
+
+def _rate(pairs: pd.DataFrame, symmetry: Symmetry, intervals: Intervals) -> Interval | None:
+    if pairs.empty:
+        return None
+    areas = pairs[["right", "left"]].itertuples(index=False)
+    called = np.array([is_under_segmented(right, left, symmetry) for right, left in areas], dtype=np.float64)
+    return intervals(lambda weights: {"": weighted_mean(called, weights)}, pairs["group"].tolist())[""]
+
+
+def _change(before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, float]:
+    return {
+        marker: float("nan") if first is None or (second := after[marker]) is None else second - first
+        for marker, first in before.items()
+    }
