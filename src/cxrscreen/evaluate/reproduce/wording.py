@@ -95,8 +95,8 @@ LEFT_OUT_DIFFERS = (
     "The paper has no such table: it is this project's question to the method.",
     "Left out means: neither learned from nor chosen by, nor any image of a patient of these sources. Stage 1 is that "
     "of the bundle, which has learned from lung masks, though never from labels, of some of these sources.",
-    "The figures of all images of a source include those that train elsewhere: here none of them did. Those of the "
-    "test images are compared with the same images where the source was learned from.",
+    "All images of a source are measured, since none was learned from; and its test images alone, which can be "
+    "compared with a training that has learned from the source's other images.",
 )
 LEFT_OUT_CONCLUDE = (
     "That the shipped bundle reaches these figures: it learned from all sources. This is how far its kind of training "
