@@ -8,7 +8,7 @@ from cxrscreen.errors import BundleError
 from cxrscreen.systems.bundle import open_bundle
 from cxrscreen.systems.contract import System
 
-SYSTEMS = ("cascade",)
+SYSTEMS = ("cascade", "patch_voting")
 """Folders of this room; each has ``pipeline.load(bundle, threads) -> System``."""
 
 

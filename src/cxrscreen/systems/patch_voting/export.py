@@ -1,0 +1,117 @@
+"""From trained networks to a bundle: exported graphs, splits and the card."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.protocols import Split
+from cxrscreen.runtime.export import export_classifier
+from cxrscreen.runtime.export_organs import export_organs
+from cxrscreen.systems.bundle import (
+    Bundle,
+    Card,
+    DataCard,
+    OperatingPoint,
+    StageCard,
+    open_bundle,
+    sha256_of,
+    write_card,
+)
+from cxrscreen.systems.cascade.export import check_out
+from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
+from cxrscreen.systems.patch_voting.pipeline import TITLES
+from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
+from cxrscreen.systems.patch_voting.splits import splits_of
+from cxrscreen.systems.patch_voting.training import Trained
+
+HALF = StageCard(
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="more likely than not", site="none")}, default="half"
+)
+NETWORKS: Mapping[OrganNetwork | PatchNetwork, str] = {
+    "fc-densenet103": "FC-DenseNet-103",
+    "fc-densenet67": "FC-DenseNet-67",
+    "unet": "U-Net",
+    "resnet18": "ResNet-18",
+    "resnet50": "ResNet-50",
+    "densenet121": "DenseNet-121",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+}
+WORDS = Path(__file__).with_name("card.yaml")
+"""What every bundle's card says in words; the recipe adds its networks and what depends on the data."""
+
+
+def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
+    """Export the networks and write the card, with decisions at 0.5 and no results yet.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` is not a new or empty folder.
+    """
+    check_out(out)
+    part = out.with_name(f"part-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    organs = organ_network(recipe.organs)
+    organs.load_state_dict(trained.organs)
+    export_organs(organs, recipe.organs.side, part / "organs.safetensors", part / "organs.onnx")
+    classifier = patch_classifier(recipe.classifier, recipe.pooling)
+    classifier.load_state_dict(trained.classifier)
+    export_classifier(classifier, recipe.classifier.side, part / "classifier.safetensors", part / "classifier.onnx")
+    splits = splits_of(recipe, manifest)
+    for name, split in splits.items():
+        split.save(part / f"split-{name}.json.gz")
+    card = Card(
+        name="patch_voting",
+        version=recipe.version,
+        system="patch_voting",
+        created=datetime.now(UTC).date().isoformat(),
+        **_words(recipe),
+        licence=recipe.licence,
+        preprocessing=asdict(recipe.preprocessing),
+        stages=dict.fromkeys(TITLES, HALF),
+        data=_data_card(manifest, splits, recipe.seed),
+        recipe=recipe.model_dump(mode="json"),
+        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+    )
+    write_card(part, card)
+    if out.is_dir():
+        out.rmdir()
+    return open_bundle(part.rename(out))
+
+
+def _words(recipe: PatchVotingRecipe) -> dict[str, Any]:
+    words: dict[str, Any] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    organs, classifier = NETWORKS[recipe.organs.network], NETWORKS[recipe.classifier.network]
+    words["summary"] = words["summary"].format(organs=organs, classifier=classifier)
+    looks = (
+        f"{recipe.patches} patches of {recipe.patch} pixels are cut from an image of {recipe.image_side}, whatever its "
+        "own size; small lesions between them are lost."
+        if recipe.approach == "local"
+        else f"The whole image is seen at {recipe.classifier.side} pixels; small lesions are lost."
+    )
+    words["limits"] = [*words["limits"], looks, *recipe.data_limits]
+    return words
+
+
+def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
+    table = manifest.table
+    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
+    trained = sorted({i for split in splits.values() for i in split.train})
+    counts: dict[str, dict[str, int]] = {}
+    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
+        counts.setdefault(str(source), {})[str(label)] = len(rows)
+    return DataCard(
+        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
+        splits={name: split.digest for name, split in splits.items()},
+        seed=seed,
+        images=counts,
+        licences=sorted({text for text in table.loc[trained, "license"] if text}),
+    )

@@ -1,0 +1,146 @@
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cxrscreen.errors import BundleError
+from cxrscreen.imaging.read import read
+from cxrscreen.systems.bundle import write_card
+from cxrscreen.systems.patch_voting.pipeline import (
+    MAP_TITLES,
+    NOT_TOLD_APART,
+    TITLES,
+    ask_patches,
+    load,
+    lung_warnings,
+    vote_warnings,
+)
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote
+from cxrscreen.systems.registry import load_system
+
+
+@pytest.fixture(scope="module")
+def system(tiny_bundle):
+    return load_system(tiny_bundle.folder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def radiograph(phantom_data):
+    return read(phantom_data.image_file(phantom_data.table.index[0]))
+
+
+@pytest.fixture(scope="module")
+def screening(system, radiograph):
+    return system.screen(radiograph, policy="off")
+
+
+def test_a_screening_has_every_class(screening, radiograph):
+    assert screening.status == "screened"
+    assert [stage.name for stage in screening.stages] == list(TITLES)
+    shares = screening.probabilities
+    assert shares["pneumonia"] == pytest.approx(
+        shares["bacterial"] + shares["tuberculosis"] + shares["viral"], abs=1e-5
+    )
+    assert 0 <= screening.triage_score <= 1
+    assert screening.lung_mask.shape == radiograph.shape
+    assert set(np.unique(screening.lung_mask)) <= {0, 1, 2}
+
+
+def test_maps_of_all_classes_and_of_where_was_looked(screening, radiograph):
+    names = [saliency.name for saliency in screening.saliency]
+    assert sorted(names) == sorted([*MAP_TITLES, "looked-at"])
+    looked = screening.saliency[-1].values
+    for saliency in screening.saliency:
+        assert saliency.values.shape == radiograph.shape
+        assert saliency.values.min() >= 0
+        assert saliency.values.max() <= 1
+        # Interpolation reaches a pixel beyond the patches.
+        assert saliency.values[looked == 0].max(initial=0) == 0
+    assert looked.max() == pytest.approx(1, abs=0.2)
+
+
+def test_the_same_image_gives_the_same_result(system, radiograph, screening):
+    again = system.screen(radiograph, policy="off", explain=False)
+    assert again.probabilities == screening.probabilities
+    assert again.saliency == ()
+
+
+@pytest.mark.parametrize("batch", [1, 4, 6, 50])
+def test_votes_do_not_depend_on_the_batch(system, batch):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (128, 128)).astype(np.uint8)
+    lungs = np.zeros((128, 128), bool)
+    lungs[20:100, 20:100] = True
+    network, settings = system._classifier, system.settings
+    first = ask_patches(network, image, lungs, settings)
+    other = ask_patches(network, image, lungs, settings, batch)
+    np.testing.assert_array_equal(first.corners, other.corners)
+    np.testing.assert_allclose(first.probabilities, other.probabilities, atol=1e-5)
+    np.testing.assert_array_equal(majority_vote(first.probabilities).counts, majority_vote(other.probabilities).counts)
+    assert len(first.probabilities) == settings.patches
+
+
+def test_features_are_those_of_the_patches(system, radiograph):
+    features = system.features(radiograph)
+    assert set(features) == set(TITLES)
+    assert features["viral"].ndim == 1
+    assert np.isfinite(features["viral"]).all()
+
+
+def test_a_refused_radiograph_has_no_result(system, radiograph, monkeypatch):
+    from cxrscreen.systems.contract import Concern, Verdict
+    from cxrscreen.systems.patch_voting import pipeline
+
+    refused = Verdict("standard", (Concern("not_a_chest", "No chest.", "refuse"),))
+    monkeypatch.setattr(pipeline, "judge", lambda *_, **__: refused)
+    result = system.screen(radiograph)
+    assert result.status == "refused"
+    assert set(result.probabilities.values()) == {None}
+
+
+def test_torch_is_not_imported_on_the_way_to_a_screening(tiny_bundle, phantom_data):
+    file = phantom_data.image_file(phantom_data.table.index[0])
+    code = (
+        "import sys; from cxrscreen.imaging.read import read; from cxrscreen.systems.registry import load_system; "
+        f"load_system({str(tiny_bundle.folder)!r}).screen(read({str(file)!r}), policy='off'); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_card_of_another_kind_is_refused(tiny_bundle, tmp_path):
+    folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    card = tiny_bundle.card
+    strange = write_card(folder, card.model_copy(update={"preprocessing": {"h2": "cam"}}))
+    with pytest.raises(BundleError, match="preprocessing that this version does not know"):
+        load(strange)
+    lacking = {name: stage for name, stage in card.stages.items() if name != "viral"}
+    with pytest.raises(BundleError, match="lacks the decision viral"):
+        load(write_card(folder, card.model_copy(update={"stages": lacking})))
+
+
+def test_what_is_odd_about_the_lungs_is_said():
+    lungs = np.zeros((10, 10), np.uint8)
+    lungs[:, :4] = 1
+    assert "No lungs" in lung_warnings(lungs, trusted=False)[0]
+    assert "Only one lung" in lung_warnings(lungs, trusted=True)[0]
+    lungs[:5, 8] = 2
+    assert "much smaller" in lung_warnings(lungs, trusted=True)[0]
+    lungs[:, 6:] = 2
+    assert lung_warnings(lungs, trusted=True) == []
+
+
+def test_a_close_vote_and_the_viral_class_are_explained():
+    def vote(*counts):
+        total = np.array(counts) / sum(counts)
+        return Vote(int(np.argmax(counts)), np.array(counts), total)
+
+    assert len(CLASSES) == 4
+    assert vote_warnings(vote(90, 4, 3, 3)) == []
+    close = vote_warnings(vote(10, 42, 7, 41))
+    assert "42 of 100 patches for bacterial pneumonia and 41 for viral" in close[0]
+    assert vote_warnings(vote(3, 3, 4, 90)) == [NOT_TOLD_APART]
+    # One view of the whole image cannot be close.
+    assert vote_warnings(vote(1, 0, 0, 0)) == []
