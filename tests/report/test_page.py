@@ -134,6 +134,24 @@ def test_worklist_counts_and_plain_words(make_entry: Callable[..., Entry]) -> No
     assert "c.png is empty." in text
 
 
+def test_the_suggestion_is_shown_with_its_reason_and_what_it_is_not(
+    make_screening: Callable[..., Screening], radiograph: Radiograph, tmp_path: Path
+) -> None:
+    screening = replace(make_screening(), quality="good")
+    record = ScreeningRecord.screened(Path("a.png"), radiograph, screening, read_seconds=0, write_seconds=0)
+    details = Details(screening.stages, write_folder(tmp_path / "a", radiograph, screening))
+    text = Page(rendered(Entry(Path("a.png"), record, "a", details))).text
+    assert text.count("RT-PCR / CT first") == 2
+    assert "The system called “COVID-19”. Policy “fig9”; a suggestion for ordering work, not treatment advice." in text
+    assert "The suggested order of work is no treatment advice." in text
+
+
+def test_an_uncertain_result_suggests_a_reader(make_entry: Callable[..., Entry]) -> None:
+    text = Page(rendered(make_entry("a.png"))).text
+    assert text.count("Cannot say: read by a person") == 2
+    assert "The quality is limited" in text
+
+
 def test_refused_files_stand_apart_with_code_and_sentence(
     make_entry: Callable[..., Entry], tmp_path: Path, radiograph: Radiograph, refused_screening: Screening
 ) -> None:

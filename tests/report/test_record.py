@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.record import ScreeningRecord, json_schema
 from cxrscreen.systems.contract import Screening
+from cxrscreen.systems.triage import Rule, TriagePolicy
 
 KEYS = {
     "file", "status", "error", "quality", "probabilities", "finding", "triage_score", "lung_area_fraction", "warnings",
-    "bundle", "seconds", "timings", "verdict",
+    "bundle", "seconds", "timings", "verdict", "triage",
 }  # fmt: skip
 
 
@@ -37,6 +39,27 @@ def test_a_screened_file_has_exactly_the_promised_keys(record: ScreeningRecord) 
     assert row["timings"] == {"read": 0.5, "lungs": 0.1, "write": 0.25}
 
 
+def test_a_suggestion_follows_the_policy_that_is_given(
+    radiograph: Radiograph, make_screening: Callable[..., Screening]
+) -> None:
+    screening = replace(make_screening(), quality="good")
+
+    def suggested(policy: TriagePolicy | None) -> dict[str, str]:
+        made = ScreeningRecord.screened(
+            Path("a.png"), radiograph, screening, read_seconds=0, write_seconds=0, policy=policy
+        )
+        triage: dict[str, str] = json.loads(made.line())["triage"]
+        return triage
+
+    assert suggested(None) == {
+        "action": "pcr_or_ct_first",
+        "reason": "The system called “COVID-19”.",
+        "policy": "fig9",
+    }
+    own = TriagePolicy(name="ward", rules=(Rule(suggestion="routine", findings=("covid19",)),))
+    assert (suggested(own)["action"], suggested(own)["policy"]) == ("routine", "ward")
+
+
 def test_a_gated_decision_is_null(radiograph: Radiograph, make_screening: Callable[..., Screening]) -> None:
     gated = ScreeningRecord.screened(
         Path("a.png"), radiograph, make_screening(covid=None), read_seconds=0, write_seconds=0
@@ -56,8 +79,15 @@ def test_a_refused_file_has_reasons_and_no_result(radiograph: Radiograph, refuse
         ("lateral", "refuse"),
         ("too_small", "warn"),
     ]
+    assert row["triage"]["action"] == "cannot_say"
     assert ScreeningRecord.from_line(refused.line()) == refused
-    for change in ({"status": "screened"}, {"triage_score": 0.5}, {"probabilities": {"pneumonia": 0.5}}):
+    for change in (
+        {"triage": row["triage"] | {"action": "routine"}},
+        {"triage": None},
+        {"status": "screened"},
+        {"triage_score": 0.5},
+        {"probabilities": {"pneumonia": 0.5}},
+    ):
         with pytest.raises(ValidationError):
             ScreeningRecord.model_validate(refused.model_dump() | change)
 

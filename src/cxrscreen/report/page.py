@@ -21,6 +21,7 @@ from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import (
     FINDING_LABELS,
     LIMITS,
+    TRIAGE_LABELS,
     column_title,
     printable,
     shown_name,
@@ -185,6 +186,19 @@ def _refusal(entry: Entry) -> dict[str, Any]:
     }
 
 
+def _triage(record: ScreeningRecord) -> dict[str, str]:
+    if record.triage is None:
+        raise ValueError("a screened file has a suggestion or says that it has none")
+    title, meaning = TRIAGE_LABELS[record.triage.action]
+    return {
+        "action": record.triage.action,
+        "title": title,
+        "meaning": meaning,
+        "reason": printable(record.triage.reason),
+        "policy": printable(record.triage.policy),
+    }
+
+
 def _concerns(record: ScreeningRecord) -> list[dict[str, str]]:
     concerns = () if record.verdict is None else record.verdict.concerns
     return [
@@ -210,6 +224,7 @@ def _row(rank: int, entry: Entry, columns: Sequence[str]) -> dict[str, Any]:
         "probabilities": [probabilities.get(name) for name in columns],
         "lung_area": record.lung_area_fraction,
         "quality": record.quality,
+        "triage": _triage(record),
         "concerns": concerns,
         "warnings": [warning for warning in warnings if warning not in with_code],
         "seconds": record.seconds,

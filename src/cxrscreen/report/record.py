@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import Finding, Quality, Screening, Status, Verdict
+from cxrscreen.systems.triage import Suggestion, TriagePolicy, suggest
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Field(ge=0.0)]
@@ -41,6 +42,9 @@ class ScreeningRecord(BaseModel):
     )
     finding: Finding | None
     triage_score: Share | None = Field(description="Larger is read first.")
+    triage: Suggestion | None = Field(
+        description="A suggestion for the order of work, no treatment advice; 'cannot_say' where a person has to read."
+    )
     lung_area_fraction: Share | None = Field(description="Share of the image covered by lung.")
     warnings: tuple[str, ...]
     bundle: str = Field(description="name@version of the model bundle.")
@@ -50,7 +54,7 @@ class ScreeningRecord(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         answers = (self.probabilities, self.finding, self.triage_score)
-        rest = (self.verdict, self.quality, self.lung_area_fraction, self.seconds, self.timings)
+        rest = (self.verdict, self.quality, self.triage, self.lung_area_fraction, self.seconds, self.timings)
         if self.status == "failed":
             if not self.error or any(value is not None for value in (*answers, *rest)):
                 raise ValueError("a failed file has an error and no result")
@@ -61,13 +65,22 @@ class ScreeningRecord(BaseModel):
             raise ValueError("the status and the verdict contradict each other")
         if self.status == "refused" and any(value is not None for value in answers):
             raise ValueError("a refused file has no probability, finding or score")
+        if self.status == "refused" and self.triage is not None and self.triage.action != "cannot_say":
+            raise ValueError("nothing is suggested for a refused file")
         if self.status == "screened" and any(value is None for value in answers):
             raise ValueError("a screened file has every result")
         return self
 
     @classmethod
     def screened(
-        cls, path: Path, radiograph: Radiograph, screening: Screening, *, read_seconds: float, write_seconds: float
+        cls,
+        path: Path,
+        radiograph: Radiograph,
+        screening: Screening,
+        *,
+        read_seconds: float,
+        write_seconds: float,
+        policy: TriagePolicy | None = None,
     ) -> Self:
         """Make the record of a file that was screened, or refused by the gate.
 
@@ -79,6 +92,8 @@ class ScreeningRecord(BaseModel):
             What was read and what was found; the warnings of both are kept, each once.
         read_seconds, write_seconds
             Time spent before and after the screening.
+        policy
+            Makes the suggestion; None: the package's.
         """
         steps = {name: value for name, value in screening.seconds.items() if name != "total"}
         screen_seconds = screening.seconds.get("total", sum(steps.values()))
@@ -92,6 +107,7 @@ class ScreeningRecord(BaseModel):
             probabilities=None if screening.status == "refused" else dict(screening.probabilities),
             finding=screening.finding,
             triage_score=screening.triage_score,
+            triage=suggest(screening, policy),
             lung_area_fraction=screening.lung_area_fraction,
             warnings=all_warnings(radiograph, screening),
             bundle=screening.bundle,
@@ -111,6 +127,7 @@ class ScreeningRecord(BaseModel):
             probabilities=None,
             finding=None,
             triage_score=None,
+            triage=None,
             lung_area_fraction=None,
             warnings=(),
             bundle=bundle,

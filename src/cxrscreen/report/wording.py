@@ -5,6 +5,7 @@ from typing import Final
 
 from cxrscreen.report.record import as_text
 from cxrscreen.systems.contract import Finding, SaliencyMap, Stage
+from cxrscreen.systems.triage import Action
 
 FINDING_LABELS: Final[dict[Finding, str]] = {
     "covid19": "COVID-19",
@@ -12,6 +13,24 @@ FINDING_LABELS: Final[dict[Finding, str]] = {
     "normal": "Normal",
 }
 """What a person reads for each finding, in the order of the summary."""
+
+TRIAGE_LABELS: Final[dict[Action, tuple[str, str]]] = {
+    "pcr_or_ct_first": (
+        "RT-PCR / CT first",
+        "Ask for RT-PCR or CT before the others; one negative test does not exclude COVID-19.",
+    ),
+    "treat_as_bacterial": (
+        "Treat as bacterial",
+        "Place in the line for bacterial pneumonia; whether and how to treat is the clinician's decision.",
+    ),
+    "tb_work_up": (
+        "TB work-up",
+        "Ask for the local tuberculosis tests; the radiograph alone proves nothing.",
+    ),
+    "routine": ("Routine", "Usual order of reading; a normal call excludes no disease."),
+    "cannot_say": ("Cannot say: read by a person", "No order is suggested."),
+}
+"""What a person reads for each suggestion: a title and what it means."""
 
 LIMITS: Final[tuple[tuple[str, str], ...]] = (
     (
@@ -40,6 +59,11 @@ LIMITS: Final[tuple[tuple[str, str], ...]] = (
     (
         "An image without objection is not proven to be in scope.",
         "The gate knows the mistakes it was measured on; a strange image can pass it, and it can refuse a good one.",
+    ),
+    (
+        "The suggested order of work is no treatment advice.",
+        "It follows from the system's answer by fixed rules whose margins were fitted on no patients; it carries every "
+        "mistake of the answer, and nobody has measured what following it does to patients.",
     ),
     (
         "The order of the worklist is a suggestion.",
