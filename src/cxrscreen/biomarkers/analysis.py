@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cxrscreen.biomarkers.intervals import Interval, Intervals
+from cxrscreen.biomarkers.intervals import Interval, Intervals, Rates
 from cxrscreen.biomarkers.missing_quarter import Detection, Effect, detect, summarise_effects
 from cxrscreen.biomarkers.ratio_agreement import CtrAgreement, ratio_agreement
 from cxrscreen.biomarkers.study import Study
@@ -61,7 +61,7 @@ class Analysis:
         return (*self.paper, *self.further, *self.sources)
 
 
-def analyse(study: Study, manifest: Manifest, intervals: Intervals) -> Analysis:
+def analyse(study: Study, manifest: Manifest, intervals: Intervals, rates: Rates) -> Analysis:
     """Work out everything that a study shows.
 
     Parameters
@@ -72,10 +72,12 @@ def analyse(study: Study, manifest: Manifest, intervals: Intervals) -> Analysis:
         Where they came from; its ``lungs`` protocol says on which images the symmetry of lungs is learned.
     intervals
         Makes 95 % intervals by patient.
+    rates
+        Makes those of shares.
     """
     rows = study.rows
     by_source = source_tables(rows, intervals)
-    predicted = rows[rows["ctr_reference"].notna() & ~rows["mask_origin"].isin(REFERENCE_ORIGINS)]
+    predicted = rows[rows["ctr_reference"].notna() & rows["predicted"].astype(bool)]
     fitting, choosing = _lung_parts(manifest)
     return Analysis(
         counts=_counts(rows),
@@ -85,14 +87,10 @@ def analyse(study: Study, manifest: Manifest, intervals: Intervals) -> Analysis:
         separations=separations(by_source),
         spreads=heterogeneity(clean_rows(rows), intervals),
         effects=summarise_effects(study.effects, rows, intervals),
-        detection=detect(rows, fitting, choosing, intervals),
+        detection=detect(rows, fitting, choosing, rates),
         agreement=_agreement(predicted, intervals),
         heart_of_reference=bool((predicted["heart_origin"] == "reference").any()),
     )
-
-
-REFERENCE_ORIGINS = ("human", "automatic", "landmarks", "unknown")
-"""Origins that a manifest gives; every other one is a bundle."""
 
 
 def clean_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from cxrscreen.biomarkers.intervals import Intervals, weighted_mean, weighted_st
 from cxrscreen.biomarkers.statistics import holm, kolmogorov_smirnov, normality, rank_sum, stars
 
 FEWEST: Final = 3
-"""Patients a class needs for a test."""
+"""Patients a class needs for an interval and for a test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def compare(
     Returns
     -------
     Comparison
-        A class with fewer than three patients is in no test.
+        A class with fewer than three patients is in no test and has no interval.
     """
     known = rows[rows[marker].notna()]
     by_class = {name: known[known[by] == name] for name in classes}
@@ -106,11 +106,10 @@ def _group(name: str, rows: pd.DataFrame, marker: str, intervals: Intervals, see
         rows["group"].tolist(),
     )
     for statistic in ("mean", "std"):
-        figures |= {
-            statistic: made[statistic].value,
-            f"{statistic}_low": made[statistic].ci_low,
-            f"{statistic}_high": made[statistic].ci_high,
-        }
+        figures[statistic] = made[statistic].value
+        # Of one or two patients the resamples are all but the same, and an interval would pretend to certainty.
+        if figures["patients"] >= FEWEST:
+            figures |= {f"{statistic}_low": made[statistic].ci_low, f"{statistic}_high": made[statistic].ci_high}
     return figures | {"normality_p": normality(patient_means(rows, marker), seed=seed)}
 
 

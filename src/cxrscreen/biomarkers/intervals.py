@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
@@ -33,6 +33,13 @@ class Intervals(Protocol):
         self, statistics: Callable[[Floats], Mapping[str, Floats]], groups: Sequence[str]
     ) -> Mapping[str, Interval]:
         """From weights (B, n) to values (B,) by name, and the group of each of the n images, to intervals by name."""
+
+
+class Rates(Protocol):
+    """Makes the interval of a share of images, not a point at 0 or 1: ``evaluate.bootstrap.grouped_rate`` is one."""
+
+    def __call__(self, events: ArrayLike, groups: ArrayLike, /) -> Interval:
+        """From (n,) whether it happened and (n,) the groups to the share with its interval."""
 
 
 def weighted_mean(values: Floats, weights: Floats) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from cxrscreen.biomarkers.intervals import Interval, Intervals, weighted_mean
+from cxrscreen.biomarkers.intervals import Interval, Intervals, Rates, weighted_mean
 from cxrscreen.biomarkers.measure import MARKERS, markers_of, prepared
 from cxrscreen.biomarkers.references import OrganMask, resized
 from cxrscreen.biomarkers.under_segmentation import (
@@ -26,6 +26,8 @@ from cxrscreen.imaging.radiograph import Radiograph
 LUNGS: Final = {RIGHT_LUNG: "right", LEFT_LUNG: "left"}
 EFFECT_COLUMNS: Final = ("image_id", "lung", "place", *MARKERS)
 """Columns of the effects: a row for each lung and place of an image; a marker's change, NaN where not defined."""
+COMPLETE_ORIGINS: Final = ("human", "exact")
+"""Origins of masks that can stand for complete lungs where the lungs are normal; ``exact`` are phantoms'."""
 FEWEST_TO_FIT: Final = 20
 """Pairs of complete lungs below which the shipped symmetry is taken."""
 
@@ -141,7 +143,7 @@ class Detection:
     flagged: dict[str, Interval]
 
 
-def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[str], intervals: Intervals) -> Detection:
+def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[str], rates: Rates) -> Detection:
     """Fit the symmetry of complete lungs on some images and measure on others how well it finds a missing quarter.
 
     Parameters
@@ -152,14 +154,14 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
         Ids of training images.
     choosing
         Ids of images that are neither fitted on nor measured (a validation part).
-    intervals
-        By patient.
+    rates
+        Makes intervals of shares by patient.
     """
     pairs = rows[rows["left_to_right"].notna()].copy()
     pairs["right"] = pairs["lung_area"] / (1 + pairs["left_to_right"])
     pairs["left"] = pairs["lung_area"] - pairs["right"]
-    human = (pairs["mask_origin"] == "human") & ~pairs["heart_in_lungs"].astype(bool)
-    complete = pairs[human & (pairs["label"] == "normal")]
+    drawn = pairs["mask_origin"].isin(COMPLETE_ORIGINS) & ~pairs["heart_in_lungs"].astype(bool)
+    complete = pairs[drawn & (pairs["label"] == "normal")]
     known = complete["image_id"].isin(fitting)
     enough = int(known.sum()) >= FEWEST_TO_FIT
     symmetry = (
@@ -169,27 +171,26 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
     return Detection(
         symmetry=symmetry,
         fitted_on=int(known.sum()) if enough else 0,
-        false_alarms=_rate(held_out, symmetry, intervals),
+        false_alarms=_rate(held_out, symmetry, rates),
         found=_rate(
             pd.concat([held_out.assign(**{side: held_out[side] * (1 - QUARTER)}) for side in ("right", "left")]),
             symmetry,
-            intervals,
+            rates,
         ),
         images=len(held_out),
         flagged={
             str(label): rate
             for label, own in pairs.groupby("label", sort=False)
-            if (rate := _rate(own, symmetry, intervals)) is not None
+            if (rate := _rate(own, symmetry, rates)) is not None
         },
     )
 
 
-def _rate(pairs: pd.DataFrame, symmetry: Symmetry, intervals: Intervals) -> Interval | None:
+def _rate(pairs: pd.DataFrame, symmetry: Symmetry, rates: Rates) -> Interval | None:
     if pairs.empty:
         return None
     areas = pairs[["right", "left"]].itertuples(index=False)
-    called = np.array([is_under_segmented(right, left, symmetry) for right, left in areas], dtype=np.float64)
-    return intervals(lambda weights: {"": weighted_mean(called, weights)}, pairs["group"].tolist())[""]
+    return rates([is_under_segmented(right, left, symmetry) for right, left in areas], pairs["group"].tolist())
 
 
 def _change(before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cxrscreen.biomarkers.cardiothoracic import CardiothoracicRatio, cardiothoracic_ratio
 from cxrscreen.biomarkers.measure import MARKERS, REGIONS, STATES, Measured, measure, prepared_at_own_size
-from cxrscreen.biomarkers.missing_quarter import EFFECT_COLUMNS, effects_of
+from cxrscreen.biomarkers.missing_quarter import COMPLETE_ORIGINS, EFFECT_COLUMNS, effects_of
 from cxrscreen.biomarkers.paper import CLASSES
 from cxrscreen.biomarkers.references import OrganMask, reference_mask, resized
 from cxrscreen.biomarkers.under_segmentation import SYMMETRY, Symmetry
@@ -36,12 +36,13 @@ LINE_COLUMNS: Final = (
 """Ends of the measuring lines, in pixels of the radiograph."""
 
 COLUMNS: Final = (
-    "image_id", "source", "label", "view", "group", "mask_origin", "heart_in_lungs", "heart_origin", *MARKERS,
+    "image_id", "source", "label", "view", "group", "mask_origin", "predicted", "heart_in_lungs", "heart_origin",
+    *MARKERS,
     "ctr_reference",
     *(f"{state}_{region}" for state in STATES for region in REGIONS), *LINE_COLUMNS,
 )  # fmt: skip
-"""Columns of ``biomarkers.csv``; ``ctr_reference`` is the ratio from the reference masks also where others were
-measured, and ``heart_origin`` says "reference" where a predicted mask had no heart and took the reference's."""
+"""Columns of ``biomarkers.csv``. ``predicted`` masks are a bundle's; ``ctr_reference`` is the ratio from the reference
+masks also there, and ``heart_origin`` says "reference" where a predicted mask had no heart and took the reference's."""
 _NUMBERS: Final = COLUMNS[COLUMNS.index("heart_origin") + 1 :]
 
 
@@ -76,9 +77,9 @@ class Study:
     rows
         `COLUMNS`, a row an image.
     patches
-        ``label``, ``group``, ``mean``, ``std``: a row a patch.
+        ``label``, ``group``, ``mean``, ``std``: a row a patch of lungs without the heart.
     histograms
-        By label and state: mean over images of the histogram of lung pixels, float64 (64,).
+        By label and state: mean over images of the histogram of lung pixels, float64 (64,); lungs without the heart.
     failures
         ``image_id`` and ``reason``.
     effects
@@ -208,13 +209,16 @@ class _Collected:
     def add(self, entry: dict[Any, Any], mask: OrganMask, measured: Measured, reference: OrganMask | None) -> None:
         label, group = str(entry["label"]), str(entry["group"])
         row = {name: entry[name] for name in ("image_id", "source", "label", "view", "group")}
-        origin: dict[str, Any] = {"mask_origin": mask.origin, "heart_in_lungs": mask.heart_in_lungs}
+        origin: dict[str, Any] = {"mask_origin": mask.origin, "predicted": mask is not reference}
+        origin["heart_in_lungs"] = mask.heart_in_lungs
         known = None if reference is None else cardiothoracic_ratio(reference.values, reference.heart)
         origin |= {
             "heart_origin": "" if measured.ctr is None else mask.origin if mask.heart is not None else "reference",
             "ctr_reference": None if known is None else known.ratio,
         }
         self.rows.append({**row, **origin, **measured.markers, **measured.regions, **_ends(measured.ctr)})
+        if mask.heart_in_lungs:
+            return
         if measured.patches is not None:
             patches = {"mean": measured.patches.means, "std": measured.patches.stds}
             self._patches.append(pd.DataFrame({"label": label, "group": group, **patches}))
@@ -248,7 +252,7 @@ def _with_heart(mask: OrganMask, reference: OrganMask | None) -> OrganMask:
 
 
 def _with_effects(rows: pd.DataFrame, seed: int) -> frozenset[str]:
-    complete = rows[(rows["label"] == "normal") & (rows["lung_mask_origin"] == "human")]
+    complete = rows[(rows["label"] == "normal") & rows["lung_mask_origin"].isin(COMPLETE_ORIGINS)]
     complete = complete[~complete["source"].isin(HEART_INCLUDED_SOURCES)]
     order = np.random.default_rng(seed).permutation(complete.index.sort_values().to_numpy())
     return frozenset(str(image_id) for image_id in order[:EFFECT_IMAGES])

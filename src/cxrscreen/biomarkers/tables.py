@@ -102,16 +102,18 @@ def paper_tables(rows: pd.DataFrame, intervals: Intervals) -> tuple[MarkerTable,
     tables = []
     for printed in PRINTED:
         classes = LABELS if printed.marker == "ctr" else CLASSES
-        variants = [("", clean, "masks whose lungs leave the heart out, as the paper's do")]
+        variants = [("", "", clean, "masks whose lungs leave the heart out, as the paper's do")]
         if len(clean) < len(rows) and printed.marker != "ctr":
-            variants.append((ALL_MASKS, rows, "all masks, also those whose lungs reach behind the heart"))
-        for ending, own, about in variants:
+            variants.append(
+                (ALL_MASKS, " (all masks)", rows, "all masks, also those whose lungs reach behind the heart")
+            )
+        for ending, words, own, about in variants:
             kept = own[own["view"] != SUPINE] if printed.without_supine else own
             extra = " AP supine radiographs are left out where the view is known." if printed.without_supine else ""
             tables.append(
                 MarkerTable(
                     printed.name + ending,
-                    f"Table {printed.number}: {printed.title}",
+                    f"Table {printed.number}: {printed.title}{words}",
                     f"Images with {about}.{extra}",
                     {name: CLASS_TITLES[name] for name in classes},
                     compare(kept, printed.marker, classes, intervals),

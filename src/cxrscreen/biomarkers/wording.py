@@ -13,7 +13,7 @@ NOT_TO_CONCLUDE: Final = (
     "That masks of different origin compare. Human masks, automatic ones that no reader checked and a bundle's are "
     "drawn by different rules, and the origin goes with the class: see the table of what was measured.",
     "That an interval of a class of a few patients is as wide as it should be: below about ten patients a bootstrap is "
-    "too narrow.",
+    "too narrow, and below three none is given.",
     "That leaving out AP supine radiographs removes the effect of lying down and of the projection: the view is not "
     "recorded everywhere, and other AP radiographs remain.",
     "That a large cardiothoracic ratio is a large heart. It grows in AP projection, lying down and in expiration, and "

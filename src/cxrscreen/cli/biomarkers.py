@@ -44,7 +44,7 @@ def biomarkers(
     from cxrscreen.biomarkers.study import run_study
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import CxrscreenError
-    from cxrscreen.evaluate.bootstrap import bootstrap_all
+    from cxrscreen.evaluate.bootstrap import bootstrap_all, grouped_rate
     from cxrscreen.imaging.read import read
 
     console, errors = Console(), Console(stderr=True)
@@ -65,7 +65,7 @@ def biomarkers(
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )
         progress.update(task, description="comparing")
-        analysis = analyse(study, table, partial(bootstrap_all, replicates=replicates, seed=seed))
+        analysis = analyse(study, table, partial(bootstrap_all, replicates=replicates, seed=seed), grouped_rate)
         files = write_report(out, study, analysis, command=_command(bundle, everywhere, limit, seed), seed=seed)
     for sentence in findings(study, analysis):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
