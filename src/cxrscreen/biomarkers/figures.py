@@ -210,7 +210,7 @@ def _mark(comparison: Comparison, first: str, second: str) -> str:
 
 
 def _classes(axes: Axes, titles: Sequence[str]) -> None:
-    axes.set_xticks(range(len(titles)), titles, fontsize=8)
+    axes.set_xticks(range(len(titles)), titles, fontsize=8 if len(titles) < 6 else 7)
     axes.set_xlim(-0.6, len(titles) - 0.4)
 
 

@@ -163,7 +163,10 @@ def _markers(
         "contour_length": shape.contour_length,
         "irregularity": shape.irregularity,
         "solidity": shape.solidity,
-        "missing_share": None if none else missing_share(shape.right_area, shape.left_area, symmetry),
+        # The expected symmetry is that of lungs without the heart.
+        "missing_share": None
+        if none or mask.heart_in_lungs
+        else missing_share(shape.right_area, shape.left_area, symmetry),
         "ctr": None if ctr is None else ctr.ratio,
         "ctr_one_row": None if ctr is None else ctr.one_row_ratio,
     }

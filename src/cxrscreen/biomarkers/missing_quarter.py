@@ -132,7 +132,8 @@ class Detection:
     images
         Images behind the two, none of them used to fit.
     flagged
-        By class: share of all measured images that are called incomplete, whoever drew the masks.
+        By class: share of all measured images that are called incomplete, whoever drew the masks; lungs without the
+        heart.
     """
 
     symmetry: Symmetry
@@ -157,11 +158,11 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
     rates
         Makes intervals of shares by patient.
     """
-    pairs = rows[rows["left_to_right"].notna()].copy()
+    # Lungs that reach behind the heart have another ratio.
+    pairs = rows[rows["left_to_right"].notna() & ~rows["heart_in_lungs"].astype(bool)].copy()
     pairs["right"] = pairs["lung_area"] / (1 + pairs["left_to_right"])
     pairs["left"] = pairs["lung_area"] - pairs["right"]
-    drawn = pairs["mask_origin"].isin(COMPLETE_ORIGINS) & ~pairs["heart_in_lungs"].astype(bool)
-    complete = pairs[drawn & (pairs["label"] == "normal")]
+    complete = pairs[pairs["mask_origin"].isin(COMPLETE_ORIGINS) & (pairs["label"] == "normal")]
     known = complete["image_id"].isin(fitting)
     enough = int(known.sum()) >= FEWEST_TO_FIT
     symmetry = (

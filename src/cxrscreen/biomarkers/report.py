@@ -29,6 +29,8 @@ FIGURES: Final = {
     "fig5": "Grey values between and within patches (Fig. 5)",
     "fig11": "Grey values of the organs before and after the preprocessing (Fig. 11)",
 }
+ENOUGH: Final = 10
+"""Patients a group needs to stand in a sentence, where there are such groups."""
 EFFECT_MARKERS: Final = (
     "lung_mean",
     "lung_std",
@@ -147,12 +149,14 @@ def findings(study: Study, analysis: Analysis) -> tuple[str, ...]:
     ]
     for same_class, words in ((True, "of one class in two sources"), (False, "of two classes in one source")):
         own = [item for item in analysis.separations if item.same_class is same_class]
+        own = [item for item in own if item.patients >= ENOUGH] or own
         if own:
             furthest = own[0]
             ends = "" if furthest.low is None else f" [{furthest.low:.2f}, {furthest.high:.2f}]"
             said.append(
                 f"Furthest apart {words}: “{furthest.first}” exceeds “{furthest.second}” with a chance of "
-                f"{furthest.chance:.2f}{ends} ({MARKERS[furthest.marker].lower()})."
+                f"{furthest.chance:.2f}{ends} ({MARKERS[furthest.marker].lower()}; {furthest.patients} patients or "
+                "more on either side)."
             )
     detection = analysis.detection
     if detection.found is not None and detection.false_alarms is not None:
@@ -196,7 +200,7 @@ def marker_grids(analysis: Analysis) -> tuple[Grid, ...]:
 def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
     """Sources, spreads and missing quarters: how far the other tables can be believed."""
     apart = tuple(
-        (item.first, item.second, MARKERS[item.marker], _chance(item.chance, item.low, item.high))
+        (item.first, item.second, MARKERS[item.marker], _chance(item.chance, item.low, item.high), str(item.patients))
         for item in analysis.separations
     )
     spreads = tuple(
@@ -214,7 +218,7 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
         for grid in (
             Grid(
                 "One class in two sources, two classes in one source",
-                ("Larger", "Smaller", "Marker", "Chance that it is larger"),
+                ("Larger", "Smaller", "Marker", "Chance that it is larger", "Patients of the smaller group"),
                 apart,
                 "0.5: not at all apart; 1: apart in every pair of images. The furthest apart first.",
             ),

@@ -177,7 +177,21 @@ def source_tables(rows: pd.DataFrame, intervals: Intervals) -> tuple[MarkerTable
 
 @dataclass(frozen=True)
 class Separation:
-    """How far two groups of images lie apart: the chance that one exceeds the other, from 0.5 (not at all) to 1."""
+    """How far two groups of images lie apart.
+
+    Parameters
+    ----------
+    first, second
+        The group with the larger values and the other one, in words.
+    marker
+        Its column.
+    chance, low, high
+        Chance that an image of the first exceeds one of the second, from 0.5 (not at all apart) to 1, with its ends.
+    same_class
+        Whether the two are of one class in two sources; else of two classes in one source.
+    patients
+        Of the smaller group.
+    """
 
     first: str
     second: str
@@ -186,28 +200,33 @@ class Separation:
     low: float | None
     high: float | None
     same_class: bool
+    patients: int
 
 
 def separations(tables: Sequence[MarkerTable]) -> tuple[Separation, ...]:
     """Pairs of the tables by source that share their class or their source, the furthest apart first."""
     found = []
     for table in tables:
+        patients = table.comparison.groups.set_index("class")["patients"].to_dict()
         pairs: dict[tuple[str, str], dict[Any, Any]] = {
             (str(pair["first"]), str(pair["second"])): pair for pair in table.comparison.pairs.to_dict("records")
         }
         for first, second in combinations(table.classes, 2):
             (label, source), (other_label, other_source) = first.split(" in ", 1), second.split(" in ", 1)
             if (first, second) in pairs and (label == other_label) != (source == other_source):
-                found.append(_separation(table, first, second, pairs[first, second], label == other_label))
+                fewest = int(min(patients[first], patients[second]))
+                found.append(_separation(table, (first, second), pairs[first, second], label == other_label, fewest))
     return tuple(sorted(found, key=lambda item: -item.chance))
 
 
-def _separation(table: MarkerTable, first: str, second: str, pair: Mapping[Any, Any], same_class: bool) -> Separation:
+def _separation(
+    table: MarkerTable, names: tuple[str, str], pair: Mapping[Any, Any], same_class: bool, patients: int
+) -> Separation:
     chance, low, high = (pair[key] for key in ("superiority", "superiority_low", "superiority_high"))
-    titles = table.classes[first], table.classes[second]
+    titles = table.classes[names[0]], table.classes[names[1]]
     if chance < 0.5:
         titles, chance, low, high = titles[::-1], 1 - chance, _opposite(high), _opposite(low)
-    return Separation(*titles, table.comparison.marker, chance, low, high, same_class)
+    return Separation(*titles, table.comparison.marker, chance, low, high, same_class, patients)
 
 
 def _opposite(value: float | None) -> float | None:

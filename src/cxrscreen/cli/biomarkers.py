@@ -52,13 +52,14 @@ def biomarkers(
         raise CxrscreenError("--everywhere asks for the masks of a bundle: name one with --bundle.")
     table = load_manifest(manifest)
     check_writable(out)
+    predict = None if bundle is None else _predict(bundle)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task("measuring", total=None)
         study = run_study(
             table,
             read,
-            predict=None if bundle is None else _predict(bundle),
+            predict=predict,
             everywhere=everywhere,
             limit=limit,
             seed=seed,

@@ -1,0 +1,58 @@
+"""What a missing quarter does, on phantoms and on constructed areas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrscreen.biomarkers.missing_quarter import EFFECT_COLUMNS, detect, summarise_effects
+from cxrscreen.biomarkers.under_segmentation import PLACES, SYMMETRY
+from cxrscreen.evaluate.bootstrap import grouped_rate
+
+
+def test_a_missing_quarter_makes_lungs_smaller_and_lopsided(study, intervals):
+    normals = (study.rows["label"] == "normal").sum()
+    assert tuple(study.effects.columns) == EFFECT_COLUMNS
+    assert len(study.effects) == normals * 2 * len(PLACES)
+    areas = study.rows.set_index("image_id").loc[study.effects["image_id"], "lung_area"].to_numpy()
+    share = -study.effects["lung_area"].to_numpy() / areas
+    np.testing.assert_allclose(share[0::8] + share[4::8], 0.25, atol=0.002)
+    right = study.effects[study.effects["lung"] == "right"]
+    assert (right["left_to_right"] > 0).all()
+    found = {(item.marker, item.place): item for item in summarise_effects(study.effects, study.rows, intervals)}
+    assert found["lung_area", "base"].change.value == pytest.approx(
+        study.effects.loc[study.effects["place"] == "base", "lung_area"].mean()
+    )
+    assert found["missing_share", "apex"].change.value > 0.1
+    # The lower quarter leaves the ribs at their widest, the lateral one does not.
+    assert found["ctr", "lateral"].change.value > 0
+
+
+def rows(count, rng, **columns):
+    right = rng.uniform(0.9, 1.1, count) * 0.14
+    left = right * 0.86 * np.exp(rng.normal(0, 0.03, count))
+    filled = {"lung_area": right + left, "left_to_right": left / right, "label": "normal", "mask_origin": "human"}
+    names = [f"{columns.get('label', 'normal')}{i}" for i in range(count)]
+    table = pd.DataFrame({**filled, "heart_in_lungs": False, "image_id": names, "group": names})
+    return table.assign(**columns)
+
+
+def test_detection_is_measured_on_images_that_were_not_fitted_on():
+    rng = np.random.default_rng(1)
+    normal, ill = rows(90, rng), rows(20, rng, label="covid19", mask_origin="automatic")
+    ill.loc[:4, "left_to_right"] *= 0.6
+    table = pd.concat([normal, ill], ignore_index=True)
+    names = normal["image_id"].tolist()
+    found = detect(table, names[:40], names[40:60], grouped_rate)
+    assert (found.fitted_on, found.images) == (40, 30)
+    assert found.symmetry.log_ratio == pytest.approx(np.log(0.86), abs=0.02)
+    assert found.found.value > 0.95
+    assert found.false_alarms.value < 0.1
+    # A share of 0 or 1 is not known to be exactly that.
+    assert found.false_alarms.ci_high > found.false_alarms.value
+    assert found.flagged["covid19"].value == 0.25
+    # Lungs that reach behind the heart are not judged by the symmetry of those that do not.
+    assert "covid19" not in detect(pd.concat([normal, ill.assign(heart_in_lungs=True)]), (), (), grouped_rate).flagged
+    shipped = detect(table, names[:5], (), grouped_rate)
+    assert (shipped.symmetry, shipped.fitted_on, shipped.images) == (SYMMETRY, 0, 85)
+    none = detect(ill, (), (), grouped_rate)
+    assert none.found is none.false_alarms is None

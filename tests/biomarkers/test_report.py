@@ -1,0 +1,101 @@
+"""The files of a study: figures that can be drawn from little, a page that stands alone, the same bytes."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxrscreen import RESEARCH_USE
+from cxrscreen.biomarkers.analysis import analyse
+from cxrscreen.biomarkers.report import json_content, markdown, write_report
+from cxrscreen.biomarkers.wording import NOT_TO_CONCLUDE
+from cxrscreen.evaluate.bootstrap import grouped_rate
+
+
+@pytest.fixture(scope="module")
+def analysis(study, phantoms, intervals):
+    return analyse(study, phantoms, intervals, grouped_rate)
+
+
+@pytest.fixture(scope="module")
+def written(study, analysis, tmp_path_factory):
+    return write_report(tmp_path_factory.mktemp("out"), study, analysis, command="cxrscreen biomarkers X", seed=0)
+
+
+class Text(HTMLParser):
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.sources = "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_stands_alone_and_says_what_must_not_be_concluded(written):
+    html = written["biomarkers.html"].read_text()
+    page = Text(html)
+    assert len(page.sources) == 4
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert not re.search(r"https?:|<script|<link|@import|url\(", html)
+    assert RESEARCH_USE in page.text
+    for sentence in NOT_TO_CONCLUDE:
+        assert sentence in page.text
+    assert "14 radiographs of" in page.text
+    assert "Table VI: Mean grey value of the lungs" in page.text
+
+
+def test_figures_are_pictures_of_some_size(written):
+    for name in ("fig2", "fig4", "fig5", "fig11"):
+        with Image.open(written[f"{name}.png"]) as picture:
+            assert min(picture.size) > 500
+            assert np.asarray(picture.convert("L")).std() > 5
+        assert written[f"{name}.svg"].read_text().startswith("<?xml")
+
+
+def test_json_and_markdown_carry_the_same_figures(written, study, analysis):
+    content = json.loads(written["biomarkers.json"].read_text())
+    assert content == json.loads(json.dumps(json_content(study, analysis, "cxrscreen biomarkers X", 0)))
+    assert content["images"]["measured"] == 14
+    covid = next(row for row in content["tables"]["table6"]["classes"] if row["class"] == "covid19")
+    own = study.rows.loc[study.rows["label"] == "covid19", "lung_mean"]
+    assert covid["mean"] == pytest.approx(own.mean())
+    assert content["tables"]["table6"]["paper"]["mean"]["normal"] == 0.54
+    text = markdown(study, analysis, "cxrscreen biomarkers X")
+    assert f"{own.mean():.3f} [" in text
+    assert text.count("\n## ") > 10
+
+
+def test_no_image_is_named_outside_the_measurements(written, study):
+    for name, path in written.items():
+        if path.suffix in (".json", ".md", ".html"):
+            text = path.read_text()
+            assert not any(image_id in text for image_id in study.rows["image_id"]), name
+
+
+def test_the_same_study_gives_the_same_bytes_and_little_can_be_drawn(phantoms, intervals, study, tmp_path):
+    rows = study.rows[study.rows["label"] == "normal"].copy()
+    no_heart = ("ctr", "thorax", "heart_right", "heart_left")
+    columns = [name for name in rows if name.startswith(no_heart) or name.endswith("_heart")]
+    rows[columns] = np.nan
+    few = replace(
+        study,
+        rows=rows,
+        patches=study.patches[study.patches["label"] == "normal"][:200],
+        histograms={key: value for key, value in study.histograms.items() if key[0] == "normal"},
+        example=None,
+    )
+    found = analyse(few, phantoms, intervals, grouped_rate)
+    assert found.agreement is None
+    first, second = (write_report(tmp_path / name, few, found, command="x", seed=0) for name in "ab")
+    assert "fig2.png" not in first
+    assert "Tuberculosis" in first["biomarkers.md"].read_text()
+    for name, path in first.items():
+        assert path.read_bytes() == second[name].read_bytes(), name

@@ -1,0 +1,57 @@
+"""The command on phantoms, and its mistakes in one sentence."""
+
+import json
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli.app import app
+from cxrscreen.data.phantoms import write_set
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("set"), 6, seed=5, size=160, dicom_every=0).parent
+
+
+@pytest.fixture
+def invoke(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    return lambda *arguments: CliRunner().invoke(app, ["biomarkers", "--replicates", "100", *map(str, arguments)])
+
+
+def test_phantoms_with_their_masks(invoke, folder, tmp_path):
+    done = invoke(folder, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    assert "6 radiographs of" in done.output
+    assert len(pd.read_csv(tmp_path / "out" / "biomarkers.csv")) == 6
+    content = json.loads((tmp_path / "out" / "biomarkers.json").read_text())
+    assert content["command"] == "cxrscreen biomarkers MANIFEST --out DIR"
+    assert (tmp_path / "out" / "biomarkers.html").is_file()
+
+
+def test_a_mask_that_is_gone_is_a_failure(invoke, folder, tmp_path):
+    table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
+    table.loc[0, "lung_mask"] = "masks/gone.png"
+    table.to_csv(folder / "broken.csv", index=False)
+    done = invoke(folder / "broken.csv", "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "1 images failed" in done.output
+    assert "gone.png" in (tmp_path / "out" / "failures.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("gone",), "No manifest at"),
+        (("{folder}", "--everywhere"), "name one with --bundle"),
+        (("{folder}", "--bundle", "nothing-of-this-name"), "nothing-of-this-name"),
+    ],
+)
+def test_a_mistake_is_one_sentence(invoke, folder, tmp_path, arguments, reason):
+    done = invoke(*(item.format(folder=folder) for item in arguments), "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert reason in done.output
+    assert "Traceback" not in done.output
+    assert done.output.strip().count("\n") == 0
