@@ -10,8 +10,8 @@ from cxrscreen.data.masks import IGNORE
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.loop import fit
 from cxrscreen.train.organs import OrganImages, OrganTask, jaccard_indices, organ_loss
-from cxrscreen.train.plateau import PlateauPhase
 from cxrscreen.train.recipe import AugmentSettings, Compute
+from cxrscreen.train.schedule import PlateauPhase
 
 NAMES = ("background", "right_lung", "left_lung", "heart")
 
@@ -30,7 +30,7 @@ def test_pixels_that_are_not_labelled_have_no_gradient():
     organ_loss(logits, target, torch.ones(3)).backward()
     assert not logits.grad[..., 1].any()
     assert logits.grad[..., 0].all()
-    assert float(organ_loss(logits, torch.full((1, 2, 2), IGNORE), torch.ones(3))) == 0
+    assert organ_loss(logits, torch.full((1, 2, 2), IGNORE), torch.ones(3)).item() == 0
 
 
 def test_jaccard_indices_by_hand():

@@ -7,8 +7,9 @@ from torch.optim import Adam, AdamW
 from torch.utils.data import DataLoader, TensorDataset
 
 from cxrscreen.train.loop import SCORE, fit
-from cxrscreen.train.plateau import EPOCH_LOSS, PlateauPhase, PlateauTask
+from cxrscreen.train.plateau import EPOCH_LOSS, PlateauTask
 from cxrscreen.train.recipe import Compute
+from cxrscreen.train.schedule import PlateauPhase
 
 COMPUTE = Compute(precision="32-true", accelerator="cpu", threads=1)
 

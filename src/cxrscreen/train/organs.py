@@ -20,8 +20,9 @@ from cxrscreen.train.augment import (
 )
 from cxrscreen.train.batches import Draw
 from cxrscreen.train.loop import SCORE
-from cxrscreen.train.plateau import PlateauPhase, PlateauTask
+from cxrscreen.train.plateau import PlateauTask
 from cxrscreen.train.recipe import AugmentSettings
+from cxrscreen.train.schedule import PlateauPhase
 
 
 class OrganImages(Dataset[tuple[Tensor, Tensor]]):

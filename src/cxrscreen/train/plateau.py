@@ -1,38 +1,18 @@
 """Training as the limited-data papers describe it: Adam, a learning rate that falls where the loss stands, L1."""
 
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
 from torch import Tensor
 from torch.optim import Adam
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cxrscreen.train.loop import Task
-from cxrscreen.train.recipe import Phase
+from cxrscreen.train.schedule import PlateauPhase
 
 EPOCH_LOSS = "epoch_loss"
 """Mean training loss of an epoch, which the falling learning rate looks at."""
 FALL = 0.1
 """Factor of the learning rate where the loss no longer improves."""
-
-
-class PlateauPhase(Phase):
-    """A run of the loop with a choice of schedule.
-
-    Attributes
-    ----------
-    schedule
-        ``cycle``: AdamW with one cosine cycle, as everywhere here. ``plateau``: Adam (weight decay as an L2 penalty on
-        all parameters), whose learning rate is divided by ten where the training loss stands; ``warmup`` has no effect.
-    decay_after
-        Epochs without a lower training loss before the learning rate falls.
-    l1
-        Weight of the sum of the parameters' absolute values in the loss; 0: none.
-    """
-
-    schedule: Literal["cycle", "plateau"] = "cycle"
-    decay_after: int = Field(default=5, ge=1)
-    l1: float = Field(default=0.0, ge=0)
 
 
 class PlateauTask(Task):

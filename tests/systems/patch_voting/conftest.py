@@ -27,7 +27,7 @@ def short_networks():
 @pytest.fixture(scope="session")
 def phantom_data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
-    write_set(folder, 56, seed=2, size=152)
+    write_set(folder, 44, seed=2, size=152)
     table = pd.read_csv(folder / "manifest.csv", dtype=str, keep_default_na=False)
     assert set(table["label"]) == {"normal", "covid19", "bacterial", "tuberculosis"}
     return load_manifest(folder)
@@ -48,15 +48,13 @@ def tiny_recipe(tiny_recipe_file):
 
 
 @pytest.fixture(scope="session")
-def trained_folder(phantom_data, tiny_recipe, tmp_path_factory):
+def trained_folder(phantom_data, tiny_recipe_file, tmp_path_factory):
     """Folder with ``work`` and the bundle ``tiny``."""
-    from cxrscreen.systems.patch_voting.export import write_bundle
-    from cxrscreen.systems.patch_voting.training import train_patch_voting
+    from cxrscreen.systems.patch_voting.export import train_bundle
 
     folder = tmp_path_factory.mktemp("patch-voting")
     with short_networks():
-        trained = train_patch_voting(tiny_recipe, phantom_data, folder / "work")
-        write_bundle(tiny_recipe, phantom_data, trained, folder / "tiny")
+        train_bundle(tiny_recipe_file, phantom_data, folder / "work", folder / "tiny")
     return folder
 
 

@@ -21,6 +21,18 @@ def test_the_bundle_says_what_it_is(tiny_bundle, phantom_data):
     assert open_bundle(tiny_bundle.folder).card == card
 
 
+def test_a_bundle_that_the_recipe_has_made_is_not_made_again(trained_folder, tiny_recipe_file, phantom_data, tmp_path):
+    from cxrscreen.systems.patch_voting.export import train_bundle
+
+    tiny = trained_folder / "tiny"
+    assert train_bundle(tiny_recipe_file, phantom_data, tmp_path / "work", tiny).card == open_bundle(tiny).card
+    assert not (tmp_path / "work").exists()
+    other = tmp_path / "other.yaml"
+    other.write_text(tiny_recipe_file.read_text(encoding="utf-8").replace("seed: 0", "seed: 1"), encoding="utf-8")
+    with pytest.raises(RecipeError, match="is not an empty folder"):
+        train_bundle(other, phantom_data, tmp_path / "work", tiny)
+
+
 def test_curves_of_training_and_validation_are_kept(trained_folder):
     curves = pd.read_csv(trained_folder / "work" / "classifier" / "phase1" / "metrics.csv")
     for column in ("train_accuracy", "train_f1", "accuracy", "validation_score"):

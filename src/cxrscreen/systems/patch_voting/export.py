@@ -15,6 +15,7 @@ from cxrscreen.data.protocols import Split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.bundle import (
+    CARD,
     Bundle,
     Card,
     DataCard,
@@ -29,7 +30,8 @@ from cxrscreen.systems.patch_voting.networks import organ_network, patch_classif
 from cxrscreen.systems.patch_voting.pipeline import TITLES
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import splits_of
-from cxrscreen.systems.patch_voting.training import Trained
+from cxrscreen.systems.patch_voting.training import Trained, train_patch_voting
+from cxrscreen.train.recipe import load_recipe
 
 HALF = StageCard(
     operating_points={"half": OperatingPoint(threshold=0.5, rule="more likely than not", site="none")}, default="half"
@@ -45,6 +47,22 @@ NETWORKS: Mapping[OrganNetwork | PatchNetwork, str] = {
 }
 WORDS = Path(__file__).with_name("card.yaml")
 """What every bundle's card says in words; the recipe adds its networks and what depends on the data."""
+
+
+def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
+    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+
+    Raises
+    ------
+    RecipeError, ManifestError
+        As :func:`~cxrscreen.systems.patch_voting.training.train_patch_voting` and :func:`write_bundle` say, and if the
+        recipe cannot be read.
+    """
+    recipe = load_recipe(recipe_file, PatchVotingRecipe)
+    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+        return made
+    check_out(out)
+    return write_bundle(recipe, manifest, train_patch_voting(recipe, manifest, work), out)
 
 
 def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:

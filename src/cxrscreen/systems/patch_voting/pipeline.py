@@ -149,7 +149,7 @@ class PatchVoting:
         """Screen one radiograph; see :meth:`cxrscreen.systems.contract.System.screen`."""
         seconds: dict[str, float] = {}
         start = time.perf_counter()
-        organs = find_organs(self._organs, radiograph.pixels, self.settings)
+        organs = self.segment(radiograph)
         mask = organs.at_size(radiograph.shape)
         mask[mask == HEART] = 0
         seconds["organs"] = time.perf_counter() - start
@@ -158,9 +158,7 @@ class PatchVoting:
         if verdict.refused:
             seconds["total"] = time.perf_counter() - start
             return refusal(verdict, self._stages(None), mask, self.bundle_id, seconds)
-        image = patch_image(radiograph.pixels, self.settings)
-        lungs, trusted = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
-        ballot = ask_patches(self._classifier, image, lungs, self.settings)
+        ballot, trusted = self._ballot(radiograph, organs)
         vote = majority_vote(ballot.probabilities)
         seconds["patches"] = time.perf_counter() - start - sum(seconds.values())
         maps = self._maps(ballot, vote, mask) if explain else ()
@@ -186,11 +184,21 @@ class PatchVoting:
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
         """Mean pooled feature of the patches; see :meth:`cxrscreen.systems.contract.System.features`."""
-        organs = find_organs(self._organs, radiograph.pixels, self.settings)
-        lungs, _ = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
+        ballot, _ = self._ballot(radiograph, self.segment(radiograph))
+        return dict.fromkeys(TITLES, ballot.pooled.mean(axis=0))
+
+    def segment(self, radiograph: Radiograph) -> Organs:
+        """Lungs and heart alone."""
+        return find_organs(self._organs, radiograph.pixels, self.settings)
+
+    def vote(self, radiograph: Radiograph) -> Vote:
+        """The patches' vote alone, without the gate: for measuring."""
+        return majority_vote(self._ballot(radiograph, self.segment(radiograph))[0].probabilities)
+
+    def _ballot(self, radiograph: Radiograph, organs: Organs) -> tuple[Ballot, bool]:
         image = patch_image(radiograph.pixels, self.settings)
-        mean = ask_patches(self._classifier, image, lungs, self.settings).pooled.mean(axis=0)
-        return dict.fromkeys(TITLES, mean)
+        lungs, trusted = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
+        return ask_patches(self._classifier, image, lungs, self.settings), trusted
 
     def _stages(self, vote: Vote | None) -> tuple[Stage, ...]:
         """Any disease against normal, then each disease against the rest, by mean probability over the patches."""

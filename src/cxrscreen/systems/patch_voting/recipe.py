@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from cxrscreen.systems.patch_voting.preprocessing import Approach, Pooling, Preprocessing, Shown
-from cxrscreen.train.plateau import PlateauPhase
 from cxrscreen.train.recipe import AugmentSettings, Compute, Settings
+from cxrscreen.train.schedule import PlateauPhase
 
 OrganNetwork = Literal["fc-densenet103", "fc-densenet67", "unet"]
 PatchNetwork = Literal["resnet18", "resnet50", "densenet121", "efficientnet-lite0"]

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from cxrscreen.errors import RecipeError
 from cxrscreen.systems.patch_voting.voting import CLASSES, class_probabilities, majority_vote
 from cxrscreen.train.loop import SCORE
-from cxrscreen.train.plateau import PlateauPhase, PlateauTask
+from cxrscreen.train.plateau import PlateauTask
+from cxrscreen.train.schedule import PlateauPhase
 
 
 class VoteTask(PlateauTask):

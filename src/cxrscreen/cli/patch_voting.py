@@ -1,0 +1,83 @@
+"""``cxrscreen patch-voting``: measure a patch-voting bundle, alone or against its global baseline."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from cxrscreen.evaluate.patch_voting import Voter
+
+
+def patch_voting(
+    bundle: Annotated[str, typer.Argument(help="Patch-voting bundle: a folder, or a name shipped with cxrscreen.")],
+    *,
+    manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the lists, patch-voting.json and patch-voting.md.")],
+    against: Annotated[
+        str | None, typer.Option("--against", help="A second bundle of the same splits, for example the global one.")
+    ] = None,
+    elsewhere: Annotated[
+        str, typer.Option("--elsewhere", help="Source whose lung masks trained nothing here, for the organs.")
+    ] = "montgomery",
+    part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the splits.")] = "test",
+    replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Measure votes and organs with intervals by patient: accuracy, macro F1, sensitivities, Jaccard.
+
+    Writes DIR/classes.csv (for `cxrscreen metrics`), DIR/lungs.csv, DIR/lungs-elsewhere.csv, DIR/heart.csv and a page.
+    """
+    from cxrscreen.batch.run import check_writable
+    from cxrscreen.data.manifest import load_manifest
+    from cxrscreen.errors import ManifestError
+    from cxrscreen.evaluate.patch_voting import class_scores, organ_overlaps, splits_of_bundle
+    from cxrscreen.evaluate.patch_voting_page import Measured, write_page
+    from cxrscreen.imaging.read import read
+    from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.registry import load_system
+
+    table = load_manifest(manifest)
+    opened = open_bundle(bundle)
+    splits = splits_of_bundle(opened, table)
+    classes, organs = splits["classes"], splits["organs"]
+    names = [bundle] if against is None else [bundle, against]
+    for name in names[1:]:
+        if splits_of_bundle(open_bundle(name), table)["classes"].digest != classes.digest:
+            raise ManifestError(f"{name} was trained on other images: give a bundle of the same splits for --against.")
+    own = table.table
+    masked = own[(own["source"] == elsewhere) & (own["lung_mask_origin"] == "human") & (own["duplicate_of"] == "")]
+    check_writable(out)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("Measuring", total=len(names) * len(classes.part(part)))
+
+        def advance() -> None:
+            progress.advance(task)
+
+        voters = [cast("Voter", load_system(name)) for name in names]
+        votes = [class_scores(voter, table, classes.part(part), classes.truth, read, advance) for voter in voters]
+        progress.update(task, description="Organs", completed=0, total=2 * len(organs.part(part)) + len(masked))
+        overlaps = {
+            "lungs": organ_overlaps(voters[0], table, organs.part(part), "lungs", read, advance),
+            "heart": organ_overlaps(voters[0], table, organs.part(part), "heart", read, advance),
+        }
+        if len(masked):
+            ids = [str(image_id) for image_id in masked.index]
+            overlaps["lungs-elsewhere"] = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
+    measured = Measured(
+        bundle=opened.card.bundle_id,
+        against=None if against is None else f"{open_bundle(against).card.bundle_id} ({against})",
+        part=part,
+        votes=votes[0],
+        other=votes[1] if against is not None else None,
+        overlaps=overlaps,
+    )
+    page = write_page(out, measured, replicates=replicates, seed=seed)
+    Console().print(Markdown(page.read_text(encoding="utf-8")))
+    Console(stderr=True).print(f"Written to {escape(str(out))}.", soft_wrap=True, highlight=False)
