@@ -18,6 +18,7 @@ from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.metrics import metrics
+from cxrscreen.cli.patch_voting import patch_voting
 from cxrscreen.cli.phantoms import phantoms
 from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
@@ -50,6 +51,7 @@ for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detecti
     app.command(epilog=RESEARCH_USE)(_command)
 app.command(epilog=RESEARCH_USE)(compare_audits)
 app.command(epilog=RESEARCH_USE)(biomarkers)
+app.command(epilog=RESEARCH_USE)(patch_voting)
 
 
 def main() -> None:
