@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.biomarkers.analysis import analyse
+from cxrscreen.biomarkers.analysis import analyse, clean_rows
+from cxrscreen.biomarkers.figures import anatomy_figure, write_figure
 from cxrscreen.biomarkers.report import json_content, markdown, write_report
 from cxrscreen.biomarkers.wording import NOT_TO_CONCLUDE
 from cxrscreen.evaluate.bootstrap import grouped_rate
@@ -80,7 +81,13 @@ def test_no_image_is_named_outside_the_measurements(written, study):
             assert not any(image_id in text for image_id in study.rows["image_id"]), name
 
 
-def test_the_same_study_gives_the_same_bytes_and_little_can_be_drawn(phantoms, intervals, study, tmp_path):
+def test_the_same_figure_gives_the_same_bytes(written, study, tmp_path):
+    again = write_figure(anatomy_figure(clean_rows(study.rows), study.histograms), tmp_path, "fig11")
+    for path in again:
+        assert path.read_bytes() == written[path.name].read_bytes()
+
+
+def test_one_class_without_hearts_can_be_drawn(phantoms, intervals, study, tmp_path):
     rows = study.rows[study.rows["label"] == "normal"].copy()
     no_heart = ("ctr", "thorax", "heart_right", "heart_left")
     columns = [name for name in rows if name.startswith(no_heart) or name.endswith("_heart")]
@@ -94,8 +101,6 @@ def test_the_same_study_gives_the_same_bytes_and_little_can_be_drawn(phantoms, i
     )
     found = analyse(few, phantoms, intervals, grouped_rate)
     assert found.agreement is None
-    first, second = (write_report(tmp_path / name, few, found, command="x", seed=0) for name in "ab")
-    assert "fig2.png" not in first
-    assert "Tuberculosis" in first["biomarkers.md"].read_text()
-    for name, path in first.items():
-        assert path.read_bytes() == second[name].read_bytes(), name
+    files = write_report(tmp_path, few, found, command="x", seed=0)
+    assert "fig2.png" not in files
+    assert "Tuberculosis" in files["biomarkers.md"].read_text()
