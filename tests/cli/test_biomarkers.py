@@ -21,7 +21,9 @@ def invoke(monkeypatch):
     return lambda *arguments: CliRunner().invoke(app, ["biomarkers", "--replicates", "100", *map(str, arguments)])
 
 
-def test_phantoms_with_their_masks(invoke, folder, tmp_path):
+def test_phantoms_with_their_masks(invoke, folder, tmp_path, monkeypatch):
+    # The figures have their own tests, and take most of the time.
+    monkeypatch.setattr("cxrscreen.biomarkers.report._write_figures", lambda *_: {})
     done = invoke(folder, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "6 radiographs of" in done.output
