@@ -49,12 +49,7 @@ class EvenBatches(Sampler[list[Draw]]):
         for name in self.names:
             members = np.flatnonzero(group_of == name)
             own = source_of[members]
-            present, inverse, counts = np.unique(own, return_inverse=True, return_counts=True)
-            mass = np.array(
-                [weights.get(str(s), n / len(members)) for s, n in zip(present, counts, strict=True)], dtype=np.float64
-            )
-            chance = (mass / counts)[inverse]
-            self._members[name], self._chances[name] = members, chance / chance.sum()
+            self._members[name], self._chances[name] = members, _chances(own, weights)
 
     def source_odds(self, truth: ArrayLike, limit: float) -> NDArray[np.float32]:
         """How much the source alone gives away the truth, as log odds, for every image.
@@ -117,3 +112,25 @@ class EvenBatches(Sampler[list[Draw]]):
                 batch.append((int(drawn[name][used[name]]), int(rng.integers(2**31))))
                 used[name] += 1
             yield batch
+
+
+def drawn_chances(
+    groups: Sequence[object], sources: Sequence[str], weights: Mapping[str, float]
+) -> NDArray[np.float64]:
+    """How often each image is drawn by :class:`EvenBatches`: float64 (N,), sum 1, the same for every group."""
+    group_of, source_of = np.asarray(groups), np.asarray(sources)
+    result = np.zeros(len(source_of))
+    names = np.unique(group_of)
+    for name in names:
+        members = np.flatnonzero(group_of == name)
+        result[members] = _chances(source_of[members], weights) / len(names)
+    return result
+
+
+def _chances(sources: NDArray[np.str_], weights: Mapping[str, float]) -> NDArray[np.float64]:
+    present, inverse, counts = np.unique(sources, return_inverse=True, return_counts=True)
+    mass = np.array(
+        [weights.get(str(s), n / len(sources)) for s, n in zip(present, counts, strict=True)], dtype=np.float64
+    )
+    chance = (mass / counts)[inverse]
+    return np.asarray(chance / chance.sum(), dtype=np.float64)

@@ -22,7 +22,10 @@ def test_the_small_recipe_has_the_small_network_and_no_tutor(tiny_recipe):
     recipe = load_recipe(tiny_recipe.with_name("cascade-lite.yaml"), CascadeRecipe)
     assert recipe.tutor is None
     assert recipe.stage2.network == recipe.stage3.network == "efficientnet-lite0"
-    assert [stage.phases[-1].keep for stage in (recipe.stage2, recipe.stage3)] == ["last", "best"]
+    assert recipe.stage2.phases[-1].keep == "last"
+    assert recipe.stage3.weights == "stage2"
+    assert recipe.stage3.head is not None
+    assert not recipe.stage3.phases
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,10 @@ def test_the_small_recipe_has_the_small_network_and_no_tutor(tiny_recipe):
         ({"stage2": {"network": "efficientnet-lite0"}}, "its network must be efficientnet-lite0 too"),
         ({"stage3": {"network": "efficientnet-lite0"}}, "its network must be densenet121 too"),
         ({"stage2": {"network": "resnet18"}}, "densenet121"),
+        ({"stage3": {"phases": []}}, "nothing would be trained"),
+        ({"stage3": {"phases": [], "weights": "none", "head": {}}}, "nothing would be trained"),
+        ({"tutor": {"head": {}}}, "phases alone"),
+        ({"tutor": {"augment": {"blank": 0.1}}}, "blank must be 0"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(tiny, changes, words):

@@ -38,7 +38,8 @@ LOPSIDED = 0.25
 class Preprocessing:
     """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes.
 
-    With ``pooling`` over the lungs nothing outside them counts, so the maps are cut to them.
+    With ``pooling`` over the lungs nothing outside them counts, so the maps are cut to them. Where ``mirrored``, stage
+    3 sees the radiograph and its mirror image; see :func:`mirrored_outputs`.
     """
 
     h2: H2Reading
@@ -46,6 +47,7 @@ class Preprocessing:
     margin: float = Field(ge=0, lt=1)
     dilation: float = Field(ge=0, lt=1)
     pooling: Pooling = "image"
+    mirrored: bool = False
 
     def roi(self, side: int) -> RoiSettings:
         """Say how to cut out the lungs for classifiers with this input side."""
@@ -104,6 +106,30 @@ def weighted_input(roi: Roi, h2: NDArray[np.float32]) -> NDArray[np.float32]:
     return roi.masked * upsample(h2, (roi.pixels.shape[0], roi.pixels.shape[1]))
 
 
+def mirrored_outputs(engine: Engine, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Outputs of a classifier for an image, averaged with those for its mirror image, which are mirrored back.
+
+    The head is linear, so that the averaged features give the averaged logit, and the maps made from them explain it.
+
+    Parameters
+    ----------
+    engine
+        A classifier with outputs ``logits`` (N, 1), ``pooled`` (N, K), maps (N, K, h, w) and so on.
+    image
+        float32 (1, C, S, S).
+
+    Returns
+    -------
+    dict
+        As the engine's for one image.
+    """
+    both = engine(np.concatenate([image, image[..., ::-1]]))
+    return {
+        name: (values[:1] + (values[1:, ..., ::-1] if values.ndim == 4 else values[1:])) / np.float32(2)
+        for name, values in both.items()
+    }
+
+
 class Cascade:
     """The loaded cascade; see :class:`cxrscreen.systems.contract.System`.
 
@@ -157,7 +183,7 @@ class Cascade:
         maps = [self._saliency("h2", "H2: where stage 2 saw pneumonia", h2, roi, mask)] if explain else []
         if force or pneumonia.positive:
             engine = self._covid19(explain)
-            stage3 = engine(network_input(weighted_input(roi, h2))[None, None])
+            stage3 = self._see(engine, network_input(weighted_input(roi, h2))[None, None])
             covid19 = self._stage("covid19", COVID19_TITLE, stage3)
             if explain:
                 h3 = grad_cam_of_linear_head(stage3["features"][0], engine.weights["classifier.weight"][0])
@@ -191,8 +217,11 @@ class Cascade:
         roi = cut_lungs(radiograph.pixels, lungs.mask, self.settings.roi(self._pneumonia.image_shape[1]))
         stage2 = self._pneumonia(network_input(roi.masked)[None, None])
         h2 = pneumonia_map(stage2, self._pneumonia_weights, self.settings.h2)
-        stage3 = self._covid19(False)(network_input(weighted_input(roi, h2))[None, None])
+        stage3 = self._see(self._covid19(False), network_input(weighted_input(roi, h2))[None, None])
         return {"pneumonia": stage2["pooled"][0], "covid19": stage3["pooled"][0]}
+
+    def _see(self, covid19: Engine, image: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        return mirrored_outputs(covid19, image) if self.settings.mirrored else covid19(image)
 
     def _stage(self, name: str, title: str, outputs: Mapping[str, NDArray[np.float32]]) -> Stage:
         probability = float(_sigmoid(outputs["logits"][0, 0] / np.float32(self.card.stages[name].temperature)))

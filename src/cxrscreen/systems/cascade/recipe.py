@@ -83,6 +83,18 @@ class StagePhase(Phase):
     keep: Literal["best", "last"] = "best"
 
 
+class HeadRecipe(Settings):
+    """The linear layer fitted by itself, as a logistic regression on the features of the network as it is.
+
+    Attributes
+    ----------
+    penalty
+        Strength of the penalty on the squared weights of standardised features, against the mean loss.
+    """
+
+    penalty: float = Field(default=0.2, gt=0)
+
+
 class StageRecipe(Settings):
     """Stage 2 or stage 3.
 
@@ -94,8 +106,12 @@ class StageRecipe(Settings):
         Initial weights: ``none``, ``imagenet``, a path to a checkpoint, or for stage 3 ``stage2``.
     phases
         Runs one after the other, each from the kept weights of the one before.
+    head
+        Fitted after all phases, see :func:`cxrscreen.train.head.fit_head`; None: the head is what the phases made it.
+        Without any phase the rest of the network stays as ``weights`` has it: where a class has a few dozen images of
+        the hospitals that matter, a whole network only learns these by heart.
     augment
-        Variation of the training images.
+        Variation of the training images in the phases.
     source_weights
         Relative weight of a source in each drawn group; see :class:`cxrscreen.train.batches.EvenBatches`.
     smoothing
@@ -109,12 +125,19 @@ class StageRecipe(Settings):
 
     network: Network = "densenet121"
     weights: str = "none"
-    phases: tuple[StagePhase, ...] = Field(min_length=1)
-    augment: AugmentSettings
+    phases: tuple[StagePhase, ...] = ()
+    head: HeadRecipe | None = None
+    augment: AugmentSettings = AugmentSettings()
     source_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     smoothing: float = Field(default=0.0, ge=0, lt=0.5)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     odds_limit: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        if not self.phases and (self.head is None or self.weights == "none"):
+            raise ValueError("nothing would be trained: give phases, or a head on weights that were trained before")
+        return self
 
 
 class CascadeRecipe(Settings):
@@ -138,6 +161,8 @@ class CascadeRecipe(Settings):
         laid out as a rectangle).
     pooling
         What the classifiers pool their features over: the whole ``image``, as in the paper, or the ``lungs`` alone.
+    mirrored
+        Stage 3 sees every radiograph and its mirror image when it screens, and its answers are averaged.
     tutor
         An EfficientNet-Lite0 trained first on both decisions at once, which stages 2 and 3 imitate: small data need
         features learned elsewhere, and its ImageNet weights install with the package. Not part of the bundle; its
@@ -156,6 +181,7 @@ class CascadeRecipe(Settings):
     side: int = Field(ge=32, multiple_of=32)
     h2: Literal["cam", "literal"] = "cam"
     pooling: Pooling = "image"
+    mirrored: bool = False
     lungs: LungRecipe
     tutor: StageRecipe | None = None
     stage2: StageRecipe
@@ -172,6 +198,7 @@ class CascadeRecipe(Settings):
             dilation=self.dilation,
             h2=self.h2,
             pooling=self.pooling,
+            mirrored=self.mirrored,
         )
 
     @field_validator("tutor")
@@ -194,9 +221,9 @@ class CascadeRecipe(Settings):
                 raise ValueError(f"a phase of {name} has both imitation and distillation: choose one")
             if stage.augment.blank and any(phase.distillation for phase in stage.phases):
                 raise ValueError(f"{name} holds to outputs for whole images: augment.blank must be 0 with distillation")
-            if stage.phases[0].distillation:
+            if stage.phases and stage.phases[0].distillation:
                 raise ValueError(f"the first phase of {name} has no phase before it to distil")
-            if stage.phases[-1].side != self.side:
+            if stage.phases and stage.phases[-1].side != self.side:
                 raise ValueError(f"the last phase of {name} must have the side {self.side} that screening uses")
         if self.lungs.partial and self.lungs.protocol != "lungs":
             raise ValueError("lungs.partial goes with the protocol lungs")
@@ -206,6 +233,8 @@ class CascadeRecipe(Settings):
     def _tutor_agrees(self) -> Self:
         if self.tutor and any(p.imitation or p.hint or p.distillation or p.without_covid19 for p in self.tutor.phases):
             raise ValueError("the tutor learns from labels: no imitation, distillation or without_covid19")
+        if self.tutor and (self.tutor.head is not None or not self.tutor.phases):
+            raise ValueError("the tutor learns in phases alone: its head must not be fitted by itself")
         if self.tutor and self.tutor.augment.blank:
             raise ValueError("the tutor learns two decisions from labels: its augment.blank must be 0")
         if self.tutor and any(phase.keep != "best" for phase in self.tutor.phases):

@@ -33,8 +33,9 @@ from cxrscreen.systems.cascade.roi import cut_lungs, network_input
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, drawn_chances
 from cxrscreen.train.classifier import BinaryTask, RoiImages
+from cxrscreen.train.head import fit_head
 from cxrscreen.train.hints import OneDecision
 from cxrscreen.train.loop import fit, kept_state
 from cxrscreen.train.recipe import AugmentSettings
@@ -98,7 +99,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
         {
             "lungs": made_lungs,
             "side": recipe.side,
-            "preprocessing": asdict(recipe.preprocessing) | {"h2": None, "pooling": None},
+            "preprocessing": asdict(recipe.preprocessing) | {"h2": None, "pooling": None, "mirrored": None},
             "split": split2.digest,
         },
         lambda part: _cut_all(recipe, manifest, split2, load_file(lungs), part),
@@ -320,6 +321,9 @@ def train_stage(
     network = classifier_named(stage.network, dropout=stage.dropout, pooling=recipe.pooling)
     if stage.weights == "stage2":
         network.load_state_dict(stage2)
+        # The new decision starts undecided, not from the answer to another question.
+        nn.init.zeros_(network.classifier.weight)
+        nn.init.zeros_(network.classifier.bias)
     else:
         load_classifier_weights(network, stage.weights)
     state: dict[str, Tensor] = dict(network.state_dict())
@@ -332,6 +336,19 @@ def train_stage(
         teacher = run.outputs(network, before.side) if before is not None and phase.distillation else None
         state = run.fit(network, teacher, folder / f"phase{number}")
         before = phase
+    if stage.head is not None:
+        network.load_state_dict(state)
+        training = list(split.train)
+        truth, table = [split.truth[image_id] for image_id in training], manifest.table.loc[training]
+        fit_head(
+            network,
+            rois.images(training, truth, recipe.side, None, weighting),
+            truth,
+            drawn_chances(truth, table["source"].tolist(), stage.source_weights),
+            penalty=stage.head.penalty,
+            mirrored=recipe.mirrored and stage is recipe.stage3,
+        )
+        state = dict(network.state_dict())
     return state
 
 
