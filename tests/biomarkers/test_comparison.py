@@ -58,7 +58,12 @@ def test_tables_of_the_paper_with_and_without_what_is_in_doubt(made_rows, interv
 
 def test_sources_are_compared_within_a_class_and_classes_within_a_source(made_rows, intervals):
     tables = source_tables(made_rows, intervals)
-    assert [table.name for table in tables] == ["sources-lung-mean", "sources-lung-std"]
+    assert [table.name for table in tables] == [
+        "sources-lung-mean", "sources-lung-std", "sources-lung-mean-with-heart", "sources-lung-std-with-heart",
+    ]  # fmt: skip
+    # Masks of two conventions are never compared.
+    assert list(tables[2].classes.values()) == ["COVID-19, d"]
+    assert not any("d" in name.split(" in ") for name in tables[0].classes)
     found = separations(tables)
     by_mean = {(item.first, item.second): item for item in found if item.marker == "lung_mean"}
     assert by_mean["Normal, b", "Normal, a"].chance == 1.0
@@ -72,6 +77,13 @@ def test_sources_are_compared_within_a_class_and_classes_within_a_source(made_ro
     assert not any({"COVID-19, c", "Normal, a"} == set(pair) for pair in by_mean)
     assert all(item.chance >= 0.5 for item in found)
     assert [item.chance for item in found] == sorted((item.chance for item in found), reverse=True)
+
+
+def test_titles_tell_the_two_conventions_apart(made_rows, intervals):
+    both = made_rows[made_rows["source"].isin(["b"])].assign(heart_in_lungs=True)
+    found = separations(source_tables(pd.concat([made_rows, both]), intervals))
+    titles = {item.first for item in found if item.second.startswith("Normal, b")}
+    assert {"Tuberculosis, b", "Tuberculosis, b (lungs with the heart)"} <= titles
 
 
 def test_spread_between_images(made_rows, intervals):

@@ -21,6 +21,7 @@ from cxrscreen.biomarkers.measure import MARKERS, SIDE
 from cxrscreen.biomarkers.paper import CLASS_TITLES
 from cxrscreen.biomarkers.ratio_agreement import CtrAgreement
 from cxrscreen.biomarkers.study import Study
+from cxrscreen.biomarkers.tables import Separation
 from cxrscreen.biomarkers.wording import ABOUT_STARS, DIFFERS, NOT_TO_CONCLUDE
 
 FIGURES: Final = {
@@ -158,6 +159,13 @@ def findings(study: Study, analysis: Analysis) -> tuple[str, ...]:
                 f"{furthest.chance:.2f}{ends} ({MARKERS[furthest.marker].lower()}; {furthest.patients} patients or "
                 "more on either side)."
             )
+    said += [
+        f"COVID-19 against normal within one source, in the spread of lung grey values (Table VII): “{item.first}” "
+        f"exceeds “{item.second}” with a chance of {_chance(item.chance, item.low, item.high)}, {item.patients} "
+        "patients or more on either side; 0.5 is no difference."
+        for item in analysis.separations
+        if item.marker == "lung_std" and _is_covid_against_normal(item)
+    ]
     detection = analysis.detection
     if detection.found is not None and detection.false_alarms is not None:
         said.append(
@@ -243,6 +251,11 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
         )
         if grid.rows
     )
+
+
+def _is_covid_against_normal(item: Separation) -> bool:
+    classes = {title.partition(",")[0] for title in (item.first, item.second)}
+    return item.patients >= ENOUGH and classes == {CLASS_TITLES["covid19"], CLASS_TITLES["normal"]}
 
 
 def _agreement_sentence(agreement: CtrAgreement, *, of_reference: bool) -> str:

@@ -153,22 +153,45 @@ def further_tables(rows: pd.DataFrame, intervals: Intervals) -> tuple[MarkerTabl
 
 
 def source_tables(rows: pd.DataFrame, intervals: Intervals) -> tuple[MarkerTable, ...]:
-    """One class between sources and the classes within a source: what a source does to a marker without a disease."""
-    clean = rows[~rows["heart_in_lungs"].astype(bool)]
-    clean = clean.assign(both=clean["label"] + " in " + clean["source"])
+    """One class between sources and the classes within a source: what a source does to a marker without a disease.
+
+    Masks that leave the heart out and masks that do not are never in one table.
+    """
+    with_heart = rows["heart_in_lungs"].astype(bool)
+    conventions = (
+        ("", "", "leave the heart out", rows[~with_heart]),
+        (_WITH_HEART, _IN_WORDS, "reach behind the heart", rows[with_heart]),
+    )
+    return tuple(
+        table
+        for ending, words, about, own in conventions
+        if not own.empty
+        for table in _by_source(own, ending, words, f"Masks whose lungs {about}. {_ONE_CLASS}", intervals)
+    )
+
+
+_WITH_HEART: Final = "-with-heart"
+_IN_WORDS: Final = " (lungs with the heart)"
+_ONE_CLASS: Final = "Two rows of one class differ by their source alone, two rows of one source by their class."
+
+
+def _by_source(
+    rows: pd.DataFrame, ending: str, words: str, about: str, intervals: Intervals
+) -> tuple[MarkerTable, ...]:
+    rows = rows.assign(both=rows["label"] + " in " + rows["source"])
     groups = [
         f"{label} in {source}"
         for label in CLASSES
-        for source in sorted(clean.loc[clean["label"] == label, "source"].unique())
+        for source in sorted(rows.loc[rows["label"] == label, "source"].unique())
     ]
-    titles = {name: CLASS_TITLES[name.split(" in ")[0]] + ", " + name.split(" in ", 1)[1] for name in groups}
+    titles = {name: f"{CLASS_TITLES[name.split(' in ')[0]]}, {name.split(' in ', 1)[1]}" for name in groups}
     return tuple(
         MarkerTable(
-            f"sources-{marker.replace('_', '-')}",
-            f"{MARKERS[marker]}, by source",
-            "Masks whose lungs leave the heart out. Two rows of one class differ by their source alone.",
+            f"sources-{marker.replace('_', '-')}{ending}",
+            f"{MARKERS[marker]}, by source{words}",
+            about,
             titles,
-            compare(clean, marker, groups, intervals, by="both"),
+            compare(rows, marker, groups, intervals, by="both"),
         )
         for marker in SOURCE_MARKERS
         if groups
@@ -223,7 +246,8 @@ def _separation(
     table: MarkerTable, names: tuple[str, str], pair: Mapping[Any, Any], same_class: bool, patients: int
 ) -> Separation:
     chance, low, high = (pair[key] for key in ("superiority", "superiority_low", "superiority_high"))
-    titles = table.classes[names[0]], table.classes[names[1]]
+    words = _IN_WORDS if table.name.endswith(_WITH_HEART) else ""
+    titles = table.classes[names[0]] + words, table.classes[names[1]] + words
     if chance < 0.5:
         titles, chance, low, high = titles[::-1], 1 - chance, _opposite(high), _opposite(low)
     return Separation(*titles, table.comparison.marker, chance, low, high, same_class, patients)
