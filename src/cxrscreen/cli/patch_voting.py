@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from cxrscreen.evaluate.patch_voting import Voter
+    from cxrscreen.systems.bundle import Bundle
 
 
 def patch_voting(
@@ -25,19 +26,24 @@ def patch_voting(
     elsewhere: Annotated[
         str, typer.Option("--elsewhere", help="Source whose lung masks trained nothing here, for the organs.")
     ] = "montgomery",
+    work: Annotated[
+        Path | None, typer.Option("--work", help="Work folder of the bundle's training: draws its curves too.")
+    ] = None,
     part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the splits.")] = "test",
     replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Measure votes and organs with intervals by patient: accuracy, macro F1, sensitivities, Jaccard.
 
-    Writes DIR/classes.csv (for `cxrscreen metrics`), DIR/lungs.csv, DIR/lungs-elsewhere.csv, DIR/heart.csv and a page.
+    Writes DIR/classes.csv (for `cxrscreen metrics`), DIR/lungs.csv, DIR/lungs-elsewhere.csv, DIR/heart.csv and a page;
+    with --work also the training's curves as PNG and SVG.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import ManifestError
     from cxrscreen.evaluate.patch_voting import class_scores, organ_overlaps, splits_of_bundle
     from cxrscreen.evaluate.patch_voting_page import Measured, write_page
+    from cxrscreen.evaluate.training_curves import write_curves
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.systems.registry import load_system
@@ -53,6 +59,9 @@ def patch_voting(
     own = table.table
     masked = own[(own["source"] == elsewhere) & (own["lung_mask_origin"] == "human") & (own["duplicate_of"] == "")]
     check_writable(out)
+    if work is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_curves(work, f"Training of {_named(opened)}", out)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("Measuring", total=len(names) * len(classes.part(part)))
@@ -71,8 +80,8 @@ def patch_voting(
             ids = [str(image_id) for image_id in masked.index]
             overlaps["lungs-elsewhere"] = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
     measured = Measured(
-        bundle=opened.card.bundle_id,
-        against=None if against is None else f"{open_bundle(against).card.bundle_id} ({against})",
+        bundle=_named(opened),
+        against=None if against is None else _named(open_bundle(against)),
         part=part,
         votes=votes[0],
         other=votes[1] if against is not None else None,
@@ -81,3 +90,8 @@ def patch_voting(
     page = write_page(out, measured, replicates=replicates, seed=seed)
     Console().print(Markdown(page.read_text(encoding="utf-8")))
     Console(stderr=True).print(f"Written to {escape(str(out))}.", soft_wrap=True, highlight=False)
+
+
+def _named(bundle: "Bundle") -> str:
+    """Id of a bundle with its approach, since a baseline carries the name and version of the system."""
+    return f"{bundle.card.bundle_id} ({bundle.card.preprocessing['approach']})"

@@ -10,9 +10,10 @@ from cxrscreen.train.recipe import load_recipe
 RECIPES = Path(__file__).parents[3] / "recipes"
 
 
-@pytest.mark.parametrize("name", ["patch-voting", "patch-voting-paper", "patch-voting-phantoms"])
+@pytest.mark.parametrize("name", ["patch-voting", "patch-voting-paper", "patch-voting-phantoms", "patch-voting-global"])
 def test_the_shipped_recipes_are_complete(name):
-    assert load_recipe(RECIPES / f"{name}.yaml", PatchVotingRecipe).preprocessing.approach == "local"
+    approach = load_recipe(RECIPES / f"{name}.yaml", PatchVotingRecipe).approach
+    assert approach == ("global" if name.endswith("global") else "local")
 
 
 def test_the_papers_numbers():
@@ -52,3 +53,11 @@ def test_settings_that_contradict_each_other_are_named(tmp_path, part, change, s
     file.write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(RecipeError, match=says):
         load_recipe(file, PatchVotingRecipe)
+
+
+def test_the_baseline_differs_in_the_approach_alone():
+    local, whole = (
+        load_recipe(RECIPES / f"{name}.yaml", PatchVotingRecipe) for name in ("patch-voting", "patch-voting-global")
+    )
+    same = whole.classifier.model_copy(update={"judged": local.classifier.judged})
+    assert whole.model_copy(update={"approach": "local", "classifier": same}) == local

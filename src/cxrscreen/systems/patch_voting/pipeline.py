@@ -246,7 +246,7 @@ MAP_TITLES = {
     "tuberculosis": "Probabilistic Grad-CAM: what spoke for tuberculosis",
     "viral": "Probabilistic Grad-CAM: what spoke for viral pneumonia, COVID-19 included",
 }
-LOOKED_AT = "How often each place was looked at: where this is empty, the other maps know nothing"
+LOOKED_AT = "How often each place was looked at (empty: never)"
 FINDINGS: dict[str, Finding] = {
     "normal": "normal",
     "bacterial": "other_pneumonia",
