@@ -14,6 +14,7 @@ from cxrscreen.evaluate.patch_voting import (
     class_scores,
     compare_votes,
     organ_overlaps,
+    shared_agreement,
     splits_of_bundle,
     vote_scores,
 )
@@ -79,9 +80,9 @@ def test_the_page_has_intervals_the_papers_figures_and_what_must_not_be_conclude
     lungs = pd.DataFrame(
         {"image_id": ["a", "b"], "source": "s", "group": ["a", "b"], "dice": 0.9, "jaccard": [0.9, 0.8]}
     )
-    measured = Measured(
-        "x@1.0.0", "y@1.0.0", "test", votes_table(calls, TRUTH), votes_table([0] * 40, TRUTH), {"lungs": lungs}
-    )
+    shared = pd.DataFrame({"agrees": [True] * 39 + [False], "group": range(40), "seconds": 2.0, "seconds_shared": 0.5})
+    first, other = votes_table(calls, TRUTH), votes_table([0] * 40, TRUTH)
+    measured = Measured("x@1.0.0", "y@1.0.0", "test", first, other, {"lungs": lungs}, shared)
     page = write_page(tmp_path, measured, replicates=100).read_text(encoding="utf-8")
     content = json.loads((tmp_path / "patch-voting.json").read_text(encoding="utf-8"))
     assert content == content_of(measured, replicates=100)
@@ -92,6 +93,8 @@ def test_the_page_has_intervals_the_papers_figures_and_what_must_not_be_conclude
     assert "0.889" in page
     assert "Less y@1.0.0" in page
     assert "| better |" in page
+    assert content["figures"]["votes agree"]["value"] == pytest.approx(39 / 40)
+    assert "2.00 s patch by patch, 0.50 s shared" in page
     assert all(text in page for text in NOT_CONCLUDED)
     # What was written is a list that `cxrscreen metrics` reads.
     assert set(read_scores(tmp_path / "classes.csv").classes) == set(CLASSES)
@@ -106,6 +109,11 @@ class Perfect:
     def vote(self, radiograph):
         counts = np.full(4, 10) + 60 * (np.arange(4) == self.label)
         return Vote(self.label, counts, counts / counts.sum())
+
+    def vote_shared(self, radiograph):
+        other = (self.label + 1) % 4
+        counts = np.full(4, 10) + 60 * (np.arange(4) == other)
+        return Vote(other, counts, counts / counts.sum())
 
     def segment(self, radiograph):
         mask = next(self.masks)
@@ -137,6 +145,15 @@ def test_scores_carry_source_group_and_truth(data):
     assert list(table["truth"]) == ["viral"] * 3
     assert list(table["group"]) == list(data.table["group"])
     assert (table["p_viral"] > 0.6).all()
+
+
+def test_agreement_compares_the_winners_and_the_votes(data):
+    ids = [str(i) for i in data.table.index]
+    table = shared_agreement(Perfect([], 1), data, ids, read, lambda: None)
+    assert not table["agrees"].any()
+    # 60 of 100 votes go from one class to another: 60 + 60 over four classes.
+    assert table["share"].tolist() == pytest.approx([0.3] * 3)
+    assert (table[["seconds", "seconds_shared"]] >= 0).all(axis=None)
 
 
 def test_another_systems_bundle_is_refused(data):

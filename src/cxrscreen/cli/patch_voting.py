@@ -41,7 +41,7 @@ def patch_voting(
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import ManifestError
-    from cxrscreen.evaluate.patch_voting import class_scores, organ_overlaps, splits_of_bundle
+    from cxrscreen.evaluate.patch_voting import class_scores, organ_overlaps, shared_agreement, splits_of_bundle
     from cxrscreen.evaluate.patch_voting_page import Measured, write_page
     from cxrscreen.evaluate.training_curves import write_curves
     from cxrscreen.imaging.read import read
@@ -79,6 +79,10 @@ def patch_voting(
         if len(masked):
             ids = [str(image_id) for image_id in masked.index]
             overlaps["lungs-elsewhere"] = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
+        shared = None
+        if voters[0].can_share:
+            progress.update(task, description="Shared feature maps", completed=0, total=len(classes.part(part)))
+            shared = shared_agreement(voters[0], table, classes.part(part), read, advance)
     measured = Measured(
         bundle=_named(opened),
         against=None if against is None else _named(open_bundle(against)),
@@ -86,6 +90,7 @@ def patch_voting(
         votes=votes[0],
         other=votes[1] if against is not None else None,
         overlaps=overlaps,
+        shared=shared,
     )
     page = write_page(out, measured, replicates=replicates, seed=seed)
     Console().print(Markdown(page.read_text(encoding="utf-8")))

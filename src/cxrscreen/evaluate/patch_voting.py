@@ -1,5 +1,6 @@
 """What patch voting is worth: votes on the four classes, one bundle against another, and the organs' overlap."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -29,11 +30,18 @@ Reader = Callable[[Path], Radiograph]
 class Voter(Protocol):
     """What is measured: :class:`cxrscreen.systems.patch_voting.pipeline.PatchVoting`."""
 
+    @property
+    def can_share(self) -> bool:
+        """Whether :meth:`vote_shared` can be asked."""
+
     def vote(self, radiograph: Radiograph) -> Vote:
         """The patches' vote."""
 
     def segment(self, radiograph: Radiograph) -> Organs:
         """Lungs and heart."""
+
+    def vote_shared(self, radiograph: Radiograph) -> Vote:
+        """The vote from shared feature maps."""
 
 
 def splits_of_bundle(bundle: Bundle, manifest: Manifest) -> dict[str, Split]:
@@ -163,6 +171,46 @@ def _reference(manifest: Manifest, image_id: str, organ: str) -> NDArray[np.bool
         raise ManifestError(f"{image_id} lacks a mask of the {organ}: fill the columns lung_mask and heart_mask.")
     lungs = np.isin(masks[0], (1, 2))
     return np.asarray((masks[1] == HEART) & ~lungs if organ == "heart" else lungs)
+
+
+def shared_agreement(
+    system: Voter, manifest: Manifest, image_ids: Sequence[str], read: Reader, advance: Callable[[], None]
+) -> pd.DataFrame:
+    """Ask for each image's vote both patch by patch and from shared feature maps.
+
+    Parameters
+    ----------
+    system, manifest, image_ids, read, advance
+        As for :func:`class_scores`.
+
+    Returns
+    -------
+    DataFrame
+        image_id, source, group, agrees (whether the same class won), share (mean absolute difference of the classes'
+        shares of the votes) and seconds of both ways, segmenting included.
+    """
+    rows = []
+    for image_id in image_ids:
+        radiograph = read(manifest.image_file(image_id))
+        start = time.perf_counter()
+        exact = system.vote(radiograph)
+        middle = time.perf_counter()
+        shared = system.vote_shared(radiograph)
+        end = time.perf_counter()
+        facts = manifest.table.loc[image_id]
+        rows.append(
+            {
+                "image_id": image_id,
+                "source": facts["source"],
+                "group": facts["group"],
+                "agrees": exact.label == shared.label,
+                "share": float(np.abs(exact.counts - shared.counts).mean() / exact.counts.sum()),
+                "seconds": middle - start,
+                "seconds_shared": end - middle,
+            }
+        )
+        advance()
+    return pd.DataFrame(rows)
 
 
 def compare_votes(

@@ -82,6 +82,21 @@ def test_votes_do_not_depend_on_the_batch(system, batch):
     assert len(first.probabilities) == settings.patches
 
 
+def test_shared_feature_maps_vote_on_the_same_patches(system, radiograph):
+    assert system.can_share
+    one, shared = system.vote(radiograph), system.vote_shared(radiograph)
+    assert shared.counts.sum() == one.counts.sum() == system.settings.patches
+    # The tiny network hardly tells patches apart, so both ways say nearly the same of all.
+    np.testing.assert_allclose(shared.probabilities, one.probabilities, atol=0.1)
+
+
+def test_a_bundle_without_shared_maps_says_so(system, radiograph):
+    lacking = type(system)(system.card, system.settings, system._organs, system._classifier)
+    assert not lacking.can_share
+    with pytest.raises(BundleError, match="one by one"):
+        lacking.vote_shared(radiograph)
+
+
 def test_features_are_those_of_the_patches(system, radiograph):
     features = system.features(radiograph)
     assert set(features) == set(TITLES)

@@ -27,8 +27,9 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.cascade.export import check_out
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
-from cxrscreen.systems.patch_voting.pipeline import TITLES
+from cxrscreen.systems.patch_voting.pipeline import SHARED, TITLES
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
+from cxrscreen.systems.patch_voting.shared import shared_side
 from cxrscreen.systems.patch_voting.splits import splits_of
 from cxrscreen.systems.patch_voting.training import Trained, train_patch_voting
 from cxrscreen.train.recipe import load_recipe
@@ -83,6 +84,9 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     classifier = patch_classifier(recipe.classifier, recipe.pooling)
     classifier.load_state_dict(trained.classifier)
     export_classifier(classifier, recipe.classifier.side, part / "classifier.safetensors", part / "classifier.onnx")
+    whole = shared_side(recipe.preprocessing, recipe.classifier.side)
+    if whole is not None:
+        export_classifier(classifier, whole, part / "classifier.safetensors", part / SHARED)
     splits = splits_of(recipe, manifest)
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")

@@ -1,0 +1,97 @@
+"""All patches of an image from one run of the network: feature maps of the whole image, pooled under each patch.
+
+Patches overlap, so asking about each repeats most of the work. The shared maps differ from a patch's own where the
+network looks over the patch's border: a patch alone is padded there, in the shared maps the image goes on. The answers
+are therefore close, not equal; the patches one by one are the reference, and how often the votes agree is measured
+(``cxrscreen patch-voting``).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrscreen.imaging.enhancement import WHITE, resize_to_square
+from cxrscreen.runtime.engine import Engine
+from cxrscreen.systems.patch_voting.patches import corners_of
+from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, classifier_input
+from cxrscreen.systems.patch_voting.views import centres_of
+from cxrscreen.systems.patch_voting.voting import class_probabilities
+
+STRIDE = 32
+"""Pixels of the network's input for each place of its last feature maps."""
+
+
+def shared_side(settings: Preprocessing, side: int) -> int | None:
+    """Side at which the whole image shows what a patch shows at the classifier's ``side``, pixels.
+
+    Returns
+    -------
+    int or None
+        None where there is nothing to share: one view of the whole image, features that are not pooled evenly, or a
+        side that is no multiple of the network's stride.
+    """
+    if settings.approach == "global" or settings.pooling != "image":
+        return None
+    whole, rest = divmod(settings.image_side * side, settings.patch)
+    return whole if rest == 0 and whole % STRIDE == 0 else None
+
+
+def ask_shared(
+    network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing
+) -> NDArray[np.float32]:
+    """Ask the classifier about all patches of an image at once.
+
+    Parameters
+    ----------
+    network
+        The classifier, compiled for :func:`shared_side`.
+    image, lungs
+        uint8 and bool (S, S); the mask is not empty.
+    settings
+        Where patches lie; the same patches as one by one.
+
+    Returns
+    -------
+    ndarray
+        float32 (K, L): softmax probabilities.
+    """
+    side = network.image_shape[1]
+    grey, mask = (resize_to_square(values.astype(np.float32), side) for values in (image, lungs))
+    view = classifier_input(grey / np.float32(WHITE), mask, settings.shown)
+    features = network(view[None, None])["features"][0]
+    cell = STRIDE * settings.image_side / side
+    corners = corners_of(centres_of(image, lungs, settings), settings.field)
+    pooled = pooled_windows(features, corners / cell, settings.field / cell)
+    weights, bias = network.weights["classifier.weight"], network.weights["classifier.bias"]
+    return class_probabilities(pooled @ weights.T + bias)
+
+
+def pooled_windows(features: NDArray[np.float32], corners: NDArray[np.float64], size: float) -> NDArray[np.float32]:
+    """Mean features under square windows that need not begin at a place of the maps.
+
+    Parameters
+    ----------
+    features
+        float32 (C, h, w).
+    corners
+        float (K, 2): row and column of the windows' upper left corners, in places; a part may lie outside the maps and
+        then does not count.
+    size
+        Side of the windows, in places.
+
+    Returns
+    -------
+    ndarray
+        float32 (K, C).
+    """
+    rows = _overlaps(corners[:, 0], size, features.shape[1])
+    columns = _overlaps(corners[:, 1], size, features.shape[2])
+    along = np.tensordot(columns, features, axes=(1, 2))
+    return np.asarray(np.einsum("kr,kcr->kc", rows, along), dtype=np.float32)
+
+
+def _overlaps(starts: NDArray[np.float64], size: float, places: int) -> NDArray[np.float32]:
+    """Share of each window that lies over each place along one axis, (K, places), rows of sum 1."""
+    first = np.arange(places)
+    ends = np.minimum(starts[:, None] + size, first + 1)
+    inside = np.clip(ends - np.maximum(starts[:, None], first), 0.0, 1.0)
+    return np.asarray(inside / inside.sum(axis=1, keepdims=True), dtype=np.float32)
