@@ -64,7 +64,11 @@ def measure(folder, manifest_folder, grey_system, read, monkeypatch, *, honours=
     rows = manifest.table.loc[list(validation), ["source"]].assign(
         truth=[int("normal" not in i) for i in validation], logit=8 * logit(raw)
     )
-    stage = measure_bundle(folder, manifest, read, lambda *_: None, rules).card.stages["pneumonia"]
+    told = []
+    stage = measure_bundle(folder, manifest, read, lambda *each: told.append(each), rules).card.stages["pneumonia"]
+    assert [(done, total) for what, done, total in told if what == "stage2, validation part"] == [
+        (number, len(validation)) for number in range(1, len(validation) + 1)
+    ]
     return stage, rows
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from cxrscreen.nets import densenet
 from cxrscreen.nets.densenet import DenseLayer, DenseNet121
 from cxrscreen.runtime.engine import load_engine
+from cxrscreen.runtime.export import export_guided
 from cxrscreen.runtime.export_guided_densenet import GuidedDenseNet121, _through_max_pool
 
 from .conftest import SHORT, SIDE, masked_image, settled
@@ -76,6 +77,21 @@ def test_the_compiled_graph_agrees_with_captum(exported):
     guided = load_engine(exported.folder / "guided.onnx")(image)["guided"]
     assert guided.shape == (2, 1, SIDE, SIDE)
     np.testing.assert_allclose(guided, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+def test_the_full_graph_is_small_and_agrees_with_torch(tmp_path):
+    network = settled(DenseNet121(pooling="lungs"))
+    export_guided(network, SIDE, tmp_path / "full.safetensors", tmp_path / "full.onnx")
+    assert (tmp_path / "full.safetensors").stat().st_size < 14.6e6
+    assert (tmp_path / "full.onnx").stat().st_size < 1.5e6
+    image = 4 * masked_image() - 1
+    with torch.inference_mode():
+        expected = GuidedDenseNet121(network)(torch.from_numpy(image))
+    given = load_engine(tmp_path / "full.onnx")(image)
+    for name, values in zip(("guided", "logits", "features", "pooled"), expected, strict=True):
+        scale = values.abs().max().item()
+        assert scale > 0
+        np.testing.assert_allclose(given[name], values.numpy(), rtol=0, atol=1e-4 * scale)
 
 
 def test_it_differs_from_the_plain_gradient(exported):

@@ -118,6 +118,21 @@ def test_both_graphs_agree_with_the_network_on_every_engine(exported, monkeypatc
         np.testing.assert_allclose(given["pooled"] @ head[0].T + head[1], given["logits"], atol=1e-4)
 
 
+def test_the_full_graph_is_small_and_agrees_with_torch(tmp_path):
+    network = settled(EfficientNetLite0(1, pooling="lungs"))
+    export_guided(network, SIDE, tmp_path / "full.safetensors", tmp_path / "full.onnx")
+    assert (tmp_path / "full.safetensors").stat().st_size < 7.2e6
+    assert (tmp_path / "full.onnx").stat().st_size < 300e3
+    image = 4 * masked_image() - 1
+    with torch.inference_mode():
+        expected = GuidedEfficientNetLite0(network)(torch.from_numpy(image))
+    given = load_engine(tmp_path / "full.onnx")(image)
+    for name, values in zip(("guided", "logits", "features", "pooled"), expected, strict=True):
+        scale = values.abs().max().item()
+        assert scale > 0
+        np.testing.assert_allclose(given[name], values.numpy(), rtol=0, atol=1e-4 * scale)
+
+
 def test_it_differs_from_the_plain_gradient(exported):
     short, _ = exported
     image = torch.from_numpy(4 * masked_image() - 1).requires_grad_()

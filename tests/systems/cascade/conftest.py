@@ -16,14 +16,12 @@ from cxrscreen.nets import densenet, efficientnet_lite
 
 BLOCK_LAYERS = (1, 2, 1, 1)
 LITE_STAGES = (
-    (1, 3, 1, 1, 8),
-    (2, 3, 2, 2, 8),
-    (1, 5, 2, 2, 16),
-    (1, 3, 2, 2, 16),
-    (1, 5, 1, 2, efficientnet_lite.MIDDLE_FEATURES),
+    (1, 3, 2, 1, 8),
+    (2, 5, 2, 2, 16),
+    (1, 3, 2, 2, efficientnet_lite.MIDDLE_FEATURES),
     (1, 3, 2, 2, 24),
 )
-LITE_MIDDLE_BLOCK = 5
+LITE_MIDDLE_BLOCK = 3
 
 
 @contextmanager

@@ -53,7 +53,6 @@ def test_the_bundle_holds_the_small_network_and_says_so(bundle):
     assert "DenseNet" not in bundle.card.summary
     assert bundle.card.recipe["stage3"]["network"] == "efficientnet-lite0"
     for name in ("pneumonia", "covid19"):
-        assert bundle.file(f"{name}.safetensors").stat().st_size < 7_200_000
         assert isinstance(network_of(bundle.file(f"{name}.safetensors"), "lungs"), EfficientNetLite0)
 
 
