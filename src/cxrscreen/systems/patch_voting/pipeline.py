@@ -16,7 +16,7 @@ from cxrscreen.explain.heat_map import upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilistic_grad_cam
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.engine import Engine, Precision, load_engine
 from cxrscreen.systems.bundle import Bundle, Card
 from cxrscreen.systems.cascade.pipeline import LIMITING, LOPSIDED, LOPSIDED_LUNGS, NO_LUNGS, ONE_LUNG, triage_score
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
@@ -318,12 +318,13 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
             f"The card of {bundle.card.bundle_id} lacks the decision {lacking[0]}: restore it or train it again."
         )
 
-    def compiled(name: str) -> Engine:
-        return load_engine(bundle.file(f"{name}.onnx"), threads=threads)
+    def compiled(name: str, precision: Precision = "f32") -> Engine:
+        return load_engine(bundle.file(f"{name}.onnx"), precision=precision, threads=threads)
 
     with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
         organs, classifier = pool.map(compiled, ("organs", "classifier"))
-    shared = cache(lambda: compiled("classifier-shared")) if SHARED in bundle.card.files else None
+    # What is close and not equal anyway may as well be computed at half the width.
+    shared = cache(lambda: compiled("classifier-shared", "bf16")) if SHARED in bundle.card.files else None
     return PatchVoting(bundle.card, settings, organs, classifier, shared)
 
 
