@@ -16,6 +16,7 @@ from cxrscreen.cli.card import card
 from cxrscreen.cli.compare_audits import compare_audits
 from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
+from cxrscreen.cli.enhance import enhance
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.metrics import metrics
 from cxrscreen.cli.patch_voting import patch_voting
@@ -52,6 +53,7 @@ for _command in (screen, doctor, phantoms, train, adapt, evaluate, early_detecti
 app.command(epilog=RESEARCH_USE)(compare_audits)
 app.command(epilog=RESEARCH_USE)(biomarkers)
 app.command(epilog=RESEARCH_USE)(patch_voting)
+app.command(epilog=RESEARCH_USE)(enhance)
 
 
 def main() -> None:

@@ -1,0 +1,115 @@
+"""``cxrscreen enhance``: contrast enhancements of radiographs, side by side with their histograms."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Method(Enum):
+    """The enhancements, for the command line."""
+
+    he = "he"
+    ahe = "ahe"
+    clahe = "clahe"
+    beasf = "beasf"
+    match = "match"
+
+
+DEFAULT_METHODS = [Method.he, Method.ahe, Method.clahe, Method.beasf]
+
+
+def enhance(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Radiographs.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the pictures; made if missing.")],
+    method: Annotated[
+        list[Method], typer.Option("--method", "-m", help="Enhancement; may be given more than once.")
+    ] = DEFAULT_METHODS,
+    gamma: Annotated[
+        list[float] | None, typer.Option("--gamma", help="Slope of BEASF; more than one gives as many pictures. [1.5]")
+    ] = None,
+    clip: Annotated[float, typer.Option("--clip", min=0.01, help="Limit of CLAHE, in mean bins of a tile.")] = 2.0,
+    tiles: Annotated[int, typer.Option("--tiles", min=1, max=64, help="Tiles of AHE and CLAHE in a row.")] = 8,
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="Radiograph whose histogram --method match takes over.")
+    ] = None,
+) -> None:
+    """Enhance the contrast of radiographs.
+
+    Writes DIR/NAME-METHOD.png (8 bits) for each file and method, and DIR/NAME-comparison.png and .svg: the original and
+    all of them over their histograms. Enhancement adds no information. Exit code: 0 all done, 1 some files failed.
+    """
+    import cv2
+
+    from cxrscreen.batch.run import check_writable
+    from cxrscreen.errors import CxrscreenError, UnreadableImageError
+    from cxrscreen.evaluate.figures import write_figure
+    from cxrscreen.imaging.enhancement import grey_quantiles
+    from cxrscreen.imaging.enhancement.comparison import comparison_figure
+    from cxrscreen.imaging.enhancement.levels import to_levels
+    from cxrscreen.imaging.read import read
+
+    slopes = gamma or [1.5]
+    if min(slopes) <= 0:
+        raise CxrscreenError("A slope --gamma of BEASF must be above 0: give for example 1.5.")
+    if (Method.match in method) != (reference is not None):
+        raise CxrscreenError("--method match and --reference FILE belong together: give both, or neither.")
+    doubled = sorted({file.stem for file in files if [other.stem for other in files].count(file.stem) > 1})
+    if doubled:
+        raise CxrscreenError(f"Two files are called {doubled[0]}, and one picture would write over the other: rename.")
+    target = None if reference is None else grey_quantiles(read(reference).pixels)
+    check_writable(out)
+    out.mkdir(parents=True, exist_ok=True)
+    console, failed = Console(stderr=True), 0
+    columns = (TextColumn("Enhancing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        for file in progress.track(files):
+            try:
+                pixels = read(file).pixels
+            except UnreadableImageError as error:
+                failed += 1
+                console.print(f"[red]failed[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+                continue
+            made = _enhanced(pixels, method, slopes, clip, tiles, target)
+            pictures = {"Original": pixels}
+            for (name, title), enhanced in made.items():
+                cv2.imwrite(str(out / f"{file.stem}-{name}.png"), to_levels(enhanced))
+                pictures[title] = enhanced
+            write_figure(comparison_figure(pictures, "Contrast enhancement"), out, f"{file.stem}-comparison")
+    console.print(f"{len(files) - failed} of {len(files)} enhanced, in {escape(str(out))}.", highlight=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _enhanced(
+    pixels: "NDArray[np.float32]",
+    methods: list[Method],
+    slopes: list[float],
+    clip: float,
+    tiles: int,
+    reference: tuple[float, ...] | None,
+) -> Mapping[tuple[str, str], "NDArray[np.float32]"]:
+    """Enhanced images by file-safe name and title."""
+    from cxrscreen.imaging.enhancement import METHODS, Enhancement
+    from cxrscreen.imaging.enhancement import enhance as enhance_pixels
+
+    made = {}
+    for method in dict.fromkeys(methods):
+        for slope in slopes if method is Method.beasf else slopes[:1]:
+            name, title = method.value, METHODS[method.value]
+            if method is Method.beasf:
+                name, title = f"beasf-{slope:g}", f"BEASF, gamma {slope:g}"
+            settings = Enhancement(clip_limit=clip, tiles=tiles, gamma=slope)
+            made[name, title] = enhance_pixels(pixels, method.value, settings, reference)
+    return made

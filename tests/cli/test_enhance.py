@@ -1,0 +1,55 @@
+"""The command: pictures by name, one comparison a file, and its mistakes in one sentence."""
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli.app import app
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        cv2.imwrite(f"{name}.png", rng.integers(40, 160, (80, 80)).astype(np.uint8))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    return lambda *arguments: CliRunner().invoke(app, ["enhance", *map(str, arguments)])
+
+
+def test_pictures_and_a_comparison(invoke, tmp_path):
+    done = invoke("a.png", "-m", "clahe", "-m", "beasf", "--gamma", 1, "--gamma", 2, "-o", "out")
+    assert done.exit_code == 0, done.output
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    pictures = {"a-clahe.png", "a-beasf-1.png", "a-beasf-2.png"}
+    assert names == {*pictures, "a-comparison.png", "a-comparison.svg"}
+    for name in pictures:
+        picture = cv2.imread(str(tmp_path / "out" / name), cv2.IMREAD_UNCHANGED)
+        assert picture.shape == (80, 80)
+        assert picture.std() > cv2.imread("a.png", cv2.IMREAD_UNCHANGED).std() * 0.9
+
+
+def test_matching_takes_another_image(invoke, tmp_path):
+    assert invoke("a.png", "-m", "match", "--reference", "b.png", "-o", "out").exit_code == 0
+    alone = invoke("a.png", "-m", "match", "-o", "out")
+    assert alone.exit_code == 2
+    assert "belong together" in alone.output
+
+
+def test_a_broken_file_does_not_stop_the_others(invoke, tmp_path):
+    done = invoke("broken.png", "a.png", "-m", "he", "-o", "out")
+    assert done.exit_code == 1
+    assert "broken.png" in done.output
+    assert (tmp_path / "out" / "a-he.png").is_file()
+
+
+def test_mistakes_are_one_sentence(invoke, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
+    for arguments, said in ((("a.png", "other/a.png"), "called a"), (("a.png", "--gamma", 0), "above 0")):
+        done = invoke(*arguments, "-o", "out")
+        assert done.exit_code == 2
+        assert said in done.output
+        assert "Traceback" not in done.output
