@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= screenings
+WORKERS ?= 2
 
 .PHONY: screen test lint examples clean
 
@@ -12,7 +13,7 @@ screen: $(VENV)/.screen
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

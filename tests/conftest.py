@@ -1,5 +1,24 @@
+import os
+
+# Before NumPy and torch come, which read it once: two workers with two threads each would be in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is no fault of the code.
 settings.register_profile("no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no deadline")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give the tests of a folder to one worker: they share its fixtures, and some of those train networks."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadFolderScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return super()._split_scope(nodeid).rpartition("/")[0]
+
+    return LoadFolderScheduling(config, log)
