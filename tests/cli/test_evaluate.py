@@ -59,7 +59,7 @@ def invoke(monkeypatch, pack):
         return MeanSystem()
 
     split = make_split("stage2", load_manifest(pack))
-    card = SimpleNamespace(data=SimpleNamespace(splits={"stage2": split.digest}))
+    card = SimpleNamespace(system="cascade", data=SimpleNamespace(splits={"stage2": split.digest}, sources={}))
     monkeypatch.setattr("cxrscreen.systems.registry.load_system", load_system)
     monkeypatch.setattr("cxrscreen.systems.bundle.open_bundle", lambda bundle: SimpleNamespace(card=card))
     app = typer.Typer()

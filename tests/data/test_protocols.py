@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxrscreen.data.manifest import LABELS, PNEUMONIA_LABELS, check_manifest
-from cxrscreen.data.protocols import PARTS, PROTOCOLS, make_split
+from cxrscreen.data.protocols import PARTS, PROTOCOLS, make_split, truth_by_label
 from cxrscreen.errors import ManifestError
 
 ROW = st.tuples(
@@ -58,6 +58,39 @@ def test_no_group_is_in_two_parts_and_nothing_is_lost(tmp_path_factory, rows, se
             parts_of_group.setdefault(split.groups[image_id], set()).add(part)
     assert all(len(parts) == 1 for parts in parts_of_group.values())
     assert make_split(name, manifest, seed).digest == split.digest
+
+
+def test_sources_can_be_asked_for_and_no_image_changes_part(tmp_path):
+    manifest = manifest_of([("normal", source, "", "PA", "false") for source in ("nih", "cohen")] * 40, tmp_path)
+    everyone, some = make_split("stage2", manifest), make_split("stage2", manifest, sources=("nih",))
+    for part in PARTS:
+        assert some.part(part) == tuple(i for i in everyone.part(part) if manifest.table.at[i, "source"] == "nih")
+    assert some.dropped["not of the sources asked for"] == 40
+    with pytest.raises(ManifestError, match="left out as: not of the sources asked for"):
+        make_split("stage2", manifest, sources=("elsewhere",))
+
+
+def test_classes_and_the_decisions_on_them_are_of_the_same_images(tmp_path):
+    labels = ("normal", "bacterial", "tuberculosis", "viral", "covid19", "pneumonia", "nodule")
+    manifest = manifest_of([(label, "cohen", "", "PA", "false") for label in labels] * 20, tmp_path)
+    classes = make_split("patch-classes", manifest)
+    by_label = {str(manifest.table.at[i, "label"]): truth for i, truth in classes.truth.items()}
+    assert by_label == {"normal": 0, "bacterial": 1, "tuberculosis": 2, "viral": 3, "covid19": 3}
+    assert truth_by_label("patch-classes") == by_label
+    for place, name in enumerate(("pneumonia", "bacterial", "tuberculosis", "viral")):
+        decision = make_split(f"patch-{name}", manifest)
+        assert decision.digest == classes.digest
+        expected = (lambda truth: truth > 0) if name == "pneumonia" else (lambda truth, own=place: truth == own)
+        assert all(decision.truth[i] == expected(truth) for i, truth in classes.truth.items())
+
+
+def test_hearts_narrow_the_images_and_move_none(tmp_path):
+    table = manifest_of(many("normal", "jsrt", 60), tmp_path).table.drop(columns="group").reset_index(drop=True)
+    table["heart_mask"] = ["heart.png" if i % 3 else "" for i in range(len(table))]
+    manifest = check_manifest(table, tmp_path)
+    lungs, organs = make_split("lungs-any", manifest), make_split("patch-organs", manifest)
+    for part in PARTS:
+        assert organs.part(part) == tuple(i for i in lungs.part(part) if manifest.table.at[i, "heart_mask"])
 
 
 def many(label, source, count):

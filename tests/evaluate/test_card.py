@@ -27,7 +27,7 @@ def bundle_folder(manifest_folder, tmp_path):
         "format": 1,
         "name": "grey",
         "version": "1",
-        "system": "grey",
+        "system": "cascade",
         "created": "2026-01-01",
         **dict.fromkeys(("summary", "intended_use", "licence"), "x"),
         **{"not_for": [], "limits": [], "preprocessing": {}, "recipe": {}, "files": {}},

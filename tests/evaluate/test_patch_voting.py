@@ -16,13 +16,12 @@ from cxrscreen.evaluate.patch_voting import (
     organ_overlaps,
     shared_agreement,
     splits_of_bundle,
-    vote_scores,
 )
 from cxrscreen.evaluate.patch_voting_page import NOT_CONCLUDED, Measured, content_of, write_page
 from cxrscreen.evaluate.scores import read_scores
 from cxrscreen.imaging.read import read
 from cxrscreen.systems.patch_voting.pipeline import Organs
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote, vote_scores
 
 
 def votes_table(calls, truths, groups=None, sources=None):

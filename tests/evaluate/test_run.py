@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -12,22 +13,23 @@ from sklearn.metrics import roc_auc_score
 from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.protocols import make_split
 from cxrscreen.errors import ManifestError
-from cxrscreen.evaluate.classification import evaluate_scores
-from cxrscreen.evaluate.outputs import Provenance, write_outputs
-from cxrscreen.evaluate.overlap import DISTANCE_COLUMNS, OVERLAP_COLUMNS, evaluate_overlaps
-from cxrscreen.evaluate.run import chosen_images, run_system
+from cxrscreen.evaluate.outputs import Provenance, measure_run, write_outputs
+from cxrscreen.evaluate.overlap import DISTANCE_COLUMNS, OVERLAP_COLUMNS
+from cxrscreen.evaluate.run import Question, chosen_images, run_questions, run_system
+from cxrscreen.evaluate.scores import read_scores
+
+STAGES = {"stage2": "pneumonia", "stage3": "covid19"}
+
+
+def question(split, image_ids=None):
+    return Question(split, split.test if image_ids is None else image_ids, STAGES.get(split.name))
 
 
 def evaluated(folder, protocol, system, read, out):
     manifest = load_manifest(folder)
     split = make_split(protocol, manifest)
-    run = run_system(system, read, manifest, split, split.test)
-    lungs = protocol == "lungs"
-    result = (
-        evaluate_overlaps(run.rows, replicates=200)
-        if lungs
-        else evaluate_scores(run.rows, run.stage.threshold, replicates=200)
-    )
+    run = run_system(system, read, manifest, question(split))
+    result = measure_run(run, replicates=200)
     provenance = Provenance(protocol, 0, split.digest, "test", len(split.test), "0" * 64, 200, True)
     write_outputs(out, run, result, provenance)
     return split, run, json.loads((out / "metrics.json").read_text())
@@ -145,7 +147,7 @@ def test_a_mask_that_does_not_fit_is_a_failure(manifest_folder, grey_system, rea
     manifest = load_manifest(folder)
     split = make_split("lungs", manifest)
     Image.new("P", (12, 10)).save(manifest.mask_file(split.test[0]))
-    run = run_system(grey_system, read_grey, manifest, split, split.test)
+    run = run_system(grey_system, read_grey, manifest, question(split))
     assert [failure.image_id for failure in run.failures] == [split.test[0]]
     assert "(10, 12) pixels and the image (20, 24)" in run.failures[0].reason
     assert len(run.rows) == len(split.test) - 1
@@ -155,17 +157,17 @@ def test_a_part_that_cannot_be_measured_is_refused_before_screening(manifest_fol
     manifest = load_manifest(manifest_folder)
     split = make_split("stage2", manifest)
     with pytest.raises(ManifestError, match="has no image"):
-        run_system(grey_system, read_grey, manifest, split, ())
+        run_system(grey_system, read_grey, manifest, question(split, ()))
     covid = [i for i in split.test if i.startswith("armiro")]
     with pytest.raises(ManifestError, match="All 8 images of stage2 are of one class"):
-        run_system(grey_system, read_grey, manifest, split, covid)
+        run_system(grey_system, read_grey, manifest, question(split, covid))
 
 
 def test_a_run_in_which_nothing_succeeds_is_an_error(manifest_folder, grey_system, read_grey, tmp_path):
     manifest = replace(load_manifest(manifest_folder), root=tmp_path)
     split = make_split("stage2", manifest)
     with pytest.raises(ManifestError, match="None of 52 image\\(s\\) could be screened"):
-        run_system(grey_system, read_grey, manifest, split, split.test)
+        run_system(grey_system, read_grey, manifest, question(split))
 
 
 def test_progress_and_order(manifest_folder, grey_system, read_grey):
@@ -177,9 +179,71 @@ def test_progress_and_order(manifest_folder, grey_system, read_grey):
         seen.append(path.stem)
         return read_grey(path)
 
-    run_system(grey_system, reading, manifest, split, split.test, advance=lambda: ticks.append(None))
+    run_system(grey_system, reading, manifest, question(split), advance=lambda: ticks.append(None))
     assert len(ticks) == len(split.test)
     assert seen == [manifest.image_file(i).stem for i in split.test]
+
+
+def test_several_protocols_are_measured_with_each_image_screened_once(manifest_folder, grey_system, read_grey):
+    manifest = load_manifest(manifest_folder)
+    splits = [make_split(name, manifest) for name in ("stage2", "stage3", "lungs")]
+    read, ticks = [], []
+
+    def reading(path):
+        read.append(path)
+        return read_grey(path)
+
+    questions = [question(split) for split in splits]
+    runs = run_questions(grey_system, reading, manifest, questions, advance=lambda: ticks.append(None))
+    everything = {i for split in splits for i in split.test}
+    assert len(read) == len(set(read)) == len(ticks) == len(everything)
+    for each, run in zip(questions, runs, strict=True):
+        alone = run_system(grey_system, read_grey, manifest, each)
+        pd.testing.assert_frame_equal(run.rows, alone.rows)
+        assert (run.stage, run.failures) == (alone.stage, alone.failures)
+
+
+def test_one_of_several_classes_from_files_to_figures(manifest_folder, grey_system, read_grey, tmp_path):
+    class Choosing:
+        bundle_id = "choosing@1"
+
+        def screen(self, radiograph, *, force=False, explain=True):
+            screening = grey_system.screen(radiograph, force=force, explain=explain)
+            share = screening.triage_score
+            classes = {"normal": 1 - share, "bacterial": 0.0, "tuberculosis": share / 2, "viral": share / 2}
+            return replace(screening, classes=classes)
+
+    _, run, metrics = evaluated(manifest_folder, "patch-classes", Choosing(), read_grey, tmp_path)
+    assert run.classes == ("normal", "bacterial", "tuberculosis", "viral")
+    assert run.stage is None
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert set(scores["truth"]) == {"normal", "tuberculosis", "viral"}
+    assert (scores.loc[scores["label"] == "covid19", "truth"] == "viral").all()
+    assert not (scores["label"] == "pneumonia").any()
+    assert metrics["measures"] == "classes"
+    called = scores[["p_normal", "p_bacterial", "p_tuberculosis", "p_viral"]].to_numpy().argmax(axis=1)
+    right = np.array(run.classes)[called] == scores["truth"]
+    assert metrics["results"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert "decision" not in metrics
+    page = (tmp_path / "metrics.md").read_text()
+    assert "called viral" in page
+    assert "Sources that hold a class and others: shenzhen (normal, tuberculosis)" in page
+    assert {"roc.png", "confusion.svg"} <= {path.name for path in tmp_path.iterdir()}
+    # What was written is a list that the command for any list reads.
+    assert read_scores(tmp_path / "scores.csv").classes == run.classes
+
+
+def test_a_system_that_does_not_choose_among_the_classes_says_so(manifest_folder, grey_system, read_grey):
+    manifest = load_manifest(manifest_folder)
+    with pytest.raises(ManifestError, match="does not choose among normal, bacterial"):
+        run_system(grey_system, read_grey, manifest, question(make_split("patch-classes", manifest)))
+
+
+@pytest.mark.parametrize(("protocol", "stage"), [("stage2", None), ("lungs", "pneumonia"), ("patch-classes", "viral")])
+def test_a_question_has_a_stage_where_one_can_answer_it(manifest_folder, protocol, stage):
+    split = make_split(protocol, load_manifest(manifest_folder))
+    with pytest.raises(ValueError, match="answered by a stage"):
+        Question(split, split.test, stage)
 
 
 def test_a_limit_draws_a_seeded_sample_in_order():

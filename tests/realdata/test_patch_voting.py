@@ -16,7 +16,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 def test_every_part_has_every_class_and_only_jsrt_has_hearts(pack, name):
     recipe = load_recipe(RECIPES / f"{name}.yaml", PatchVotingRecipe)
     splits = splits_of(recipe, pack)
-    organs, classes = splits["organs"], splits["classes"]
+    organs, classes = splits["patch-organs"], splits["patch-classes"]
     assert set(pack.table.loc[list(organs.truth), "source"]) == {"jsrt"}
     assert len(organs.train) > 120
     for part in ("train", "validation", "test"):

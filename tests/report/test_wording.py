@@ -15,7 +15,9 @@ from cxrscreen.systems.contract import SaliencyMap, Stage
         ("pneumonia", 0.41, "Below the operating point of 0.42: called normal."),
         ("covid19", 0.9, "At or above the operating point of 0.42: called COVID-19."),
         ("covid19", 0.1, "Below the operating point of 0.42: called other pneumonia."),
-        ("tuberculosis", 0.1, "Below the operating point of 0.42: called negative."),
+        ("tuberculosis", 0.1, "Below the operating point of 0.42: does not speak for tuberculosis."),
+        ("viral", 0.9, "At or above the operating point of 0.42: speaks for viral pneumonia or COVID-19."),
+        ("fungal", 0.1, "Below the operating point of 0.42: called negative."),
         ("covid19", None, "Not asked: an earlier decision made this one needless."),
     ],
 )

@@ -19,6 +19,7 @@ from cxrscreen.report.page import Details, Report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import shown_name
 from cxrscreen.systems.contract import Policy, Screening, System
+from cxrscreen.systems.triage import TriagePolicy
 
 if sys.platform != "win32":
     import fcntl
@@ -76,6 +77,7 @@ def run_batch(
     force: bool = False,
     explain: bool = True,
     policy: Policy = "standard",
+    triage: TriagePolicy | None = None,
     on_record: Callable[[ScreeningRecord], None] | None = None,
 ) -> BatchResult:
     """Screen files one after another; the next are read and the last are written meanwhile.
@@ -100,6 +102,8 @@ def run_batch(
         Make the saliency maps.
     policy
         Which of the gate's codes refuse.
+    triage
+        Makes the suggestion for the order of work; None: the package's.
     on_record
         Called with each record after it is on disk, in the order of the files.
 
@@ -135,7 +139,7 @@ def run_batch(
             except Exception as error:
                 yield writers.submit(_Written, path, _failure(path, error, system.bundle_id))
             else:
-                yield writers.submit(_write, path, out, name, radiograph, screening)
+                yield writers.submit(_write, path, out, name, radiograph, screening, triage)
 
     try:
         with (
@@ -213,7 +217,9 @@ def _timed_read(read: Callable[[Path], Radiograph], path: Path) -> _Read:
     return _Read(read(path), time.perf_counter() - start)
 
 
-def _write(path: Path, out: Path, name: str, radiograph: _Read, screening: Screening) -> _Written:
+def _write(
+    path: Path, out: Path, name: str, radiograph: _Read, screening: Screening, triage: TriagePolicy | None
+) -> _Written:
     start = time.perf_counter()
     try:
         thumbnails: tuple[Thumbnail, ...] = write_folder(out / name, radiograph.radiograph, screening)
@@ -223,6 +229,7 @@ def _write(path: Path, out: Path, name: str, radiograph: _Read, screening: Scree
             screening,
             read_seconds=radiograph.seconds,
             write_seconds=time.perf_counter() - start,
+            policy=triage,
         )
     except Exception as error:
         return _Written(path, _failure(path, error, screening.bundle))

@@ -13,13 +13,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def evaluate(
-    bundle: Annotated[str, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")],
+    bundle: Annotated[
+        str | None, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")
+    ] = None,
     *,
+    system: Annotated[
+        str | None, typer.Option("--system", help="Take the bundle that ships for this system, or check BUNDLE.")
+    ] = None,
     manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
-    protocol: Annotated[str, typer.Option("--protocol", help="lungs, stage2 or stage3 (-adults: without children).")],
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="What is asked: lungs, stage2, stage3, patch-classes ...")
+    ],
     out: Annotated[
         Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and the figures.")
     ],
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="Only images of this source; may be repeated. Default: those of the bundle's own split, or all.",
+        ),
+    ] = None,
     part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the split.")] = "test",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the split and of the bootstrap.")] = 0,
     limit: Annotated[
@@ -39,38 +53,39 @@ def evaluate(
     ] = "own images",
     use: Annotated[bool, typer.Option("--use", help="With --target: put the first stored point in use.")] = False,
 ) -> None:
-    """Measure a bundle: AUC, sensitivity, specificity, Dice, with intervals by patient, within sources and pooled.
+    """Measure a bundle: AUC, rates, accuracy, Dice, with intervals by patient, within sources and pooled.
 
-    Writes DIR/metrics.json, DIR/metrics.md, DIR/scores.csv and, for a decision, ROC, reliability and decision curves as
-    PNG and SVG. Exit code: 0 all screened, 1 some images failed (they are listed), 2 nothing could be started.
+    Writes DIR/metrics.json, DIR/metrics.md, DIR/scores.csv and, for a decision, ROC, reliability and decision curves,
+    for several classes ROC curves and the confusion matrix, as PNG and SVG. Exit code: 0 all screened, 1 some images
+    failed (they are listed), 2 nothing could be started.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.data.protocols import PROTOCOLS, make_split
-    from cxrscreen.evaluate.classification import ClassificationResult, evaluate_scores
-    from cxrscreen.evaluate.outputs import Provenance, write_outputs
-    from cxrscreen.evaluate.overlap import OverlapResult, evaluate_overlaps
-    from cxrscreen.evaluate.run import chosen_images, run_system
+    from cxrscreen.evaluate.outputs import Provenance, measure_run, write_outputs
+    from cxrscreen.evaluate.run import Question, chosen_images, run_system
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
-    from cxrscreen.systems.registry import load_system
+    from cxrscreen.systems.decisions import decision_for
+    from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
-    rules = _checked_targets(target or [], part, PROTOCOLS[protocol].lungs if protocol in PROTOCOLS else False)
-    table = load_manifest(manifest)
-    split = make_split(protocol, table, seed)
+    asked = PROTOCOLS.get(protocol)
+    decides = asked is not None and not (asked.lungs or asked.classes)
+    rules = _checked_targets(target or [], part, decides)
+    chosen, table = bundle_named(bundle, system), load_manifest(manifest)
+    card = open_bundle(chosen).card if asked is not None else None
+    sources = tuple(source or (card.data.sources.get(protocol, ()) if card else ()))
+    split = make_split(protocol, table, seed, sources)
     images = chosen_images(split.part(part), limit, seed)
+    stage = decision_for(card.system, protocol).stage if decides and card else None
     check_writable(out)
-    system = load_system(bundle)
+    loaded = load_system(chosen)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task(f"{protocol}, {part} part", total=len(images))
-        run = run_system(system, read, table, split, images, advance=lambda: progress.advance(task))
-    if PROTOCOLS[protocol].lungs:
-        result: ClassificationResult | OverlapResult = evaluate_overlaps(run.rows, replicates=replicates, seed=seed)
-    else:
-        threshold = run.stage.threshold if run.stage else None
-        result = evaluate_scores(run.rows, threshold, replicates=replicates, seed=seed)
+        run = run_system(loaded, read, table, Question(split, images, stage), advance=lambda: progress.advance(task))
+    result = measure_run(run, replicates=replicates, seed=seed)
     provenance = Provenance(
         protocol=split.name,
         seed=seed,
@@ -79,7 +94,8 @@ def evaluate(
         part_size=len(split.part(part)),
         manifest_sha256=hashlib.sha256(_manifest_file(manifest).read_bytes()).hexdigest(),
         replicates=replicates,
-        split_of_training=open_bundle(bundle).card.data.splits.get(protocol) == split.digest,
+        split_of_training=card is not None and card.data.splits.get(protocol) == split.digest,
+        sources=sources,
     )
     files = write_outputs(out, run, result, provenance)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
@@ -87,7 +103,7 @@ def evaluate(
     if rules:
         from cxrscreen.evaluate.card import add_operating_points
 
-        stored = add_operating_points(bundle, run, rules, site, use=use).card.stages[
+        stored = add_operating_points(chosen, run, rules, site, use=use).card.stages[
             run.stage.name if run.stage else ""
         ]
         for name, point in stored.operating_points.items():
@@ -98,10 +114,10 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _checked_targets(targets: list[str], part: str, lungs: bool) -> list[str]:
+def _checked_targets(targets: list[str], part: str, decides: bool) -> list[str]:
     from cxrscreen.evaluate.metrics import checked_rule
 
-    if targets and (part != "validation" or lungs):
+    if targets and (part != "validation" or not decides):
         raise typer.BadParameter("an operating point is chosen on a decision, with --part validation alone")
     for rule in targets:
         try:

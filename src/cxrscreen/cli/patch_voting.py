@@ -51,10 +51,10 @@ def patch_voting(
     table = load_manifest(manifest)
     opened = open_bundle(bundle)
     splits = splits_of_bundle(opened, table)
-    classes, organs = splits["classes"], splits["organs"]
+    classes, organs = splits["patch-classes"], splits["patch-organs"]
     names = [bundle] if against is None else [bundle, against]
     for name in names[1:]:
-        if splits_of_bundle(open_bundle(name), table)["classes"].digest != classes.digest:
+        if splits_of_bundle(open_bundle(name), table)["patch-classes"].digest != classes.digest:
             raise ManifestError(f"{name} was trained on other images: give a bundle of the same splits for --against.")
     own = table.table
     masked = own[(own["source"] == elsewhere) & (own["lung_mask_origin"] == "human") & (own["duplicate_of"] == "")]

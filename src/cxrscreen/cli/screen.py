@@ -33,13 +33,22 @@ def screen(
         list[str], typer.Argument(metavar="PATH...", help="Radiographs: files, folders or patterns such as 'in/*.dcm'.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing.")],
-    bundle: Annotated[str, typer.Option(help="Model bundle: a name shipped with cxrscreen, or a folder.")] = "cascade",
+    bundle: Annotated[
+        str | None, typer.Option(help="Model bundle: a name shipped with cxrscreen, or a folder. Default: cascade.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", help="Take the bundle that ships for this system, or check --bundle.")
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Ask every decision, also after a normal one and of a refused image.")
     ] = False,
     gate: Annotated[
         Gate, typer.Option(help="What is refused as out of scope; off: nothing is, and every doubt is a warning.")
     ] = Gate.standard,
+    triage: Annotated[
+        Path | None,
+        typer.Option("--triage", metavar="FILE", help="YAML policy that suggests the order of work. Default: fig9."),
+    ] = None,
     no_maps: Annotated[bool, typer.Option("--no-maps", help="Leave out the heat maps; faster.")] = False,
 ) -> None:
     """Screen chest radiographs and write a report.
@@ -54,10 +63,13 @@ def screen(
     from cxrscreen.batch.run import check_writable, run_batch
     from cxrscreen.imaging.find import find_images
     from cxrscreen.imaging.read import read
-    from cxrscreen.systems.registry import load_system
+    from cxrscreen.systems.registry import bundle_named, load_system
+    from cxrscreen.systems.triage import load_policy
 
     if not all(paths):
         raise CxrscreenError("A PATH is empty; name a file, a folder or a pattern.")
+    chosen = bundle_named("cascade" if bundle is None and system is None else bundle, system)
+    suggestions = None if triage is None else load_policy(triage)
     console = Console(stderr=True)
     found = find_images(paths)
     files = [path for path in found if not is_earlier_result(path)]
@@ -69,16 +81,17 @@ def screen(
         console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
     with undisturbed_terminal() as terminal:
         with terminal.status("Loading the model"):
-            system = load_system(bundle)
+            loaded = load_system(chosen)
         with _progress(terminal) as progress:
             result = run_batch(
                 files,
-                system,
+                loaded,
                 out,
                 read=read,
                 force=force,
                 explain=not no_maps,
                 policy=gate.value,
+                triage=suggestions,
                 on_record=_shown_on(progress, len(files)),
             )
     counts = f"{result.screened} screened, {result.refused} refused, {result.failed} failed"

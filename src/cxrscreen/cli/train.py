@@ -11,13 +11,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="YAML recipe, for example recipes/cascade-cpu.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe of a system, for example recipes/cascade-lite.yaml.")],
     *,
     data: Annotated[Path, typer.Option("--data", help="Folder with manifest.csv and the images it names.")],
     out: Annotated[Path, typer.Option("--out", help="New folder for the bundle.")],
     work: Annotated[
         Path | None,
         typer.Option("--work", help="Folder for checkpoints; a stopped run goes on there. Default: OUT.work"),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", help="The system that the recipe must be for. Default: the recipe's.")
     ] = None,
     measure: Annotated[
         bool, typer.Option(help="Choose operating points on the validation part and measure the test part.")
@@ -29,29 +32,15 @@ def train(
     while measuring measures again.
     """
     from cxrscreen.data.manifest import load_manifest
-    from cxrscreen.errors import CxrscreenError
     from cxrscreen.evaluate.card import measure_bundle
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.trainers import trainer_for
 
-    try:
-        from cxrscreen.systems.cascade.export import check_out, write_bundle
-        from cxrscreen.systems.cascade.recipe import CascadeRecipe
-        from cxrscreen.systems.cascade.training import train_cascade
-        from cxrscreen.train.recipe import load_recipe
-    except ModuleNotFoundError as error:
-        raise CxrscreenError(
-            f"Training needs {error.name}, which is not installed: install cxrscreen[train]."
-        ) from error
-
+    train_bundle = trainer_for(recipe, system)
     errors = Console(stderr=True)
-    settings = load_recipe(recipe, CascadeRecipe)
     manifest = load_manifest(data)
-    if not ((out / "card.yaml").is_file() and open_bundle(out).card.recipe == settings.model_dump(mode="json")):
-        check_out(out)
-        write_bundle(
-            settings, manifest, train_cascade(settings, manifest, work or out.with_name(f"{out.name}.work")), out
-        )
+    train_bundle(recipe, manifest, work or out.with_name(f"{out.name}.work"), out)
     if measure:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=errors) as progress:

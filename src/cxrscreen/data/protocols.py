@@ -4,15 +4,15 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from cxrscreen.data.manifest import PNEUMONIA_LABELS, Manifest
+from cxrscreen.data.manifest import LABELS, PNEUMONIA_LABELS, Manifest
 from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
 from cxrscreen.errors import ManifestError
 
@@ -57,6 +57,18 @@ NO_LUNG_MASK = Rule(
 )
 HEART_INCLUDED = Rule("lung masks that include the heart", lambda t: t["source"].isin(HEART_INCLUDED_SOURCES))
 NOT_JSRT = Rule("not in JSRT", lambda t: t["source"] != "jsrt")
+NO_HEART_MASK = Rule("no heart mask", lambda t: t["heart_mask"] == "")
+PATCH_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "normal": ("normal",),
+    "bacterial": ("bacterial",),
+    "tuberculosis": ("tuberculosis",),
+    "viral": ("viral", "covid19"),
+}
+"""Labels by class of the patch-voting paper, section III-A: viral pneumonia and COVID-19 are one class."""
+IN_NO_PATCH_CLASS = Rule(
+    "in none of the four classes",
+    lambda t: ~t["label"].isin([label for own in PATCH_CLASSES.values() for label in own]),
+)
 NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
 
 
@@ -77,6 +89,10 @@ class Protocol:
         of its training part validates.
     only_test
         True for a set that trains nothing: all its images are the test part.
+    classes
+        Labels by class where several classes are told apart; the truth is then the place of the class.
+    narrower
+        What is left out once all parts are drawn, so that no other image changes part.
     """
 
     name: str
@@ -84,6 +100,11 @@ class Protocol:
     positive: tuple[str, ...] = ()
     lungs: bool = False
     only_test: bool = False
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    narrower: tuple[Rule, ...] = ()
+
+
+_PATCH_RULES = (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED, IN_NO_PATCH_CLASS)
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -96,9 +117,23 @@ PROTOCOLS: Mapping[str, Protocol] = {
         Protocol("stage3", (DUPLICATE, LATERAL, NOT_PNEUMONIA), positive=("covid19",)),
         Protocol("stage2-adults", (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED), positive=PNEUMONIA_LABELS),
         Protocol("stage3-adults", (DUPLICATE, LATERAL, PAEDIATRIC, NOT_PNEUMONIA), positive=("covid19",)),
+        Protocol(
+            "patch-organs",
+            (DUPLICATE, LATERAL, NO_LUNG_MASK, HEART_INCLUDED),
+            lungs=True,
+            narrower=(NO_HEART_MASK,),
+        ),
+        Protocol("patch-classes", _PATCH_RULES, classes=PATCH_CLASSES),
+        Protocol("patch-pneumonia", _PATCH_RULES, positive=PNEUMONIA_LABELS),
+        *(
+            Protocol(f"patch-{name}", _PATCH_RULES, positive=labels)
+            for name, labels in PATCH_CLASSES.items()
+            if name != "normal"
+        ),
     )
 }
-"""Paediatric images stay in unless the protocol's name ends in ``-adults``: Kermany holds most bacterial images."""
+"""Paediatric images stay in unless the protocol's name ends in ``-adults`` or begins with ``patch-`` (the patch-voting
+paper's are of adults): Kermany holds most bacterial images."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +147,7 @@ class Split:
     train, validation, test
         Image ids, sorted.
     truth
-        0 or 1 by image id (always 1 for ``lungs``, which has no classes).
+        0 or 1 by image id (always 1 for lungs, which have no classes), or the place of the class among several.
     groups
         Group by image id.
     dropped
@@ -161,7 +196,7 @@ class Split:
         path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
 
 
-def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
+def make_split(name: str, manifest: Manifest, seed: int = 0, sources: Sequence[str] = ()) -> Split:
     """Split a manifest by a named protocol.
 
     Every protocol with the same seed draws on one base split of the whole manifest, stratified by source and label, so
@@ -175,6 +210,8 @@ def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
         The images.
     seed
         Seed of the draw.
+    sources
+        Only images of these; empty: of all. No image changes part.
 
     Raises
     ------
@@ -185,32 +222,61 @@ def make_split(name: str, manifest: Manifest, seed: int = 0) -> Split:
         raise ManifestError(f"There is no protocol {name!r}: use one of {', '.join(PROTOCOLS)}.")
     protocol = PROTOCOLS[name]
     base = _base_parts(manifest.table, seed)
-    table, dropped = manifest.table, {}
-    for rule in protocol.rules:
-        out = rule.drops(table)
-        dropped[rule.name] = int(out.sum())
-        table = table[~out]
-    if table.empty:
-        raise ManifestError(f"The protocol {name} leaves no image of this manifest: check its labels, views and masks.")
+    table, dropped = _left(manifest.table, protocol.rules)
     part_of = {str(group): base[str(group)] for group in table["group"]}
     if protocol.only_test:
         part_of = dict.fromkeys(part_of, "test")
     elif protocol.lungs:
         part_of = _lung_parts(part_of, seed)
+    asked = (Rule("not of the sources asked for", lambda t: ~t["source"].isin(sources)),) if sources else ()
+    table, dropped_later = _left(table, (*protocol.narrower, *asked))
+    dropped |= dropped_later
+    if table.empty:
+        last = next((rule for rule in reversed(dropped) if dropped[rule]), "no image at all")
+        raise ManifestError(
+            f"The protocol {name} leaves no image of this manifest (the last ones were left out as: {last}): check its "
+            "labels, views, masks and sources."
+        )
     parts: dict[Part, list[str]] = {part: [] for part in PARTS}
     for image_id, group in zip(table["image_id"], table["group"], strict=True):
         parts[part_of[str(group)]].append(str(image_id))
-    positive = table["label"].isin(protocol.positive) if protocol.positive else table["label"] == table["label"]
     return Split(
         name=name,
         seed=seed,
         train=tuple(sorted(parts["train"])),
         validation=tuple(sorted(parts["validation"])),
         test=tuple(sorted(parts["test"])),
-        truth={str(image_id): int(flag) for image_id, flag in positive.items()},
+        truth={str(image_id): _truth(protocol, str(label)) for image_id, label in table["label"].items()},
         groups={str(image_id): str(group) for image_id, group in table["group"].items()},
         dropped=dropped,
     )
+
+
+def truth_by_label(name: str) -> dict[str, int]:
+    """Truth of every label that a protocol asks about, as in its splits."""
+    protocol = PROTOCOLS[name]
+    rules = [rule for rule in protocol.rules if rule in _LABEL_RULES]
+    left, _ = _left(pd.DataFrame({"label": LABELS}), rules)
+    return {str(label): _truth(protocol, str(label)) for label in left["label"]}
+
+
+_LABEL_RULES = (UNLABELLED, NOT_PNEUMONIA, IN_NO_PATCH_CLASS)
+
+
+def _left(table: pd.DataFrame, rules: Sequence[Rule]) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The images that rules leave, and how many each rule left out."""
+    dropped = {}
+    for rule in rules:
+        out = rule.drops(table)
+        dropped[rule.name] = int(out.sum())
+        table = table[~out]
+    return table, dropped
+
+
+def _truth(protocol: Protocol, label: str) -> int:
+    if protocol.classes:
+        return next(place for place, labels in enumerate(protocol.classes.values()) if label in labels)
+    return int(not protocol.positive or label in protocol.positive)
 
 
 def _base_parts(table: pd.DataFrame, seed: int) -> dict[str, Part]:

@@ -1,6 +1,6 @@
 """Filling a bundle's card: calibration and operating points from validation, results from the test part, used once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -11,17 +11,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import PROTOCOLS, Part, make_split
+from cxrscreen.data.protocols import Part, make_split
 from cxrscreen.errors import BundleError, ManifestError
 from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.evaluate.calibration import Temperature, at_temperature, fit_temperature, logits_of
-from cxrscreen.evaluate.classification import ClassificationResult, Figures, evaluate_scores
+from cxrscreen.evaluate.classification import ClassificationResult, Figures
 from cxrscreen.evaluate.metrics import choose_operating_point, confusion_counts
-from cxrscreen.evaluate.overlap import evaluate_overlaps
-from cxrscreen.evaluate.run import STAGES, Run, run_system
+from cxrscreen.evaluate.outputs import measure_run
+from cxrscreen.evaluate.overlap import OverlapResult
+from cxrscreen.evaluate.run import Question, Run, run_questions
+from cxrscreen.evaluate.several_classes import ClassesResult
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.bundle import Bundle, Calibration, OperatingPoint, StageCard, open_bundle, write_card
+from cxrscreen.systems.bundle import Bundle, Calibration, Card, OperatingPoint, StageCard, open_bundle, write_card
 from cxrscreen.systems.contract import System
+from cxrscreen.systems.decisions import decisions_of
 from cxrscreen.systems.registry import load_system
 
 RULES = ("youden", "sensitivity>=0.90", "sensitivity>=0.95", "specificity>=0.90")
@@ -68,41 +71,47 @@ def measure_bundle(
         If the manifest is not the one of the card, or a part of a protocol is empty or holds one class only.
     """
     bundle = open_bundle(folder)
-    seed = bundle.card.data.seed
-    splits = {name: make_split(name, manifest, seed) for name in bundle.card.data.splits}
+    data = bundle.card.data
+    splits = {name: make_split(name, manifest, data.seed, data.sources.get(name, ())) for name in data.splits}
     for name, split in splits.items():
-        if split.digest != bundle.card.data.splits[name]:
+        if split.digest != data.splits[name]:
             raise ManifestError(f"The split {name} of this manifest is not the one that {bundle.card.bundle_id} names.")
+    stages_of = _stages_of(bundle.card, splits)
 
-    def measure(system: System, name: str, part: Part) -> Run:
-        images, done = splits[name].part(part), count(1)
-        return run_system(
-            system,
-            read,
-            manifest,
-            splits[name],
-            images,
-            advance=lambda: advance(f"{name}, {part} part", next(done), len(images)),
-        )
+    def measure(system: System, names: Sequence[str], part: Part) -> tuple[Run, ...]:
+        questions = [Question(splits[name], splits[name].part(part), stages_of.get(name)) for name in names]
+        total, done = len({i for question in questions for i in question.image_ids}), count(1)
+        what = f"{', '.join(names)}, {part} part"
+        return run_questions(system, read, manifest, questions, advance=lambda: advance(what, next(done), total))
 
     bundle = _with_temperatures(bundle, dict.fromkeys(bundle.card.stages, 1.0))
-    provisional = load_system(folder)
-    decided = {protocol: stage for protocol, stage in STAGES.items() if protocol in splits}
-    runs = {stage: measure(provisional, protocol, "validation") for protocol, stage in decided.items()}
+    # A stage that answers several protocols is set by the first of them.
+    setting = {stage: protocol for protocol, stage in reversed(stages_of.items())}
+    runs = dict(zip(setting, measure(load_system(folder), list(setting.values()), "validation"), strict=True))
     fits = {stage: calibrate(run) for stage, run in runs.items()}
     bundle = _with_temperatures(bundle, {stage: fit.value for stage, fit in fits.items()})
     system = load_system(folder)
     stages = dict(bundle.card.stages)
-    for protocol, stage in decided.items():
+    for stage, protocol in setting.items():
         run, fit = runs[stage], fits[stage]
         site = f"validation part of {protocol}, sources weighing the same: {_sources(run)}"
         probe = _telling_image(run, fit)
         answer = system.screen(read(manifest.image_file(probe)), force=True, explain=False).probabilities[stage]
         stages[stage] = stage_card(run, fit if _honours(run, fit, probe, answer) else None, rules, site)
     bundle = write_card(folder, bundle.card.model_copy(update={"stages": stages}))
-    system = load_system(folder)
-    results = {name: _summary(measure(system, name, "test"), name, seed) for name in splits}
+    measured = measure(load_system(folder), list(splits), "test")
+    results = {name: _summary(run, name, data.seed) for name, run in zip(splits, measured, strict=True)}
     return write_card(folder, bundle.card.model_copy(update={"results": results}))
+
+
+def _stages_of(card: Card, splits: Iterable[str]) -> dict[str, str]:
+    """The stage that answers each protocol, in the order in which the system names them."""
+    return {
+        protocol: decision.stage
+        for decision in decisions_of(card.system)
+        for protocol in decision.protocols
+        if protocol in splits and decision.stage in card.stages
+    }
 
 
 def add_operating_points(name: str | Path, run: Run, rules: Sequence[str], site: str, *, use: bool = False) -> Bundle:
@@ -131,7 +140,7 @@ def add_operating_points(name: str | Path, run: Run, rules: Sequence[str], site:
     bundle = open_bundle(name)
     if run.stage is None:
         raise ManifestError(
-            "Operating points belong to a decision: choose them on a protocol such as stage2 or stage3."
+            "Operating points belong to a decision: choose them on a protocol of one, not of lungs or classes."
         )
     if bundle.card.bundle_id != run.bundle or run.stage.name not in bundle.card.stages:
         raise BundleError(f"The scores are of {run.bundle}, not of {bundle.card.bundle_id}: screen with this bundle.")
@@ -243,12 +252,35 @@ def _sources(run: Run) -> str:
 def _summary(run: Run, protocol: str, seed: int) -> dict[str, Any]:
     command = f"cxrscreen evaluate BUNDLE --manifest DATA --protocol {protocol} --seed {seed} --out DIR"
     head: dict[str, Any] = {"command": command, "images": len(run.rows), "failed": len(run.failures)}
-    if PROTOCOLS[protocol].lungs:
-        overlaps = evaluate_overlaps(run.rows)
-        by_source = {name: _interval(figures.dice) for name, figures in overlaps.sources.items()}
-        return head | {"dice": _interval(overlaps.overall.dice), "dice_by_source": by_source}
-    result = evaluate_scores(run.rows, run.stage.threshold if run.stage else None)
-    return head | _decision(result)
+    result = measure_run(run)
+    if isinstance(result, OverlapResult):
+        by_source = {name: _interval(figures.dice) for name, figures in result.sources.items()}
+        return head | {"dice": _interval(result.overall.dice), "dice_by_source": by_source}
+    return head | (_classes(result) if isinstance(result, ClassesResult) else _decision(result))
+
+
+def _classes(result: ClassesResult) -> dict[str, Any]:
+    called = [f"called {name}" for name in result.classes]
+    confusion = zip(result.classes, result.confusion, strict=True)
+    return {
+        "within_source_auc_by_class": {
+            source: {name: _interval(area) for name, area in areas.items()} for source, areas in result.within.items()
+        },
+        "pooled_accuracy": _interval(result.accuracy),
+        "pooled_macro_f1": _interval(result.macro["f1"]),
+        "pooled_macro_sensitivity": _interval(result.macro["sensitivity"]),
+        "pooled_by_class": {
+            name: {
+                "images": support,
+                **{figure: _interval(result.by_class[name][figure]) for figure in ("auc", *_CLASS_RATES)},
+            }
+            for name, support in zip(result.classes, result.support, strict=True)
+        },
+        "confusion_matrix": {"columns": ["Truth", *called], "rows": [[name, *row] for name, row in confusion]},
+    }
+
+
+_CLASS_RATES = ("sensitivity", "specificity", "precision", "f1")
 
 
 def _decision(result: ClassificationResult) -> dict[str, Any]:

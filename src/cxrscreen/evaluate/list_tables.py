@@ -3,20 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cxrscreen.evaluate.tables import cell, decision_sections, table, use_sections
-
-_CLASS_FIGURES = {
-    "auc": "AUC",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "PPV",
-    "f1": "F1",
-}
+from cxrscreen.evaluate.cells import cell, table
+from cxrscreen.evaluate.class_tables import class_sections
+from cxrscreen.evaluate.tables import decision_sections, use_sections
 
 
 def list_page(content: Mapping[str, Any]) -> str:
     """Lay out the content given by `lists.list_content` as a Markdown page."""
-    body = _classes(content["results"]) if content["measures"] == "classes" else _decision(content)
+    body = class_sections(content["results"]) if content["measures"] == "classes" else _decision(content)
     comparison = _comparison(content) if "comparison" in content else []
     return "\n".join([*_head(content), *body, *comparison, *_not_concluded(content)]) + "\n"
 
@@ -50,31 +44,6 @@ def _decision(content: Mapping[str, Any]) -> list[str]:
         *decision_sections(content["results"]),
         *use_sections(content["use"]),
     ]
-
-
-def _classes(results: Mapping[str, Any]) -> list[str]:
-    names = results["classes"]
-    lines = ["", "## Each class against the rest, and averages", ""]
-    rows = [
-        [name, str(support), *(cell(results["by_class"][name][figure]) for figure in _CLASS_FIGURES)]
-        for name, support in zip(names, results["support"], strict=True)
-    ]
-    for title, key in (("*average over classes*", "macro"), ("*average weighted by images*", "weighted")):
-        rows.append([title, "", *(cell(results[key][figure]) for figure in _CLASS_FIGURES)])
-    lines += table(["Class", "n", *_CLASS_FIGURES.values()], rows)
-    lines += ["", f"Accuracy {cell(results['accuracy'])}. The class of greatest probability is called."]
-    lines += ["", "## Confusion matrix", ""]
-    lines += table(
-        ["Truth", *(f"called {name}" for name in names)],
-        [[name, *map(str, row)] for name, row in zip(names, results["confusion"], strict=True)],
-    )
-    if len(results["within"]) > 1:
-        lines += ["", "## AUC within sources", ""]
-        lines += table(
-            ["Source", *names],
-            [[source, *(cell(areas.get(name)) for name in names)] for source, areas in results["within"].items()],
-        )
-    return lines
 
 
 def _comparison(content: Mapping[str, Any]) -> list[str]:

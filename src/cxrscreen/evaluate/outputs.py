@@ -11,12 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from cxrscreen import RESEARCH_USE, __version__
-from cxrscreen.evaluate.classification import ClassificationResult
+from cxrscreen.evaluate.bootstrap import REPLICATES
+from cxrscreen.evaluate.class_figures import write_classes
+from cxrscreen.evaluate.classification import ClassificationResult, evaluate_scores
 from cxrscreen.evaluate.figures import write_roc, write_use
-from cxrscreen.evaluate.overlap import OverlapResult
+from cxrscreen.evaluate.overlap import OverlapResult, evaluate_overlaps
 from cxrscreen.evaluate.run import Run
+from cxrscreen.evaluate.several_classes import ClassesResult, evaluate_classes
 from cxrscreen.evaluate.tables import markdown
 from cxrscreen.evaluate.use import Use, measure_use
+
+Result = ClassificationResult | ClassesResult | OverlapResult
+"""Figures of a decision, of several classes, or of lung masks."""
+_MEASURES: Mapping[type, str] = {
+    ClassificationResult: "decision",
+    ClassesResult: "classes",
+    OverlapResult: "lung mask",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,8 @@ class Provenance:
         Bootstrap resamples.
     split_of_training
         Whether the bundle's card names this very split, so that its test part was kept from the training.
+    sources
+        To which the split was restricted; empty: to none.
     """
 
     protocol: str
@@ -45,12 +58,22 @@ class Provenance:
     manifest_sha256: str
     replicates: int
     split_of_training: bool
+    sources: tuple[str, ...] = ()
 
 
-def write_outputs(
-    folder: Path, run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance
-) -> dict[str, Path]:
-    """Write the files of an evaluation; for a decision also ROC curves, reliability and decision curve.
+def measure_run(run: Run, *, replicates: int = REPLICATES, seed: int = 0) -> Result:
+    """Measure what a system gave: a decision, one of several classes, or lung masks; see :class:`Run`."""
+    if run.classes:
+        return evaluate_classes(run.rows, run.classes, replicates=replicates, seed=seed)
+    if run.stage is not None:
+        return evaluate_scores(run.rows, run.stage.threshold, replicates=replicates, seed=seed)
+    return evaluate_overlaps(run.rows, replicates=replicates, seed=seed)
+
+
+def write_outputs(folder: Path, run: Run, result: Result, provenance: Provenance) -> dict[str, Path]:
+    """Write the files of an evaluation.
+
+    For a decision also ROC curves, reliability and decision curve, for several classes ROC curves and confusion matrix.
 
     Parameters
     ----------
@@ -73,23 +96,24 @@ def write_outputs(
     files["metrics.json"].write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     files["metrics.md"].write_text(markdown(content), encoding="utf-8")
     run.rows.to_csv(files["scores.csv"], index=False, lineterminator="\n")
+    about = f"{run.bundle}, {provenance.protocol} {provenance.part} part"
+    if isinstance(result, ClassesResult):
+        files |= {path.name: path for path in write_classes(run.rows, result, about, folder)}
     if use is not None and isinstance(result, ClassificationResult):
-        title = f"{run.stage.title if run.stage else ''}\n{run.bundle}, {provenance.protocol} {provenance.part} part"
+        title = f"{run.stage.title if run.stage else ''}\n{about}"
         for path in (*write_roc(run.rows, result, title, folder), *write_use(use, result, title, folder)):
             files[path.name] = path
     return files
 
 
-def metrics_content(
-    run: Run, result: ClassificationResult | OverlapResult, provenance: Provenance, use: Use | None = None
-) -> dict[str, Any]:
+def metrics_content(run: Run, result: Result, provenance: Provenance, use: Use | None = None) -> dict[str, Any]:
     """Gather the content of ``metrics.json``: plain values, None where a figure is not defined."""
     failed: dict[str, int] = {}
     for failure in run.failures:
         failed[failure.source] = failed.get(failure.source, 0) + 1
     content: dict[str, Any] = {
         "notice": RESEARCH_USE,
-        "measures": "decision" if isinstance(result, ClassificationResult) else "lung mask",
+        "measures": _MEASURES[type(result)],
         "bundle": run.bundle,
         "protocol": dataclasses.asdict(provenance),
         "software": software(),

@@ -22,7 +22,7 @@ from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.patch_voting.pipeline import Organs
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import splits_of
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, vote_scores
 
 Reader = Callable[[Path], Radiograph]
 
@@ -45,7 +45,7 @@ class Voter(Protocol):
 
 
 def splits_of_bundle(bundle: Bundle, manifest: Manifest) -> dict[str, Split]:
-    """Splits ``organs`` and ``classes`` of a bundle's own recipe.
+    """Splits ``patch-organs`` and ``patch-classes`` of a bundle's own recipe.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def class_scores(
     -------
     DataFrame
         A list as ``cxrscreen metrics`` reads it: image_id, source, group, truth (a class) and p_NAME for each class,
-        see :func:`vote_scores`.
+        see :func:`~cxrscreen.systems.patch_voting.voting.vote_scores`.
     """
     rows = []
     for image_id in image_ids:
@@ -112,15 +112,6 @@ def class_scores(
         )
         advance()
     return pd.DataFrame(rows)
-
-
-def vote_scores(vote: Vote) -> NDArray[np.float64]:
-    """Scores (L,) of sum 1 whose greatest is the class that won: votes, and half a vote shared by mean probability.
-
-    So ties are broken as the vote breaks them, and images with equally many votes are still ordered.
-    """
-    scores = vote.counts + 0.5 * vote.probabilities
-    return np.asarray(scores / scores.sum(), dtype=np.float64)
 
 
 def organ_overlaps(

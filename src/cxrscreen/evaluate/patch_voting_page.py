@@ -11,10 +11,10 @@ import pandas as pd
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, grouped_rate
+from cxrscreen.evaluate.cells import cell, table
 from cxrscreen.evaluate.overlap import evaluate_overlaps
 from cxrscreen.evaluate.patch_voting import compare_votes
 from cxrscreen.evaluate.several_classes import evaluate_classes
-from cxrscreen.evaluate.tables import cell, table
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
 PRINTED = {

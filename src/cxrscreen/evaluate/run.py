@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,11 +18,9 @@ from cxrscreen.data.protocols import PROTOCOLS, Split
 from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.classification import SCORE_COLUMNS
 from cxrscreen.evaluate.overlap import DISTANCE_COLUMNS, OVERLAP_COLUMNS, compare_masks
+from cxrscreen.evaluate.several_classes import PREFIX
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import Screening, Stage, System
-
-STAGES = {"stage2": "pneumonia", "stage3": "covid19"}
-"""The decision that a classification protocol measures, by the first word of the protocol's name."""
 
 _READ_AHEAD = 2
 
@@ -50,12 +49,14 @@ class Run:
     requested
         Number of images asked for: the rows and the failures.
     rows
-        One row per screened image, with the columns ``SCORE_COLUMNS`` (a decision) or ``OVERLAP_COLUMNS`` and
-        ``DISTANCE_COLUMNS`` (lungs).
+        One row per screened image, with the columns ``SCORE_COLUMNS`` (a decision), those and a ``p_NAME`` for each
+        class in place of ``score`` (several classes), or ``OVERLAP_COLUMNS`` and ``DISTANCE_COLUMNS`` (lungs).
     failures
         The others.
     stage
-        The decision as the system stated it, with its threshold; None for lungs.
+        The decision as the system stated it, with its threshold; None for lungs and several classes.
+    classes
+        The classes where several are told apart; else empty.
     """
 
     bundle: str
@@ -63,21 +64,92 @@ class Run:
     rows: pd.DataFrame
     failures: tuple[Failure, ...]
     stage: Stage | None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a system is asked about some images.
+
+    Parameters
+    ----------
+    split
+        A protocol's split; gives the truth and the groups.
+    image_ids
+        The images, of one part of the split.
+    stage
+        Name of the decision that answers the protocol; None where it asks for lungs or for one of several classes.
+
+    Raises
+    ------
+    ValueError
+        If a stage is given where none can answer, or none where one must.
+    """
+
+    split: Split
+    image_ids: Sequence[str]
+    stage: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.stage is None) != (self.lungs or bool(self.classes)):
+            raise ValueError(f"{self.split.name} is answered by a stage or needs none")
+
+    @property
+    def lungs(self) -> bool:
+        """Whether lung masks are compared."""
+        return PROTOCOLS[self.split.name].lungs
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are told apart; empty for lungs and decisions."""
+        return tuple(PROTOCOLS[self.split.name].classes)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of the rows."""
+        if self.lungs:
+            return [*OVERLAP_COLUMNS, *DISTANCE_COLUMNS]
+        if self.classes:
+            return [*(name for name in SCORE_COLUMNS if name != "score"), *(PREFIX + name for name in self.classes)]
+        return list(SCORE_COLUMNS)
+
+    def check(self) -> None:
+        """Raise a :class:`ManifestError` where there is no image, or those of a decision or vote are of one class."""
+        if not self.image_ids:
+            raise ManifestError(
+                f"This part of the protocol {self.split.name} has no image: choose another part or manifest."
+            )
+        if not self.lungs and len({self.split.truth[image_id] for image_id in self.image_ids}) == 1:
+            raise ManifestError(
+                f"All {len(self.image_ids)} images of {self.split.name} are of one class: take more, or another part."
+            )
 
 
 def run_system(
     system: System,
     read: Callable[[Path], Radiograph],
     manifest: Manifest,
-    split: Split,
-    image_ids: Sequence[str],
+    question: Question,
     *,
     advance: Callable[[], None] = lambda: None,
 ) -> Run:
-    """Screen images in order and note what the protocol measures.
+    """Screen images in order and note what one protocol measures; see :func:`run_questions`."""
+    return run_questions(system, read, manifest, (question,), advance=advance)[0]
 
-    For a decision the score is its probability, asked also where an earlier stage would stop. For ``lungs`` it is the
-    overlap of the system's lungs with the manifest's mask (right and left lung together; the heart is not lung).
+
+def run_questions(
+    system: System,
+    read: Callable[[Path], Radiograph],
+    manifest: Manifest,
+    questions: Sequence[Question],
+    *,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[Run, ...]:
+    """Screen images in order, each once, and note what several protocols measure.
+
+    For a decision the score is its probability, asked also where an earlier stage would stop. For several classes it is
+    their scores. For lungs it is the overlap of the system's lungs with the manifest's mask (right and left lung
+    together; the heart is not lung).
 
     Parameters
     ----------
@@ -87,58 +159,110 @@ def run_system(
         From a file to a radiograph; two files are read ahead in a thread.
     manifest
         Files, masks, sources and labels.
-    split
-        The protocol's split; gives the truth and the groups.
-    image_ids
-        The images, of one part of the split.
+    questions
+        What is asked of which images.
     advance
         Called after each image.
+
+    Returns
+    -------
+    tuple of Run
+        One for each question.
 
     Raises
     ------
     ManifestError
-        If there is no image, if those of a decision hold one class only, or if none could be screened.
+        If a question has no image, if those of a decision hold one class only, or if none could be screened.
     """
-    if not image_ids:
-        raise ManifestError(f"This part of the protocol {split.name} has no image: choose another part or manifest.")
-    lungs = PROTOCOLS[split.name].lungs
-    stage_name = "" if lungs else STAGES[split.name.partition("-")[0]]
-    if not lungs and len({split.truth[image_id] for image_id in image_ids}) == 1:
-        raise ManifestError(
-            f"All {len(image_ids)} images of {split.name} are of one class: take more, or another part."
-        )
-    rows: list[dict[str, Any]] = []
-    failures: list[Failure] = []
-    stage: Stage | None = None
-    for image_id, loading in _ahead(lambda image_id: read(manifest.image_file(image_id)), image_ids):
-        entry = manifest.table.loc[image_id]
-        row = {"image_id": image_id, "source": entry["source"], "group": entry["group"], "label": entry["label"]}
-        try:
-            radiograph = loading.result()
-            screening = system.screen(radiograph, force=not lungs, explain=False)
-            if lungs:
-                rows.append(row | _overlap(radiograph, screening, manifest.mask_file(image_id)))
-            else:
-                stage = _stage(screening, stage_name)
-                rows.append(row | {"truth": split.truth[image_id], "score": stage.probability})
-        except CxrscreenError as error:
-            # Relative to the manifest, so that results of two machines compare.
-            reason = str(error).replace(f"{manifest.root}/", "")
-            failures.append(Failure(image_id, str(entry["source"]), str(entry["label"]), reason))
-        # A fault of the program in one image must not cost a run of hours; it is listed and counted like any other.
-        except Exception as error:
-            reason = f"Screening stopped with {type(error).__name__}: {error}"
-            failures.append(Failure(image_id, str(entry["source"]), str(entry["label"]), reason))
+    for question in questions:
+        question.check()
+    asked: dict[str, list[int]] = {}
+    for place, question in enumerate(questions):
+        for image_id in question.image_ids:
+            asked.setdefault(image_id, []).append(place)
+    answers = [_Answers() for _ in questions]
+    for image_id, loading in _ahead(lambda image_id: read(manifest.image_file(image_id)), asked):
+        places = asked[image_id]
+        decides = any(not questions[place].lungs for place in places)
+        screened = _attempt(partial(_screened, system, loading, decides))
+        for place in places:
+            row = screened
+            if not isinstance(screened, str):
+                row = _attempt(partial(_row, questions[place], manifest, image_id, *screened, answers[place]))
+            answers[place].add(manifest, image_id, row)
         advance()
-    if not rows:
-        raise ManifestError(f"None of {len(image_ids)} image(s) could be screened; the first: {failures[0].reason}")
-    return Run(
-        bundle=system.bundle_id,
-        requested=len(image_ids),
-        rows=pd.DataFrame(rows, columns=list((*OVERLAP_COLUMNS, *DISTANCE_COLUMNS) if lungs else SCORE_COLUMNS)),
-        failures=tuple(failures),
-        stage=stage,
-    )
+    return tuple(answer.run(system.bundle_id, question) for answer, question in zip(answers, questions, strict=True))
+
+
+@dataclass
+class _Answers:
+    """What a question has been answered so far."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    stage: Stage | None = None
+
+    def add(self, manifest: Manifest, image_id: str, row: Any) -> None:
+        """Take in a row, or the reason why there is none."""
+        entry = manifest.table.loc[image_id]
+        facts = {"image_id": image_id, **{name: entry[name] for name in ("source", "group", "label")}}
+        if isinstance(row, str):
+            # Relative to the manifest, so that results of two machines compare.
+            reason = row.replace(f"{manifest.root}/", "")
+            self.failures.append(Failure(image_id, str(entry["source"]), str(entry["label"]), reason))
+        else:
+            self.rows.append(facts | row)
+
+    def run(self, bundle: str, question: Question) -> Run:
+        if not self.rows:
+            raise ManifestError(
+                f"None of {len(question.image_ids)} image(s) could be screened; the first: {self.failures[0].reason}"
+            )
+        # In the question's own order, whatever else was asked beside it: the same question gives the same figures.
+        place = {image_id: number for number, image_id in enumerate(question.image_ids)}
+        rows = sorted(self.rows, key=lambda row: place[row["image_id"]])
+        failures = tuple(sorted(self.failures, key=lambda failure: place[failure.image_id]))
+        table = pd.DataFrame(rows, columns=question.columns)
+        return Run(bundle, len(question.image_ids), table, failures, self.stage, question.classes)
+
+
+def _attempt(work: Callable[[], _Result]) -> _Result | str:
+    """What is made, or why it could not be: a fault in one image must not cost a run of hours."""
+    try:
+        return work()
+    except CxrscreenError as error:
+        return str(error)
+    except Exception as error:
+        return f"Screening stopped with {type(error).__name__}: {error}"
+
+
+def _screened(system: System, loading: Future[Radiograph], decides: bool) -> tuple[Radiograph, Screening]:
+    radiograph = loading.result()
+    return radiograph, system.screen(radiograph, force=decides, explain=False)
+
+
+def _row(
+    question: Question,
+    manifest: Manifest,
+    image_id: str,
+    radiograph: Radiograph,
+    screening: Screening,
+    answers: _Answers,
+) -> dict[str, Any]:
+    if question.lungs:
+        return dict(_overlap(radiograph, screening, manifest.mask_file(image_id)))
+    truth = question.split.truth[image_id]
+    if question.stage is not None:
+        answers.stage = _stage(screening, question.stage)
+        return {"truth": truth, "score": answers.stage.probability}
+    if set(screening.classes) != set(question.classes):
+        raise CxrscreenError(
+            f"The system does not choose among {', '.join(question.classes)}: take a protocol that it decides."
+        )
+    return {
+        "truth": question.classes[truth],
+        **{PREFIX + name: screening.classes[name] for name in question.classes},
+    }
 
 
 def chosen_images(image_ids: Sequence[str], limit: int | None, seed: int = 0) -> tuple[str, ...]:

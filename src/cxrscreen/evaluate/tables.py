@@ -1,7 +1,10 @@
 """The content of ``metrics.json`` as a page a person can read; within-source figures stand before the pooled ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
+
+from cxrscreen.evaluate.cells import cell, table
+from cxrscreen.evaluate.class_tables import class_sections
 
 _DECISION_FIGURES = {
     "auc": "AUC",
@@ -43,7 +46,10 @@ def markdown(content: Mapping[str, Any]) -> str:
     str
         A Markdown page.
     """
-    body = _decision(content) if content["measures"] == "decision" else _lungs(content["results"])
+    if content["measures"] == "classes":
+        body = [*class_sections(content["results"]), *_about_classes(content["results"])]
+    else:
+        body = _decision(content) if content["measures"] == "decision" else _lungs(content["results"])
     return "\n".join([*_head(content), *body, *_failures(content)]) + "\n"
 
 
@@ -61,6 +67,8 @@ def _head(content: Mapping[str, Any]) -> list[str]:
         "rates by Wilson with the sample size adjusted for patient groups",
         f"- Software: {', '.join(f'{name} {number}' for name, number in content['software'].items())}",
     ]
+    if protocol["sources"]:
+        lines.append(f"- Images of these sources alone: {', '.join(protocol['sources'])}")
     if not protocol["split_of_training"]:
         lines.append(
             "- Not the split that the bundle's card names: where these images were also in the training manifest, "
@@ -80,6 +88,15 @@ def _decision(content: Mapping[str, Any]) -> list[str]:
         f"(operating point `{decision['operating_point']}`)",
         *decision_sections(content["results"]),
         *(use_sections(content["use"]) if "use" in content else []),
+    ]
+
+
+def _about_classes(results: Mapping[str, Any]) -> list[str]:
+    known = [f"{source} ({', '.join(areas)})" for source, areas in results["within"].items()]
+    return [
+        "",
+        "The class is the one that the system gives the greatest score. Figures over all sources also measure how well "
+        f"the sources are told apart. Sources that hold a class and others: {', '.join(known) or 'none'}.",
     ]
 
 
@@ -256,19 +273,3 @@ def _counted(figures: Mapping[str, Any]) -> list[str]:
 
 def _cells(figures: Mapping[str, Any], names: Mapping[str, str]) -> list[str]:
     return [cell(figures["estimates"].get(name)) for name in names]
-
-
-def cell(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
-    """Text of an estimate with its interval; a dash where it is not defined."""
-    if estimate is None or estimate["value"] is None:
-        return "-"
-    value = f"{estimate['value']:.{digits}f}"
-    if estimate["ci_low"] is None:
-        return f"{value} [no interval]"
-    return f"{value} [{estimate['ci_low']:.{digits}f}, {estimate['ci_high']:.{digits}f}]"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table; short rows are filled up."""
-    padded = [[*row, *[""] * (len(head) - len(row))] for row in rows]
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *padded)]

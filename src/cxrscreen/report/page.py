@@ -23,6 +23,7 @@ from cxrscreen.report.wording import (
     LIMITS,
     TRIAGE_LABELS,
     column_title,
+    findings_of,
     printable,
     shown_name,
     stage_sentence,
@@ -94,7 +95,7 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
         version=__version__,
         bundle=printable(bundle),
         made_at=made_at,
-        summary=_summary(screened, refused, failed),
+        summary=_summary(screened, refused, failed, columns),
         columns=[column_title(name) for name in columns],
         rows=rows,
         cards=(_card(row, entry) for row, entry in zip(rows, screened, strict=True) if entry.details is not None),
@@ -162,16 +163,19 @@ class Report:
             ) from error
 
 
-def _summary(screened: Sequence[Entry], refused: Sequence[Entry], failed: Sequence[Entry]) -> dict[str, Any]:
+def _summary(
+    screened: Sequence[Entry], refused: Sequence[Entry], failed: Sequence[Entry], stages: Sequence[str]
+) -> dict[str, Any]:
     records = [entry.record for entry in screened]
     counts = Counter(record.finding for record in records)
     seconds = [record.seconds for record in records if record.seconds is not None]
+    shown = [finding for finding in FINDING_LABELS if finding in findings_of(stages) or counts[finding]]
     return {
         "files": len(screened) + len(refused) + len(failed),
         "screened": len(screened),
         "refused": len(refused),
         "failed": len(failed),
-        "findings": [(name, label, counts[name]) for name, label in FINDING_LABELS.items()],
+        "findings": [(finding, FINDING_LABELS[finding], counts[finding]) for finding in shown],
         "gated": sum(None in (record.probabilities or {}).values() for record in records),
         "limited": sum(record.quality == "limited" for record in records),
         "seconds": median(seconds) if seconds else None,

@@ -38,9 +38,11 @@ class ScreeningRecord(BaseModel):
     )
     quality: Quality | None = Field(description="'limited' where a warning touches the trust in the result.")
     probabilities: dict[str, Share | None] | None = Field(
-        description="By decision ('pneumonia', 'covid19'); null where an earlier decision made it needless."
+        description="By decision ('pneumonia', 'covid19', 'viral' ...); null where an earlier one made it needless."
     )
-    finding: Finding | None
+    finding: Finding | None = Field(
+        description="'viral' includes COVID-19, which such a system does not tell from other viruses."
+    )
     triage_score: Share | None = Field(description="Larger is read first.")
     triage: Suggestion | None = Field(
         description="A suggestion for the order of work, no treatment advice; 'cannot_say' where a person has to read."

@@ -1,5 +1,6 @@
 """The words of the report: labels, sentences and limits, in one place so that they can be read and weighed together."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,9 @@ from cxrscreen.systems.triage import Action
 FINDING_LABELS: Final[dict[Finding, str]] = {
     "covid19": "COVID-19",
     "other_pneumonia": "Other pneumonia",
+    "viral": "Viral pneumonia or COVID-19",
+    "bacterial": "Bacterial pneumonia",
+    "tuberculosis": "Tuberculosis",
     "normal": "Normal",
 }
 """What a person reads for each finding, in the order of the summary."""
@@ -35,8 +39,8 @@ TRIAGE_LABELS: Final[dict[Action, tuple[str, str]]] = {
 LIMITS: Final[tuple[tuple[str, str], ...]] = (
     (
         "It is not a diagnosis.",
-        "A laboratory test and a clinician decide whether somebody has COVID-19. A radiograph can be normal early in "
-        "the disease, and other diseases can look the same.",
+        "A laboratory test and a clinician decide whether somebody has COVID-19 or another disease. A radiograph can "
+        "be normal early in the disease, and other diseases can look the same.",
     ),
     (
         "“Normal” means only that no pneumonia was called.",
@@ -76,7 +80,32 @@ LIMITS: Final[tuple[tuple[str, str], ...]] = (
 _CALLED: Final[dict[str, tuple[str, str]]] = {
     "pneumonia": ("called pneumonia (any type)", "called normal"),
     "covid19": ("called COVID-19", "called other pneumonia"),
+    "viral": ("speaks for viral pneumonia or COVID-19", "does not speak for viral pneumonia or COVID-19"),
+    "bacterial": ("speaks for bacterial pneumonia", "does not speak for bacterial pneumonia"),
+    "tuberculosis": ("speaks for tuberculosis", "does not speak for tuberculosis"),
 }
+"""Where classes compete, the finding is the one with the most votes, so that a decision alone calls nothing."""
+_COLUMNS: Final[dict[str, str]] = {
+    "pneumonia": "Pneumonia",
+    "covid19": "COVID-19",
+    "viral": "Viral, with COVID-19",
+    "bacterial": "Bacterial",
+    "tuberculosis": "Tuberculosis",
+}
+
+
+def findings_of(stage_names: Sequence[str]) -> tuple[Finding, ...]:
+    """Return the findings to count, in order, where systems with these decisions screened.
+
+    Parameters
+    ----------
+    stage_names
+        Names of the decisions of all screenings; none: those of a system that names COVID-19.
+    """
+    stages = set(stage_names) or {"covid19"}
+    if "covid19" in stages:
+        stages.add("other_pneumonia")
+    return tuple(finding for finding in FINDING_LABELS if finding in stages or finding == "normal")
 
 
 def stage_sentence(stage: Stage) -> str:
@@ -97,7 +126,7 @@ def stage_sentence(stage: Stage) -> str:
 
 def column_title(stage_name: str) -> str:
     """Return the heading of a decision's column in the worklist."""
-    return {"pneumonia": "Pneumonia", "covid19": "COVID-19"}.get(stage_name, stage_name)
+    return _COLUMNS.get(stage_name, stage_name)
 
 
 def lung_share_sentence(saliency: SaliencyMap) -> str:

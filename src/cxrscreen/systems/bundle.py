@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from cxrscreen.errors import BundleError
+from cxrscreen.errors import BundleError, RecipeError
 
 CARD = "card.yaml"
 FORMAT: Literal[1] = 1
@@ -109,6 +109,8 @@ class DataCard(CardPart):
         Training images by source and label.
     licences
         What the sources state.
+    sources
+        By protocol the sources to which its split was restricted; a protocol that is not named took all.
     """
 
     images_sha256: str
@@ -116,6 +118,7 @@ class DataCard(CardPart):
     seed: int
     images: dict[str, dict[str, int]]
     licences: list[str]
+    sources: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class Card(CardPart):
@@ -222,10 +225,31 @@ def write_card(folder: Path, card: Card) -> Bundle:
     return open_bundle(folder)
 
 
+def check_out(out: Path) -> None:
+    """Raise a :class:`RecipeError` where a bundle cannot be written to ``out``; worth asking before training."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out.name} is not an empty folder: give a new folder for the bundle.")
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shipped_bundles() -> dict[str, Path]:
+    """Folders of the bundles that ship with the package, by name."""
+    return {
+        folder.name: folder
+        for root in reversed(_SHELVES)
+        for folder in sorted(root.glob("*"))
+        if (folder / CARD).is_file()
+    }
+
+
+_PACKAGE = Path(str(resources.files("cxrscreen")))
+# In a source checkout the shipped bundles stand beside src.
+_SHELVES = (_PACKAGE / "models", _PACKAGE.parents[1] / "models")
 
 
 def _folder_of(name: str | Path) -> Path:
@@ -235,10 +259,8 @@ def _folder_of(name: str | Path) -> Path:
     if given.is_dir() and (not bare or (given / CARD).is_file()):
         return given
     if bare:
-        packaged = Path(str(resources.files("cxrscreen"))) / "models" / given.name
-        # In a source checkout the shipped bundles stand beside src.
-        checkout = Path(str(resources.files("cxrscreen"))).parents[1] / "models" / given.name
-        for folder in (packaged, checkout):
+        for folder in (shelf / given.name for shelf in _SHELVES):
             if folder.is_dir():
                 return folder
-    raise BundleError(f"There is no bundle {str(name)!r}: give its folder, or the name of one that ships (cascade).")
+    shipped = ", ".join(shipped_bundles())
+    raise BundleError(f"There is no bundle {str(name)!r}: give its folder, or the name of one that ships ({shipped}).")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cxrscreen.imaging.radiograph import Radiograph
 
-Finding = Literal["normal", "covid19", "other_pneumonia"]
+Finding = Literal["normal", "covid19", "other_pneumonia", "bacterial", "tuberculosis", "viral"]
+"""What a system can answer; ``viral`` includes COVID-19 and other viruses, which the answer does not tell apart."""
 Quality = Literal["good", "limited"]
 Status = Literal["screened", "refused", "failed"]
 Policy = Literal["strict", "standard", "off"]
@@ -80,7 +81,7 @@ class Stage:
     Parameters
     ----------
     name
-        ``"pneumonia"`` or ``"covid19"``: the key in ``Screening.probabilities``.
+        Short, for example ``"pneumonia"``: the key in ``Screening.probabilities``.
     title
         What is decided, in plain words, for example "Pneumonia (any type) against normal".
     probability
@@ -153,6 +154,9 @@ class Screening:
         Time by step, plus ``"total"``.
     verdict
         The gate's judgement.
+    classes
+        Scores in [0, 1] of classes that exclude each other, sum 1, the greatest that of the finding; empty for a system
+        that decides step by step, and where the gate refused the radiograph.
 
     Raises
     ------
@@ -171,11 +175,12 @@ class Screening:
     bundle: str
     seconds: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict = NOT_JUDGED
+    classes: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.verdict.refused:
             results = (self.finding, self.triage_score, *self.probabilities.values())
-            if any(result is not None for result in results) or self.saliency:
+            if any(result is not None for result in results) or self.saliency or self.classes:
                 raise ValueError("a refused radiograph has no result")
         elif self.finding is None or self.triage_score is None:
             raise ValueError("a radiograph that was not refused has a finding and a score")

@@ -1,15 +1,19 @@
-"""From a bundle to the system that runs it."""
+"""The systems there are: from a bundle to the system that runs it, and from a system's name to its shipped bundle."""
 
 from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 from cxrscreen.errors import BundleError
-from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.contract import System
 
 SYSTEMS = ("cascade", "patch_voting")
-"""Folders of this room; each has ``pipeline.load(bundle, threads) -> System``."""
+"""Folders of this room.
+
+Each has ``pipeline.load(bundle, threads) -> System``, ``decisions.DECISIONS`` and, for training (with torch),
+``export.train_bundle(recipe, manifest, work, out) -> Bundle``.
+"""
 
 
 def load_system(bundle: str | Path, threads: int | None = None) -> System:
@@ -35,3 +39,43 @@ def load_system(bundle: str | Path, threads: int | None = None) -> System:
         )
     pipeline = import_module(f"cxrscreen.systems.{opened.card.system}.pipeline")
     return cast(System, pipeline.load(opened, threads))
+
+
+def known_system(name: str) -> str:
+    """Give the name back where there is such a system, else raise a :class:`BundleError`."""
+    if name not in SYSTEMS:
+        raise BundleError(f"There is no system {name!r} in this version: use one of {', '.join(SYSTEMS)}.")
+    return name
+
+
+def bundle_named(bundle: str | None, system: str | None) -> str:
+    """Choose a bundle as a command line asks for it.
+
+    Parameters
+    ----------
+    bundle
+        A folder, or the name of a shipped bundle; None: the one that ships for the system.
+    system
+        A system's name, which the bundle must be for; None: any.
+
+    Raises
+    ------
+    BundleError
+        If neither is given, there is no such system, none ships for it, or the bundle is for another one.
+    """
+    if system is None:
+        if bundle is None:
+            raise BundleError("Name a bundle, or a system whose bundle ships with cxrscreen (--system).")
+        return bundle
+    known_system(system)
+    if bundle is None:
+        if system not in shipped_bundles():
+            raise BundleError(
+                f"No bundle of the system {system} ships with this version: train one with cxrscreen train and give "
+                "its folder."
+            )
+        return system
+    made_for = open_bundle(bundle).card.system
+    if made_for != system:
+        raise BundleError(f"The bundle {Path(bundle).name} is for the system {made_for}, not for {system}.")
+    return bundle

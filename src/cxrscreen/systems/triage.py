@@ -238,12 +238,17 @@ def _reason(screening: Screening, policy: TriagePolicy) -> str:
     return f"The system called {_words(screening, policy)}."
 
 
-_WORDS: Final = {"covid19": "COVID-19", "other_pneumonia": "other pneumonia"}
+_WORDS: Final = {
+    "covid19": "COVID-19",
+    "other_pneumonia": "other pneumonia",
+    "viral": "viral pneumonia or COVID-19",
+    "bacterial": "bacterial pneumonia",
+}
 
 
 def _words(screening: Screening, policy: TriagePolicy) -> str:
     finding = _WORDS.get(str(screening.finding), str(screening.finding))
     ranked = _ranked(screening, policy)
-    if screening.finding == "normal" or not ranked:
+    if screening.finding == "normal" or not ranked or ranked[0][0] == screening.finding:
         return f"“{finding}”"
     return f"“{finding}”, with “{ranked[0][0]}” as its most probable class"

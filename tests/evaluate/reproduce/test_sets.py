@@ -2,7 +2,8 @@ import pytest
 
 from cxrscreen.data.protocols import PARTS
 from cxrscreen.errors import ManifestError
-from cxrscreen.evaluate.reproduce.sets import covid_net_split, images_digest, make_sets
+from cxrscreen.evaluate.reproduce.sets import covid_net_split, make_sets
+from cxrscreen.systems.learned import images_digest
 
 
 @pytest.fixture(scope="module")

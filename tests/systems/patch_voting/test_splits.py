@@ -8,7 +8,7 @@ from cxrscreen.systems.patch_voting.voting import CLASSES
 
 def test_no_image_tests_one_network_and_has_trained_the_other(phantom_data, tiny_recipe):
     splits = splits_of(tiny_recipe, phantom_data)
-    organs, classes = splits["organs"], splits["classes"]
+    organs, classes = splits["patch-organs"], splits["patch-classes"]
     assert not set(organs.test) & set(classes.train)
     assert not set(classes.test) & set(organs.train)
     labels = phantom_data.table["label"]
@@ -25,7 +25,7 @@ def test_only_the_named_sources_and_the_four_classes_are_used(phantom_data, tiny
     import pandas as pd
 
     manifest = check_manifest(pd.concat([table, extra, elsewhere]), phantom_data.root)
-    used = set(splits_of(tiny_recipe, manifest)["classes"].truth)
+    used = set(splits_of(tiny_recipe, manifest)["patch-classes"].truth)
     assert used <= set(table["image_id"])
     wanted = tiny_recipe.classifier.model_copy(update={"sources": ("elsewhere",)})
     with pytest.raises(ManifestError, match="has no normal image"):

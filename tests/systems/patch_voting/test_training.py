@@ -12,7 +12,11 @@ from .conftest import short_networks
 def test_the_bundle_says_what_it_is(tiny_bundle, phantom_data):
     card = tiny_bundle.card
     assert card.bundle_id == "patch_voting@0.0.1"
-    assert set(card.data.splits) == {"organs", "classes"}
+    decisions = {"patch-pneumonia", "patch-bacterial", "patch-tuberculosis", "patch-viral"}
+    assert set(card.data.splits) == {"patch-organs", "patch-classes", *decisions}
+    # The decisions are asked of the images of the vote, in the same parts.
+    assert {card.data.splits[name] for name in decisions} == {card.data.splits["patch-classes"]}
+    assert set(card.data.sources) == {"patch-classes", *decisions}
     assert "U-Net" in card.summary
     assert "EfficientNet-Lite0" in card.summary
     assert "not a medical device" in card.intended_use
@@ -48,7 +52,7 @@ def test_the_stored_images_are_what_screening_sees(trained_folder, phantom_data,
     from cxrscreen.systems.patch_voting.splits import splits_of
 
     arrays = np.load(trained_folder / "work" / "images" / "images.npy", mmap_mode="r")
-    split = splits_of(tiny_recipe, phantom_data)["classes"]
+    split = splits_of(tiny_recipe, phantom_data)["patch-classes"]
     image_ids = sorted([*split.train, *split.validation])
     assert len(arrays) == len(image_ids)
     pixels = read(phantom_data.image_file(image_ids[3])).pixels

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxrscreen.data.manifest import LABELS
-from cxrscreen.systems.patch_voting.voting import CLASS_OF_LABEL, CLASSES, class_probabilities, majority_vote
+from cxrscreen.data.protocols import PATCH_CLASSES
+from cxrscreen.systems.patch_voting.voting import CLASSES, class_probabilities, majority_vote
 
 
 def test_the_majority_wins_against_one_sure_patch():
@@ -38,5 +39,7 @@ def test_probabilities_exclude_each_other():
 
 
 def test_every_label_with_a_class_is_one_of_the_manifests():
-    assert set(CLASS_OF_LABEL) < set(LABELS)
-    assert set(CLASS_OF_LABEL.values()) == set(CLASSES)
+    labels = [label for own in PATCH_CLASSES.values() for label in own]
+    assert set(labels) < set(LABELS)
+    assert len(labels) == len(set(labels))
+    assert tuple(PATCH_CLASSES) == CLASSES

@@ -12,8 +12,9 @@ import pandas as pd
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe, stages_recipe
-from cxrscreen.evaluate.reproduce.sets import Sets, images_digest, make_sets
+from cxrscreen.evaluate.reproduce.sets import Sets, make_sets
 from cxrscreen.systems.bundle import Bundle
+from cxrscreen.systems.learned import images_digest
 
 if TYPE_CHECKING:
     from cxrscreen.systems.cascade.experiments import Bench

@@ -1,6 +1,5 @@
 """The sets of images behind the cascade paper's tables, as far as the data at hand allow."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -240,13 +239,6 @@ def covid_net_split(manifest: Manifest, every: Splits, settings: CovidNetRecipe,
         return "test" if group in test else "validation" if group in validation else "train"
 
     return {name: _parted(split, part_of) for name, split in every.items()}
-
-
-def images_digest(manifest: Manifest) -> str:
-    """Fingerprint of a manifest's ids, labels, sources and groups, as in a bundle's card; SHA-256, hexadecimal."""
-    table = manifest.table
-    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
-    return hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest()
 
 
 def _fill(

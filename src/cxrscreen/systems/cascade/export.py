@@ -1,6 +1,5 @@
 """From trained networks to a bundle: exported graphs, splits and the card."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,23 +9,25 @@ from pathlib import Path
 import yaml
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import Split, make_split
-from cxrscreen.errors import RecipeError
+from cxrscreen.data.protocols import make_split
 from cxrscreen.nets.named import NetworkName, classifier_named
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
 from cxrscreen.systems.bundle import (
+    CARD,
     Bundle,
     Card,
-    DataCard,
     OperatingPoint,
     StageCard,
+    check_out,
     open_bundle,
     sha256_of,
     write_card,
 )
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
-from cxrscreen.systems.cascade.training import Trained, splits_of
+from cxrscreen.systems.cascade.training import Trained, splits_of, train_cascade
+from cxrscreen.systems.learned import data_card
+from cxrscreen.train.recipe import load_recipe
 
 PROVISIONAL = StageCard(
     operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
@@ -37,10 +38,20 @@ WORDS = Path(__file__).with_name("card.yaml")
 """What every cascade's card says in words; the recipe adds its networks and what depends on the data."""
 
 
-def check_out(out: Path) -> None:
-    """Raise a :class:`RecipeError` where a bundle cannot be written to ``out``; worth asking before training."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out.name} is not an empty folder: give a new folder for the bundle.")
+def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
+    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+
+    Raises
+    ------
+    RecipeError, ManifestError
+        As :func:`~cxrscreen.systems.cascade.training.train_cascade` and :func:`write_bundle` say, and if the recipe
+        cannot be read.
+    """
+    recipe = load_recipe(recipe_file, CascadeRecipe)
+    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+        return made
+    check_out(out)
+    return write_bundle(recipe, manifest, train_cascade(recipe, manifest, work), out)
 
 
 def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
@@ -90,7 +101,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
         licence=recipe.licence,
         preprocessing=asdict(recipe.preprocessing),
         stages=dict.fromkeys(("pneumonia", "covid19"), PROVISIONAL),
-        data=_data_card(manifest, splits, recipe.seed),
+        data=data_card(manifest, splits, recipe.seed),
         recipe=recipe.model_dump(mode="json"),
         files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
     )
@@ -98,19 +109,3 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     if out.is_dir():
         out.rmdir()
     return open_bundle(part.rename(out))
-
-
-def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
-    table = manifest.table
-    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
-    trained = sorted({i for split in splits.values() for i in split.train})
-    counts: dict[str, dict[str, int]] = {}
-    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
-        counts.setdefault(str(source), {})[str(label)] = len(rows)
-    return DataCard(
-        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
-        splits={name: split.digest for name, split in splits.items()},
-        seed=seed,
-        images=counts,
-        licences=sorted({text for text in table.loc[trained, "license"] if text}),
-    )

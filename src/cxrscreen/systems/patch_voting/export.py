@@ -1,6 +1,5 @@
 """From trained networks to a bundle: exported graphs, splits and the card."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -11,31 +10,32 @@ from typing import Any
 import yaml
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import Split
+from cxrscreen.data.protocols import make_split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.bundle import (
     CARD,
     Bundle,
     Card,
-    DataCard,
     OperatingPoint,
     StageCard,
+    check_out,
     open_bundle,
     sha256_of,
     write_card,
 )
-from cxrscreen.systems.cascade.export import check_out
+from cxrscreen.systems.learned import data_card
+from cxrscreen.systems.patch_voting.decisions import DECISIONS
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
 from cxrscreen.systems.patch_voting.pipeline import SHARED, TITLES
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.shared import shared_side
-from cxrscreen.systems.patch_voting.splits import splits_of
+from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, splits_of
 from cxrscreen.systems.patch_voting.training import Trained, train_patch_voting
 from cxrscreen.train.recipe import load_recipe
 
 HALF = StageCard(
-    operating_points={"half": OperatingPoint(threshold=0.5, rule="more likely than not", site="none")}, default="half"
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
 )
 NETWORKS: Mapping[OrganNetwork | PatchNetwork, str] = {
     "fc-densenet103": "FC-DenseNet-103",
@@ -67,7 +67,7 @@ def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -
 
 
 def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
-    """Export the networks and write the card, with decisions at 0.5 and no results yet.
+    """Export the networks and write the card, with provisional operating points at 0.5 and no results yet.
 
     Raises
     ------
@@ -90,6 +90,10 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     splits = splits_of(recipe, manifest)
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")
+    # The decisions are asked of the same images in the same parts; only their truth is another.
+    asked = [decision.protocols[0] for decision in DECISIONS]
+    sources = recipe.classifier.sources
+    splits |= {name: make_split(name, manifest, recipe.seed, sources) for name in asked}
     card = Card(
         name="patch_voting",
         version=recipe.version,
@@ -99,7 +103,7 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
         licence=recipe.licence,
         preprocessing=asdict(recipe.preprocessing),
         stages=dict.fromkeys(TITLES, HALF),
-        data=_data_card(manifest, splits, recipe.seed),
+        data=data_card(manifest, splits, recipe.seed, dict.fromkeys((CLASS_SPLIT, *asked), sources)),
         recipe=recipe.model_dump(mode="json"),
         files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
     )
@@ -121,19 +125,3 @@ def _words(recipe: PatchVotingRecipe) -> dict[str, Any]:
     )
     words["limits"] = [*words["limits"], looks, *recipe.data_limits]
     return words
-
-
-def _data_card(manifest: Manifest, splits: Mapping[str, Split], seed: int) -> DataCard:
-    table = manifest.table
-    facts = table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
-    trained = sorted({i for split in splits.values() for i in split.train})
-    counts: dict[str, dict[str, int]] = {}
-    for (source, label), rows in table.loc[trained].groupby(["source", "label"]):
-        counts.setdefault(str(source), {})[str(label)] = len(rows)
-    return DataCard(
-        images_sha256=hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest(),
-        splits={name: split.digest for name, split in splits.items()},
-        seed=seed,
-        images=counts,
-        licences=sorted({text for text in table.loc[trained, "license"] if text}),
-    )

@@ -31,7 +31,7 @@ from cxrscreen.systems.patch_voting.patches import corners_of, in_batches
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, organ_input, patch_image
 from cxrscreen.systems.patch_voting.shared import ask_shared
 from cxrscreen.systems.patch_voting.views import centres_of, lungs_of_patch_image, patch_views
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, class_probabilities, majority_vote
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, class_probabilities, majority_vote, vote_scores
 
 SHARED = "classifier-shared.onnx"
 """The bundle's file for shared feature maps, if it has one."""
@@ -184,7 +184,7 @@ class PatchVoting:
         seconds["total"] = time.perf_counter() - start
         return Screening(
             stages=stages,
-            finding=FINDINGS[CLASSES[vote.label]],
+            finding=FINDINGS[vote.label],
             triage_score=triage_score(stages[0], stages[-1]),
             lung_mask=mask,
             lung_area_fraction=float((mask > 0).mean()),
@@ -194,6 +194,7 @@ class PatchVoting:
             bundle=self.bundle_id,
             seconds=seconds,
             verdict=verdict,
+            classes={name: float(score) for name, score in zip(CLASSES, vote_scores(vote), strict=True)},
         )
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
@@ -281,20 +282,15 @@ MAP_TITLES = {
     "viral": "Probabilistic Grad-CAM: what spoke for viral pneumonia, COVID-19 included",
 }
 LOOKED_AT = "How often each place was looked at (empty: never)"
-FINDINGS: dict[str, Finding] = {
-    "normal": "normal",
-    "bacterial": "other_pneumonia",
-    "tuberculosis": "other_pneumonia",
-    "viral": "covid19",
-}
-"""Finding by the class that won."""
+FINDINGS: tuple[Finding, ...] = ("normal", "bacterial", "tuberculosis", "viral")
+"""Finding by the index of the class that won: its own name, so that a viral pneumonia is never called COVID-19."""
 NAMES = {
     "normal": "normal",
     "bacterial": "bacterial pneumonia",
     "tuberculosis": "tuberculosis",
     "viral": "viral pneumonia including COVID-19",
 }
-NOT_TOLD_APART = "Other viral pneumonia and COVID-19 are one class of this system: “COVID-19” stands for either."
+NOT_TOLD_APART = "COVID-19 and other viral pneumonia are one class of this system: which of them it is remains open."
 
 
 def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:

@@ -1,7 +1,6 @@
 """Which images train, choose and test the two networks: both draw on the one base split of the manifest."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -10,9 +9,10 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PARTS, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
-from cxrscreen.systems.patch_voting.voting import CLASS_OF_LABEL, CLASSES
+from cxrscreen.systems.patch_voting.voting import CLASSES
 
-ORGAN_SPLIT, CLASS_SPLIT = "organs", "classes"
+ORGAN_SPLIT, CLASS_SPLIT = "patch-organs", "patch-classes"
+"""Their protocols."""
 
 T = TypeVar("T")
 
@@ -23,29 +23,18 @@ def splits_of(recipe: PatchVotingRecipe, manifest: Manifest) -> dict[str, Split]
     Returns
     -------
     dict
-        ``organs``: frontal images with masks of lungs (drawn by people, the heart left out) and of the heart; in the
-        data pack these are JSRT's. ``classes``: frontal images of adults of the recipe's sources, with one of the four
-        classes as truth. No patient is in two parts, and no image that tests one network has trained the other.
+        ``patch-organs``: frontal images with masks of lungs (drawn by people, the heart left out) and of the heart; in
+        the data pack these are JSRT's. ``patch-classes``: frontal images of adults of the recipe's sources, with one of
+        the four classes as truth. No patient is in two parts, and no image that tests one network has trained the
+        other.
 
     Raises
     ------
     ManifestError
         If a part is empty, or a part of the classes lacks a class.
     """
-    table = manifest.table
-    organs = _restricted(
-        make_split("lungs-any", manifest, recipe.seed), ORGAN_SPLIT, lambda i: bool(table.at[i, "heart_mask"])
-    )
-    sources = set(recipe.classifier.sources)
-    classes = _restricted(
-        make_split("stage2-adults", manifest, recipe.seed),
-        CLASS_SPLIT,
-        lambda i: table.at[i, "source"] in sources and table.at[i, "label"] in CLASS_OF_LABEL,
-    )
-    classes = replace(
-        classes,
-        truth={i: CLASSES.index(CLASS_OF_LABEL[str(table.at[i, "label"])]) for i in classes.truth},
-    )
+    organs = make_split(ORGAN_SPLIT, manifest, recipe.seed)
+    classes = make_split(CLASS_SPLIT, manifest, recipe.seed, recipe.classifier.sources)
     for part in PARTS:
         if not organs.part(part):
             raise ManifestError(f"No image with a lung and a heart mask is left for the {part} part: add some.")
@@ -79,18 +68,3 @@ def shared(image_ids: tuple[str, ...], share: float, seed: int, stratum: Callabl
         image_id = image_ids[int(index)]
         members.setdefault(stratum(image_id), []).append(image_id)
     return sorted(i for own in members.values() for i in own[: max(1, round(share * len(own)))])
-
-
-def _restricted(split: Split, name: str, keep: Callable[[str], bool]) -> Split:
-    kept = {part: tuple(i for i in split.part(part) if keep(i)) for part in PARTS}
-    ids = [i for part in PARTS for i in kept[part]]
-    return replace(
-        split,
-        name=name,
-        train=kept["train"],
-        validation=kept["validation"],
-        test=kept["test"],
-        truth={i: split.truth[i] for i in ids},
-        groups={i: split.groups[i] for i in ids},
-        dropped=dict(split.dropped) | {f"not for {name}": sum(len(split.part(part)) for part in PARTS) - len(ids)},
-    )

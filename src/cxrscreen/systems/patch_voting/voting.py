@@ -6,16 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-CLASSES = ("normal", "bacterial", "tuberculosis", "viral")
+from cxrscreen.data.protocols import PATCH_CLASSES
+
+CLASSES = tuple(PATCH_CLASSES)
 """What the patches vote on, in the order of the logits; ``viral`` includes COVID-19, which is not told apart."""
-CLASS_OF_LABEL = {
-    "normal": "normal",
-    "bacterial": "bacterial",
-    "tuberculosis": "tuberculosis",
-    "viral": "viral",
-    "covid19": "viral",
-}
-"""Class by the manifest's label; other labels belong to no class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +48,15 @@ def majority_vote(patch_probabilities: NDArray[np.float32]) -> Vote:
     means = patch_probabilities.mean(axis=0, dtype=np.float64)
     label = max(range(len(counts)), key=lambda index: (counts[index], means[index]))
     return Vote(label, counts.astype(np.int64), means)
+
+
+def vote_scores(vote: Vote) -> NDArray[np.float64]:
+    """Scores (L,) of sum 1 whose greatest is the class that won: votes, and half a vote shared by mean probability.
+
+    So ties are broken as the vote breaks them, and images with equally many votes are still ordered.
+    """
+    scores = vote.counts + 0.5 * vote.probabilities
+    return np.asarray(scores / scores.sum(), dtype=np.float64)
 
 
 def class_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
