@@ -16,6 +16,12 @@ def card(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write a page instead: FILE.html or FILE.md.")
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            "--audit", metavar="DIR", help="Write the findings of this audit of the bundle into its card first."
+        ),
+    ] = None,
 ) -> None:
     """Show what a bundle is, for what it is meant, how it was measured and where its limits are.
 
@@ -26,6 +32,10 @@ def card(
     from cxrscreen.systems.bundle import open_bundle
 
     opened = open_bundle(bundle)
+    if audit is not None:
+        from cxrscreen.evaluate.audit.record import record_audit
+
+        opened = record_audit(opened, audit)
     if out is None:
         console = Console()
         console.print(Markdown(card_markdown(opened, folded=False)))

@@ -72,6 +72,7 @@ def audit_content(data: AuditData, page: Sequence[Section], parts: Sequence[Audi
         "replicates": data.replicates,
         "protocols": {name: split.digest for name, split in data.splits.items()},
         "images": {"screened": len(known.scores), "failed": len(known.failures)},
+        "limited": any(len(data.chosen[name, "test"]) < len(split.test) for name, split in data.splits.items()),
         "first_page": [section.content() for section in page],
         "audits": [part.content() for part in parts],
     }
