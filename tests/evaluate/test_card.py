@@ -94,6 +94,9 @@ def test_the_temperature_comes_first_and_thresholds_are_of_calibrated_probabilit
     written = open_bundle(bundle_folder).card
     assert written.stages["pneumonia"] == stage
     assert written.results["stage2"]["pooled_auc"]["value"] > 0.7
+    errors = written.results["stage2"]["calibration_error"]
+    assert 0 <= errors["pooled"]["ci_low"] <= errors["pooled"]["ci_high"] <= 1
+    assert set(errors["within_source"]) == set(written.results["stage2"]["within_source_auc"])
 
 
 def test_a_system_that_does_not_divide_by_the_temperature_keeps_one(

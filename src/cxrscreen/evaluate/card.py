@@ -291,6 +291,10 @@ def _decision(result: ClassificationResult) -> dict[str, Any]:
         "pooled_auc": _auc(result.pooled),
         "pooled_sensitivity": _interval(result.pooled.estimates["sensitivity"]),
         "pooled_specificity": _interval(result.pooled.estimates["specificity"]),
+        "calibration_error": {
+            "within_source": {name: _interval(figures.estimates["ece"]) for name, figures in result.within.items()},
+            "pooled": _interval(result.pooled.estimates["ece"]),
+        },
         "called_positive_in_one_class_sources": {
             name: {"truth": source.truth, "images": source.n, "rate": _interval(source.positive_rate)}
             for name, source in result.one_class.items()

@@ -31,6 +31,7 @@ _PLAIN_NAMES: Final[Mapping[str, str]] = {
     "pooled_auc": "AUC, all sources pooled",
     "pooled_sensitivity": "Sensitivity, all sources pooled, at the operating point in use",
     "pooled_specificity": "Specificity, all sources pooled, at the operating point in use",
+    "calibration_error": "Expected calibration error: probability against frequency",
     "called_positive_in_one_class_sources": "Sources that hold one class only: how often they are called positive",
     "dice": "Overlap with the reference outline (Dice)",
     "dice_by_source": "Overlap with the reference outline (Dice), by source",
