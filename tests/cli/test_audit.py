@@ -89,7 +89,7 @@ def test_an_unknown_audit_is_one_sentence(arguments, tmp_path):
 
 
 def test_a_decision_that_the_bundle_does_not_make_is_refused_before_screening(arguments, tmp_path):
-    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out"), "--protocol", "both"])
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "out"), "--protocol", "stage3"])
     assert done.exit_code == 2
     assert "The bundle mean@2 does not decide covid19: leave out stage3." in " ".join(done.output.split())
 

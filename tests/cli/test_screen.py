@@ -106,6 +106,34 @@ def test_a_missing_bundle_is_one_sentence(cxrscreen: Cxrscreen, images: Path, tm
     assert "Traceback" not in result.output
 
 
+def test_a_system_stands_for_the_bundle_that_ships_for_it(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cxrscreen(images, "--out", tmp_path / "out", "--system", "cascade").exit_code == 0
+    monkeypatch.setattr("cxrscreen.systems.registry.shipped_bundles", dict)
+    none = cxrscreen(images, "--out", tmp_path / "none", "--system", "patch_voting")
+    assert none.exit_code == 2
+    assert "No bundle of the system patch_voting ships with this version" in none.stderr.replace("\n", " ")
+    unknown = cxrscreen(images, "--out", tmp_path / "none", "--system", "oracle")
+    assert unknown.exit_code == 2
+    assert "There is no system 'oracle'" in unknown.stderr
+    assert not (tmp_path / "none" / "screenings.jsonl").exists()
+
+
+def test_a_triage_policy_of_ones_own_makes_the_suggestions(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    own = tmp_path / "ward.yaml"
+    own.write_text("name: ward\nrules:\n  - {suggestion: tb_work_up, findings: [normal]}\n", encoding="utf-8")
+    assert cxrscreen(images / "a.png", "--out", tmp_path / "out", "--triage", own).exit_code == 0
+    row = json.loads((tmp_path / "out" / "screenings.jsonl").read_text(encoding="utf-8"))
+    assert (row["triage"]["action"], row["triage"]["policy"]) == ("tb_work_up", "ward")
+    assert "Policy “ward”" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    own.write_text("name: ward\n", encoding="utf-8")
+    wrong = cxrscreen(images, "--out", tmp_path / "none", "--triage", own)
+    assert wrong.exit_code == 2
+    assert "The triage policy ward.yaml is wrong at rules" in wrong.stderr.replace("\n", " ")
+    assert not (tmp_path / "none").exists()
+
+
 def test_results_of_an_earlier_run_are_not_screened(cxrscreen: Cxrscreen, images: Path) -> None:
     for _ in range(2):
         result = cxrscreen(images, "--out", images / "out")

@@ -13,7 +13,7 @@ from cxrscreen.report import page as page_module
 from cxrscreen.report.folder import ResultNotWrittenError, write_folder
 from cxrscreen.report.page import Details, Entry, Report, render_report
 from cxrscreen.report.record import ScreeningRecord
-from cxrscreen.systems.contract import Concern, Screening, Verdict
+from cxrscreen.systems.contract import Concern, Screening, Stage, Verdict
 
 HOSTILE = "<script>alert(1)</script>\"' onerror=x &amp;.png"
 VOID = {"meta", "img", "rect", "line", "br"}
@@ -68,6 +68,33 @@ def failed(path: Path, reason: str) -> Entry:
 
 def rendered(*entries: Entry) -> str:
     return "".join(render_report(entries, bundle="cascade@1.0", made_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC)))
+
+
+def test_findings_of_patch_voting_are_counted_by_their_own_names(
+    tmp_path: Path, radiograph: Radiograph, make_screening: Callable[..., Screening], make_entry: Callable[..., Entry]
+) -> None:
+    names = ("pneumonia", "bacterial", "tuberculosis", "viral")
+    stages = tuple(Stage(name, f"{name} against the rest", 0.6, 0.5, "youden") for name in names)
+    entries = []
+    for finding in ("viral", "viral", "tuberculosis"):
+        screening = replace(make_screening(), stages=stages, finding=finding)
+        thumbnails = write_folder(tmp_path / finding, radiograph, screening)
+        record = ScreeningRecord.screened(Path("a.png"), radiograph, screening, read_seconds=0.1, write_seconds=0.1)
+        assert ScreeningRecord.from_line(record.line()).finding == finding
+        entries.append(Entry(Path("a.png"), record, finding, Details(stages, thumbnails)))
+    html = rendered(*entries)
+    page = Page(html)
+    tiles = [each["class"] for each in page.all("div") if (each.get("class") or "").startswith("tile ")]
+    assert tiles[:4] == ["tile viral", "tile bacterial", "tile tuberculosis", "tile normal"]
+    assert "Viral pneumonia or COVID-19 called" in page.text
+    assert "speaks for viral pneumonia or COVID-19" in page.text
+    assert "COVID-19 called" not in page.text.replace("or COVID-19 called", "")
+    for finding in ("viral", "bacterial", "tuberculosis"):
+        assert all(f"{place}.{finding}" in html for place in (".tile", ".chip", ".fill"))
+    # Beside the cascade's, both families are counted.
+    both = Page(rendered(make_entry("b.png"), *entries)).text
+    assert "Other pneumonia called" in both
+    assert "Bacterial pneumonia called" in both
 
 
 def test_a_hostile_name_is_shown_and_does_nothing(make_entry: Callable[..., Entry]) -> None:

@@ -1,5 +1,7 @@
 """The triage policy: what each system's results come to, what counts as uncertain, and its mistakes in one sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,6 +86,17 @@ def test_doubt_wins_over_every_rule():
 
 def test_a_decision_behind_a_negative_one_casts_no_doubt():
     assert suggest(screening("normal", {"pneumonia": 0.1, "covid19": 0.5})).action == "routine"
+
+
+def test_votes_lead_where_there_are_some():
+    # Most patches voted viral, though bacterial has the larger probability by itself.
+    voted = replace(
+        screening("viral", votes(bacterial=0.6, viral=0.5)),
+        classes={"normal": 0.1, "bacterial": 0.2, "tuberculosis": 0.1, "viral": 0.6},
+    )
+    suggestion = suggest(voted)
+    assert suggestion.action == "pcr_or_ct_first"
+    assert "“viral pneumonia or COVID-19”." in suggestion.reason
 
 
 def test_the_cascade_does_not_pretend_to_know_the_cause_of_other_pneumonia():

@@ -57,13 +57,12 @@ def adapt(
     from cxrscreen.errors import CxrscreenError, ManifestError
     from cxrscreen.evaluate.forgetting import before_and_after, choose_points
     from cxrscreen.evaluate.forgetting_report import Adaptation, card_results, write_report
-    from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.bundle import check_out, open_bundle
     from cxrscreen.systems.cascade.cohort import make_cohort
 
     try:
         from cxrscreen.systems.cascade.adaptation import adapt as adapt_cascade
         from cxrscreen.systems.cascade.adapted_bundle import write_adapted
-        from cxrscreen.systems.cascade.export import check_out
     except ModuleNotFoundError as error:
         raise CxrscreenError(
             f"Adapting needs {error.name}, which is not installed: install cxrscreen[train]."

@@ -2,7 +2,7 @@
 # ruff: noqa: PLC0415 - imported on use, so that --help is quick
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,13 +12,21 @@ from rich.table import Table
 
 
 def audit(
-    bundle: Annotated[str, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")],
+    bundle: Annotated[
+        str | None, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")
+    ] = None,
     *,
+    system: Annotated[
+        str | None, typer.Option("--system", help="Take the bundle that ships for this system, or check BUNDLE.")
+    ] = None,
     manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for audit.html, audit.json, scores.csv and figures.")],
     protocol: Annotated[
-        Literal["stage2", "stage3", "both"], typer.Option("--protocol", help="The decision(s) to audit.")
-    ] = "both",
+        list[str] | None,
+        typer.Option(
+            "--protocol", help="The decision to audit, by its protocol; may be repeated. Default: every decision."
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this audit alone; may be given several times.")
     ] = None,
@@ -46,26 +54,26 @@ def audit(
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.evaluate.audit.report import write_audit
-    from cxrscreen.evaluate.audit.run import audit_data, named_audits, run_audits
+    from cxrscreen.evaluate.audit.run import audit_data, named_audits, protocols_of, run_audits
     from cxrscreen.evaluate.audit.wording import VERDICTS
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
-    from cxrscreen.systems.registry import load_system
+    from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
     audits = named_audits(only or [], controls=train_controls)
-    opened, images = open_bundle(bundle), load_manifest(manifest)
+    chosen = bundle_named(bundle, system)
+    opened, images = open_bundle(chosen), load_manifest(manifest)
     check_writable(out)
-    protocols = ("stage2", "stage3") if protocol == "both" else (protocol,)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=errors) as progress:
         task = progress.add_task("starting", total=None)
         data = audit_data(
-            load_system(bundle),
+            load_system(chosen),
             opened,
             images,
             read,
-            protocols,
+            protocols_of(opened, protocol or ()),
             seed=seed,
             replicates=replicates,
             limit=limit,

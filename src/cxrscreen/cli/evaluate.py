@@ -75,7 +75,8 @@ def evaluate(
     rules = _checked_targets(target or [], part, decides)
     chosen, table = bundle_named(bundle, system), load_manifest(manifest)
     card = open_bundle(chosen).card if asked is not None else None
-    sources = tuple(source or (card.data.sources.get(protocol, ()) if card else ()))
+    own = card.data.sources.get(protocol, []) if card else []
+    sources = tuple(source or own)
     split = make_split(protocol, table, seed, sources)
     images = chosen_images(split.part(part), limit, seed)
     stage = decision_for(card.system, protocol).stage if decides and card else None

@@ -186,8 +186,10 @@ def run_questions(
         decides = any(not questions[place].lungs for place in places)
         screened = _attempt(partial(_screened, system, loading, decides))
         for place in places:
-            row = screened
-            if not isinstance(screened, str):
+            row: dict[str, Any] | str
+            if isinstance(screened, str):
+                row = screened
+            else:
                 row = _attempt(partial(_row, questions[place], manifest, image_id, *screened, answers[place]))
             answers[place].add(manifest, image_id, row)
         advance()
@@ -202,7 +204,7 @@ class _Answers:
     failures: list[Failure] = field(default_factory=list)
     stage: Stage | None = None
 
-    def add(self, manifest: Manifest, image_id: str, row: Any) -> None:
+    def add(self, manifest: Manifest, image_id: str, row: dict[str, Any] | str) -> None:
         """Take in a row, or the reason why there is none."""
         entry = manifest.table.loc[image_id]
         facts = {"image_id": image_id, **{name: entry[name] for name in ("source", "group", "label")}}

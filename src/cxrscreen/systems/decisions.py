@@ -23,12 +23,15 @@ class Decision:
         Protocols whose question it answers; an audit takes the first one unless told otherwise.
     control
         Label of images among which the disease cannot tell where an image comes from.
+    network
+        Name of the files of the network that decides; empty: the stage's.
     """
 
     stage: str
     words: str
     protocols: tuple[str, ...]
     control: str
+    network: str = ""
 
 
 def decisions_of(system: str) -> tuple[Decision, ...]:

@@ -38,7 +38,8 @@ class Rule(_Settings):
     findings
         The screening's finding is one of these.
     leading
-        The class with the largest probability is one of these; ``none`` stands for a system without such classes.
+        The class with the largest score (or, without scores, probability) is one of these; ``none`` stands for a system
+        without such classes.
     positive, negative
         These decisions were asked and reach, or do not reach, their operating point.
     at_least, below
@@ -76,7 +77,7 @@ class TriagePolicy(_Settings):
     classes
         Decisions that compete for one place, where a system has them.
     least_lead
-        By how much the largest of their probabilities must exceed the next one.
+        By how much the largest of their scores (or probabilities) must exceed the next one.
     limited_quality
         What a limited quality makes of any suggestion.
     """
@@ -214,7 +215,8 @@ def _deciding(screening: Screening, policy: TriagePolicy) -> tuple[Stage, ...]:
 
 
 def _ranked(screening: Screening, policy: TriagePolicy) -> list[tuple[str, float]]:
-    found = screening.probabilities
+    # Where classes compete, their scores made the finding; the decisions' probabilities are each of its own.
+    found: Mapping[str, float | None] = screening.classes or screening.probabilities
     known = [(name, value) for name in policy.classes if (value := found.get(name)) is not None]
     return sorted(known, key=lambda item: -item[1])
 

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.errors import CxrscreenError, ManifestError
+from cxrscreen.errors import BundleError, CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, plain
 from cxrscreen.evaluate.audit.report import write_audit
 from cxrscreen.evaluate.audit.run import AUDITS, Audit, audit_data, named_audits, run_audits
@@ -158,7 +158,7 @@ def test_a_table_with_a_short_row_is_refused():
 
 
 def test_images_are_drawn_from_the_splits(honest):
-    with pytest.raises(ManifestError, match="no protocol 'stage9'"):
+    with pytest.raises(BundleError, match="does not decide what stage9 asks: use one of stage2"):
         audit_data(
             honest.system, honest.bundle, honest.manifest, honest.read, ["stage9"], seed=0, replicates=100, limit=5
         )

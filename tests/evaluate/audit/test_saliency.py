@@ -101,7 +101,7 @@ def audit_data(root, system, n=24):
     split = SimpleNamespace(truth=dict.fromkeys(ids, 1), train=tuple(ids[:9]))
     return AuditData(
         system,
-        None,
+        SimpleNamespace(card=SimpleNamespace(system="cascade")),
         check_manifest(table, root),
         {"stage2": split},
         {("stage2", "test"): tuple(ids[9:])},

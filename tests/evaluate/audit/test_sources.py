@@ -1,6 +1,7 @@
 """A system whose features give the source away is found out, one whose features do not is not."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,10 @@ def audit_data(leaks, read=None, counts=COUNTS):
     ]
     table = pd.DataFrame(rows, columns=["image_id", "path", "source", "patient_id", "label"])
     manifest = check_manifest(table, Path("pack"))
+    bundle = SimpleNamespace(card=SimpleNamespace(system="cascade"))
     splits = {name: make_split(name, manifest) for name in ("stage2", "stage3")}
     chosen = {(name, part): split.part(part) for name, split in splits.items() for part in ("validation", "test")}
-    return AuditData(Features(leaks), None, manifest, splits, chosen, read or grey, 0, 200, lambda text: None)
+    return AuditData(Features(leaks), bundle, manifest, splits, chosen, read or grey, 0, 200, lambda text: None)
 
 
 def grey(path):

@@ -50,9 +50,8 @@ def audit_data(*, women_worse=False, children_easy=False, n=400):
     )
     split = SimpleNamespace(truth=dict(zip(ids, truth.tolist(), strict=True)))
     manifest = check_manifest(table, Path())
-    return AuditData(
-        Scored(), None, manifest, {"stage2": split}, {("stage2", "test"): tuple(ids)}, read, 0, 300, lambda text: None
-    )
+    bundle, chosen = SimpleNamespace(card=SimpleNamespace(system="cascade")), {("stage2", "test"): tuple(ids)}
+    return AuditData(Scored(), bundle, manifest, {"stage2": split}, chosen, read, 0, 300, lambda text: None)
 
 
 def read(path):

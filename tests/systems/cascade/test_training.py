@@ -83,7 +83,7 @@ def test_what_would_fail_after_hours_fails_at_once(tiny_recipe, phantom_data, tm
 
 
 def test_a_folder_that_holds_files_is_not_written_to(tmp_path):
-    from cxrscreen.systems.cascade.export import check_out
+    from cxrscreen.systems.bundle import check_out
 
     (tmp_path / "something.txt").write_text("kept")
     for taken in (tmp_path, tmp_path / "something.txt"):

@@ -44,6 +44,10 @@ def test_a_screening_has_every_class(screening, radiograph):
         shares["bacterial"] + shares["tuberculosis"] + shares["viral"], abs=1e-5
     )
     assert 0 <= screening.triage_score <= 1
+    assert list(screening.classes) == list(CLASSES)
+    assert sum(screening.classes.values()) == pytest.approx(1)
+    # The finding is the class that won, by its own name: never COVID-19, which is not told from other viruses.
+    assert screening.finding == max(screening.classes, key=screening.classes.get)
     assert screening.lung_mask.shape == radiograph.shape
     assert set(np.unique(screening.lung_mask)) <= {0, 1, 2}
 

@@ -11,17 +11,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrscreen.data.manifest import PNEUMONIA_LABELS
+from cxrscreen.data.protocols import PROTOCOLS, truth_by_label
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.evaluate.audit.regions import POOLED, WITHIN
 from cxrscreen.evaluate.audit.saliency import OWN_LUNGS
-from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap_all
 from cxrscreen.evaluate.classification import MIN_PER_CLASS
 from cxrscreen.evaluate.goal import Goal
 from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.weighted import weighted_auc
-from cxrscreen.systems.cascade.cohort import NEW_DISEASE
+from cxrscreen.systems.decisions import Decision, all_decisions
 
 AUC, BLACK, SHARE, POINTING = "AUC", "AUC with black lungs", "share of the map in the lungs", "pointing game"
 """What is compared."""
@@ -118,17 +117,24 @@ def compare_audits(before: Path, after: Path, *, replicates: int = REPLICATES, s
     edited = _edited(before, after)
     lines: list[Line] = []
     for protocol in splits:
-        lines += _aucs(rows, decision_of(protocol), AUC, replicates, seed)
+        lines += _aucs(rows, protocol, AUC, replicates, seed)
     for protocol in splits:
-        decision = decision_of(protocol)
         if edited is None:
-            lines += _black_of(contents, decision)
+            lines += _black_of(contents, _decision(protocol))
         else:
             own = rows.merge(edited, on="image_id", suffixes=("_untouched", ""))
-            lines += _aucs(own, decision, BLACK, replicates, seed)
+            lines += _aucs(own, protocol, BLACK, replicates, seed)
     lines += _of_maps(contents)
     bundles = [str(content["bundle"]) for content in contents]
     return AuditComparison(bundles[0], bundles[1], splits, len(rows), tuple(lines))
+
+
+def _decision(protocol: str) -> Decision:
+    """The decision that answers a protocol, of whichever system."""
+    for decision in all_decisions():
+        if protocol in decision.protocols and protocol in PROTOCOLS:
+            return decision
+    raise CxrscreenError(f"The audits measured {protocol}, which this version does not know: audit both bundles again.")
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -154,7 +160,8 @@ def _scores(file: Path) -> pd.DataFrame:
 
 def _paired(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """The images of both, with the scores of each as ``DECISION_before`` and ``DECISION_after``."""
-    decisions = [name for name in DECISIONS if name in before and name in after]
+    stages = dict.fromkeys(decision.stage for decision in all_decisions())
+    decisions = [name for name in stages if name in before and name in after]
     facts = ["image_id", "source", "group", "label"]
     if missing := set(facts) - set(before.columns):
         raise CxrscreenError(f"A scores.csv lacks the column {min(missing)}: run the audit again.")
@@ -176,15 +183,14 @@ def _edited(before: Path, after: Path) -> pd.DataFrame | None:
     return one.merge(other, on="image_id", suffixes=("_before", "_after"))
 
 
-def _aucs(rows: pd.DataFrame, decision: str, figure: str, replicates: int, seed: int) -> Iterator[Line]:
+def _aucs(rows: pd.DataFrame, protocol: str, figure: str, replicates: int, seed: int) -> Iterator[Line]:
     """AUCs pooled, within each source that holds both classes, and as their mean."""
-    columns = [f"{decision}_{when}" for when in _MOMENTS]
+    decision, truths = _decision(protocol), truth_by_label(protocol)
+    columns = [f"{decision.stage}_{when}" for when in _MOMENTS]
     if not set(columns) <= set(rows.columns):
         return
-    if decision == "covid19":
-        rows = rows[rows["label"].isin(PNEUMONIA_LABELS)]
-    rows = rows.dropna(subset=columns).reset_index(drop=True)
-    truth = (rows["label"] == NEW_DISEASE if decision == "covid19" else rows["label"] != "normal").to_numpy(dtype=bool)
+    rows = rows[rows["label"].isin(truths)].dropna(subset=columns).reset_index(drop=True)
+    truth = np.array([truths[str(label)] == 1 for label in rows["label"]], dtype=np.bool_)
     if not 0 < truth.sum() < truth.size:
         return
     scores = {when: rows[column].to_numpy(np.float64) for when, column in zip(_MOMENTS, columns, strict=True)}
@@ -208,8 +214,8 @@ def _aucs(rows: pd.DataFrame, decision: str, figure: str, replicates: int, seed:
             replicates=replicates,
             seed=seed,
         )
-        goal = GOALS.get((figure, decision, images))
-        yield Line(figure, DECISIONS[decision], images, found["before"], found["after"], found["change"], goal)
+        goal = GOALS.get((figure, decision.stage, images))
+        yield Line(figure, decision.words, images, found["before"], found["after"], found["change"], goal)
 
 
 def _both(
@@ -225,16 +231,16 @@ def _both(
     return found | {"change": found["after"] - found["before"]}
 
 
-def _black_of(contents: Sequence[Mapping[str, Any]], decision: str) -> Iterator[Line]:
+def _black_of(contents: Sequence[Mapping[str, Any]], decision: Decision) -> Iterator[Line]:
     """AUCs with black lungs as the audits state them, where they kept no scores of the edited images."""
     column = f"AUC {_EDIT}"
     found = [
-        {str(row["Images"]): _estimate(row[column]) for row in rows if row["Decision"] == DECISIONS[decision]}
+        {str(row["Images"]): _estimate(row[column]) for row in rows if row["Decision"] == decision.words}
         for rows in (_rows(content, "black-lungs", column) for content in contents)
     ]
     for images in dict.fromkeys([*found[0], *found[1]]):
-        goal = GOALS.get((BLACK, decision, images))
-        yield _unpaired(BLACK, DECISIONS[decision], images, found[0].get(images), found[1].get(images), goal)
+        goal = GOALS.get((BLACK, decision.stage, images))
+        yield _unpaired(BLACK, decision.words, images, found[0].get(images), found[1].get(images), goal)
 
 
 def _of_maps(contents: Sequence[Mapping[str, Any]]) -> Iterator[Line]:

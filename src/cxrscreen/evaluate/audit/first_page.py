@@ -15,7 +15,7 @@ from cxrscreen.data.protocols import PARTS, Split
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.audit.labelling import labelled_by
 from cxrscreen.evaluate.audit.part import AuditData, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import decision_of, protocols, score_rows, threshold_of, untouched
+from cxrscreen.evaluate.audit.untouched import protocols, score_rows, threshold_of, untouched
 from cxrscreen.evaluate.audit.wording import VERDICTS
 from cxrscreen.evaluate.classification import Figures, evaluate_scores
 from cxrscreen.evaluate.prevalence import prevalence_table
@@ -281,7 +281,7 @@ def _labels(data: AuditData) -> AuditTable:
 def _thresholds(data: AuditData) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for protocol, decision in protocols(data):
-        stage = data.bundle.card.stages[decision_of(protocol)]
+        stage = data.bundle.card.stages[data.decision(protocol).stage]
         point = stage.point()
         rows.append((decision, stage.default, point.threshold, point.rule, point.site, stage.temperature))
     columns = ("Decision", "Operating point", "Threshold", "Rule", "Chosen on", "Temperature")

@@ -11,7 +11,6 @@ from cxrscreen import RESEARCH_USE
 from cxrscreen.evaluate.audit.interventions import Pixels, Region, grown
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.untouched import (
-    decision_of,
     protocols,
     rescored,
     score_rows,
@@ -135,7 +134,7 @@ def _drawn(data: AuditData, protocol: str) -> list[str]:
 
 
 def _measure(data: AuditData, protocol: str, ids: list[str], rows: pd.DataFrame, cells: tuple[str, ...]) -> _Measured:
-    known, decision = untouched(data), decision_of(protocol)
+    known, decision = untouched(data), data.decision(protocol).stage
     shares: list[dict[str, object]] = []
     changes, lungs = [np.zeros(GRID * GRID)], [np.zeros(GRID * GRID)]
     for _, row in rows[rows["image_id"].isin(ids)].iterrows():

@@ -16,6 +16,7 @@ from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.contract import System
+from cxrscreen.systems.decisions import Decision, decision_for
 
 Cell = str | int | float | bool | Estimate | None
 """One cell of a table; an `Estimate` is shown with its interval, None as a dash."""
@@ -139,7 +140,7 @@ class AuditData:
     manifest
         The images.
     splits
-        By protocol, ``"stage2"`` and / or ``"stage3"``, in that order.
+        By protocol, in the order of the system's decisions; each is answered by another one.
     chosen
         Image ids by protocol and part, sorted: the whole part, or a sample of it where a limit was set.
     read
@@ -166,6 +167,10 @@ class AuditData:
     def images(self, protocol: str, part: Part = "test") -> tuple[str, ...]:
         """Image ids to use of one part of a protocol's split."""
         return self.chosen[protocol, part]
+
+    def decision(self, protocol: str) -> Decision:
+        """The system's decision that answers a protocol."""
+        return decision_for(self.bundle.card.system, protocol)
 
     def radiograph(self, image_id: str) -> Radiograph:
         """Read one image."""

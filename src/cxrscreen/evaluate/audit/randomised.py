@@ -9,6 +9,7 @@ import numpy as np
 from cxrscreen.errors import BundleError
 from cxrscreen.runtime.weights import sha256, tensor_spans
 from cxrscreen.systems.bundle import Bundle, write_card
+from cxrscreen.systems.decisions import decisions_of
 
 _TYPES: Mapping[str, type[np.floating]] = {"F16": np.float16, "F32": np.float32}
 
@@ -22,7 +23,7 @@ def randomised_copy(bundle: Bundle, folder: Path, share: float, seed: int) -> Bu
     Parameters
     ----------
     bundle
-        What is copied; a deciding network has its weights in ``STAGE.safetensors``, STAGE being a name in the card.
+        What is copied; a deciding network has its weights in ``NETWORK.safetensors``, as its system's decisions say.
     folder
         Where to; made, must not exist.
     share
@@ -39,8 +40,9 @@ def randomised_copy(bundle: Bundle, folder: Path, share: float, seed: int) -> Bu
     for name in bundle.card.files:
         shutil.copyfile(bundle.file(name), folder / name)
     graphs = sorted(folder.glob("*.onnx"))
-    for stage in bundle.card.stages:
-        weights = folder / f"{stage}.safetensors"
+    named = {decision.stage: decision.network for decision in decisions_of(bundle.card.system)}
+    for network in dict.fromkeys(named.get(stage) or stage for stage in bundle.card.stages):
+        weights = folder / f"{network}.safetensors"
         if not weights.is_file():
             raise BundleError(f"The bundle {bundle.card.bundle_id} has no {weights.name}: its maps cannot be tested.")
         old = sha256(weights).encode()

@@ -12,11 +12,11 @@ from cxrscreen.data.protocols import PARTS, Part, make_split
 from cxrscreen.errors import BundleError, CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.controls import bench
 from cxrscreen.evaluate.audit.part import AuditData, AuditPart
-from cxrscreen.evaluate.audit.untouched import decision_of
 from cxrscreen.evaluate.run import chosen_images
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.contract import System
+from cxrscreen.systems.decisions import decision_for, decisions_of
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def audit_data(
     system, bundle, manifest, read, seed, replicates, advance, cache
         As in `AuditData`.
     protocols
-        Names of protocols that measure a decision.
+        Names of protocols that measure a decision, each another one; see :func:`protocols_of`.
     limit
         Images of each part of each split, drawn by the seed; None: all.
 
@@ -105,19 +105,28 @@ def audit_data(
     ManifestError
         For an unknown protocol, or where a protocol leaves no image or no test image.
     """
-    splits = {name: make_split(name, manifest, seed) for name in protocols}
+    decided = {name: decision_for(bundle.card.system, name).stage for name in protocols}
+    splits = {name: make_split(name, manifest, seed, bundle.card.data.sources.get(name, ())) for name in decided}
     chosen: dict[tuple[str, Part], tuple[str, ...]] = {
         (name, part): chosen_images(split.part(part), limit, seed) for name, split in splits.items() for part in PARTS
     }
-    undecided = [name for name in splits if decision_of(name) not in bundle.card.stages]
-    if undecided:
-        raise BundleError(
-            f"The bundle {bundle.card.bundle_id} does not decide {decision_of(undecided[0])}: leave out {undecided[0]}."
-        )
+    for number, (name, stage) in enumerate(decided.items()):
+        if stage not in bundle.card.stages:
+            raise BundleError(f"The bundle {bundle.card.bundle_id} does not decide {stage}: leave out {name}.")
+        if stage in list(decided.values())[:number]:
+            raise BundleError(f"Two of the protocols ask for {stage}: audit {name} by itself.")
     empty = [name for name in splits if not chosen[name, "test"]]
     if empty:
         raise ManifestError(f"The test part of {empty[0]} has no image of this manifest: give more images.")
     return AuditData(system, bundle, manifest, splits, chosen, read, seed, replicates, advance, cache)
+
+
+def protocols_of(bundle: Bundle, asked: Sequence[str] = ()) -> tuple[str, ...]:
+    """The protocols to audit: those asked for, each once, or else the first of each decision that the bundle makes."""
+    if asked:
+        return tuple(dict.fromkeys(asked))
+    made = bundle.card.stages
+    return tuple(decision.protocols[0] for decision in decisions_of(bundle.card.system) if decision.stage in made)
 
 
 def named_audits(only: Sequence[str], *, controls: bool = False) -> tuple[Audit, ...]:

@@ -16,13 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import decision_of
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, grouped_rate
 from cxrscreen.evaluate.metrics import Floats
 
-ONE_LABEL = {"pneumonia": "normal", "covid19": "covid19"}
-"""Label of the images by decision: within one label the disease cannot give the source away."""
 FOLDS = 5
 FEWEST, MOST = 15, 150
 """Images below which a source is left out, and above which a seeded draw stands for it."""
@@ -42,8 +39,7 @@ def audit_sources(data: AuditData) -> AuditPart:
     """
     tables, figures, sentences, verdicts = [], [], [], []
     for protocol in data.splits:
-        stage = decision_of(protocol)
-        label = ONE_LABEL[stage]
+        stage, label = data.decision(protocol).stage, data.decision(protocol).control
         data.advance(f"source prediction, {stage}")
         sample = _sample(data, protocol)
         if sample is None:
@@ -70,10 +66,10 @@ def audit_sources(data: AuditData) -> AuditPart:
         title="Source prediction",
         question="Can the source of an image be read from what the network knows, where the disease cannot tell it?",
         design=(
-            "Images of one label only (normal ones where pneumonia is decided, COVID-19 where COVID-19 is) from the "
-            f"validation and test parts, which trained nothing; sources with at least {FEWEST} of them, at most {MOST} "
-            "of each. Pooled features "
-            f"of the decision, standardised, {FOLDS}-fold cross-validated logistic regression (C = {STRENGTH}, classes "
+            "Images of one label only (normal ones where pneumonia is decided, those of a disease where it is) from "
+            f"the validation and test parts, which trained nothing; sources with at least {FEWEST} of them, at most "
+            f"{MOST} of each. Pooled features of the decision, standardised, "
+            f"{FOLDS}-fold cross-validated logistic regression (C = {STRENGTH}, classes "
             "weighing the same), folds by patient group. Beside it the same reader on a trivial picture of the raw "
             f"image ({GREY_SIDE} x {GREY_SIDE} grey values and {GREY_BINS} histogram bins), and on the features with "
             "shuffled sources. Balanced accuracy with a bootstrap "
@@ -185,7 +181,7 @@ def _sample(data: AuditData, protocol: str) -> _Sample | None:
     for image_id in chosen:
         try:
             radiograph = data.radiograph(image_id)
-            features.append(data.system.features(radiograph)[decision_of(protocol)])
+            features.append(data.system.features(radiograph)[data.decision(protocol).stage])
         except CxrscreenError:
             continue
         thumbnails.append(trivial_features(radiograph.pixels))
@@ -204,7 +200,7 @@ def sample_by_source(data: AuditData, protocol: str) -> list[str]:
     """Image ids of one label, of sources with enough images and patient groups; sorted, drawn where there are many."""
     ids = [*data.images(protocol, "validation"), *data.images(protocol, "test")]
     rows = data.manifest.table.loc[sorted(ids)]
-    rows = rows[rows["label"] == ONE_LABEL[decision_of(protocol)]]
+    rows = rows[rows["label"] == data.decision(protocol).control]
     chosen: list[str] = []
     for _, of_source in rows.groupby("source", sort=True):
         if len(of_source) < FEWEST or of_source["group"].nunique() < FOLDS:

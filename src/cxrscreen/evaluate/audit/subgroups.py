@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of, score_rows, threshold_of
+from cxrscreen.evaluate.audit.untouched import score_rows, threshold_of
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, bootstrap_all, grouped_rate
 from cxrscreen.evaluate.metrics import Floats
@@ -75,8 +75,8 @@ def audit_subgroups(data: AuditData) -> AuditPart:
     tables: list[AuditTable] = []
     figures, sentences, verdicts = [], [], []
     for protocol in data.splits:
-        stage = decision_of(protocol)
-        data.advance(f"subgroups, {stage}")
+        decision = data.decision(protocol).words
+        data.advance(f"subgroups, {decision}")
         scores = score_rows(data, protocol)
         axes = subgroup_columns(data.manifest.table.loc[scores["image_id"]])
         rows = pd.concat([scores.reset_index(drop=True), axes.drop(columns="source").reset_index(drop=True)], axis=1)
@@ -89,15 +89,15 @@ def audit_subgroups(data: AuditData) -> AuditPart:
             if _both_classes(of_source)
             for group in _subgroups(of_source, threshold, data, ("sex", "age", "view", "children"))
         ]
-        tables += _tables(DECISIONS[stage], threshold, everyone, pooled, within)
+        tables += _tables(decision, threshold, everyone, pooled, within)
         lower = _lower(pooled, everyone)
         children = without_children(rows, data)
-        tables.append(_children_table(DECISIONS[stage], children))
+        tables.append(_children_table(decision, children))
         assessed = [group for group in pooled if group.auc is not None]
         if assessed:
-            figures.append(_figure(DECISIONS[stage], everyone, assessed))
+            figures.append(_figure(decision, everyone, assessed))
         verdicts += _verdicts(assessed, lower, children)
-        sentences.append(_sentence(DECISIONS[stage], everyone, assessed, lower, children))
+        sentences.append(_sentence(decision, everyone, assessed, lower, children))
     return AuditPart(
         name="subgroups",
         title="Subgroups",

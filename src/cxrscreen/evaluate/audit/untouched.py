@@ -14,7 +14,6 @@ from cxrscreen.data.protocols import Split
 from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.part import AuditData
 from cxrscreen.evaluate.classification import SCORE_COLUMNS
-from cxrscreen.evaluate.run import STAGES
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import Stage
 
@@ -145,7 +144,7 @@ def side_by_side(data: AuditData, protocol: str, scored: pd.DataFrame) -> pd.Dat
         The columns of `SCORE_COLUMNS` without ``score``, `UNTOUCHED`, and a column for each edit; images that lack one
         of the scores are left out, so that all columns are of the same images.
     """
-    stage = decision_of(protocol)
+    stage = data.decision(protocol).stage
     wide = scored.pivot(index="image_id", columns="edit", values=stage)
     rows = score_rows(data, protocol).rename(columns={"score": UNTOUCHED}).set_index("image_id", drop=False)
     return rows.join(wide, how="inner").dropna(subset=list(wide.columns)).reset_index(drop=True)
@@ -153,32 +152,23 @@ def side_by_side(data: AuditData, protocol: str, scored: pd.DataFrame) -> pd.Dat
 
 def score_rows(data: AuditData, protocol: str) -> pd.DataFrame:
     """Untouched scores of one protocol's decision, with the columns of `SCORE_COLUMNS`."""
-    known, split = untouched(data), data.splits[protocol]
-    if decision_of(protocol) not in known.stages:
-        raise CxrscreenError(f"The system gave no probability for {decision_of(protocol)}: leave out {protocol}.")
+    known, split, stage = untouched(data), data.splits[protocol], data.decision(protocol).stage
+    if stage not in known.stages:
+        raise CxrscreenError(f"The system gave no probability for {stage}: leave out {protocol}.")
     rows = known.scores.loc[[image_id for image_id in data.images(protocol) if image_id in known.scores.index]]
-    rows = rows.assign(score=rows[decision_of(protocol)], truth=_truth(rows, split))
+    rows = rows.assign(score=rows[stage], truth=_truth(rows, split))
     return rows[list(SCORE_COLUMNS)].reset_index(drop=True)
-
-
-def decision_of(protocol: str) -> str:
-    """Name of the decision that a protocol measures."""
-    return STAGES[protocol.partition("-")[0]]
 
 
 def threshold_of(data: AuditData, protocol: str) -> float:
     """Operating point of a protocol's decision, in [0, 1]."""
-    return untouched(data).stages[decision_of(protocol)].threshold
+    return untouched(data).stages[data.decision(protocol).stage].threshold
 
 
 def protocols(data: AuditData) -> Iterator[tuple[str, str]]:
     """Each protocol with its decision in words, for tables."""
     for protocol in data.splits:
-        yield protocol, DECISIONS[decision_of(protocol)]
-
-
-DECISIONS = {"pneumonia": "pneumonia / normal", "covid19": "COVID-19 / other pneumonia"}
-"""Decisions in words short enough for a table."""
+        yield protocol, data.decision(protocol).words
 
 
 def reason_of(error: Exception, data: AuditData) -> str:

@@ -11,12 +11,11 @@ from typing import Any
 from cxrscreen.data.protocols import PROTOCOLS
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_guided
-from cxrscreen.systems.bundle import Bundle, Card, DataCard, StageCard, open_bundle, sha256_of, write_card
+from cxrscreen.systems.bundle import Bundle, Card, DataCard, StageCard, check_out, open_bundle, sha256_of, write_card
 from cxrscreen.systems.cascade.adaptation import Adapted, network_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import NEW_DISEASE, Cohort
 from cxrscreen.systems.cascade.cutting import preprocessing_of
-from cxrscreen.systems.cascade.export import check_out
 
 PROTOCOL_OF: Mapping[str, str] = {"pneumonia": "stage2", "covid19": "stage3"}
 """Protocol that measures a decision."""

@@ -5,8 +5,20 @@ from typing import Final
 from cxrscreen.systems.decisions import Decision
 
 DECISIONS: Final = (
-    Decision("pneumonia", "pneumonia / normal", ("patch-pneumonia", "stage2-adults", "stage2"), control="normal"),
-    Decision("bacterial", "bacterial / all others", ("patch-bacterial",), control="bacterial"),
-    Decision("tuberculosis", "tuberculosis / all others", ("patch-tuberculosis",), control="tuberculosis"),
-    Decision("viral", "viral with COVID-19 / all others", ("patch-viral",), control="covid19"),
+    Decision(
+        "pneumonia",
+        "pneumonia / normal",
+        ("patch-pneumonia", "stage2-adults", "stage2"),
+        control="normal",
+        network="classifier",
+    ),
+    Decision("bacterial", "bacterial / all others", ("patch-bacterial",), control="bacterial", network="classifier"),
+    Decision(
+        "tuberculosis",
+        "tuberculosis / all others",
+        ("patch-tuberculosis",),
+        control="tuberculosis",
+        network="classifier",
+    ),
+    Decision("viral", "viral with COVID-19 / all others", ("patch-viral",), control="covid19", network="classifier"),
 )

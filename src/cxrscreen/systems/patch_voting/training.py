@@ -20,10 +20,11 @@ from cxrscreen.data.masks import HEART, read_lung_mask
 from cxrscreen.data.protocols import PARTS, Split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
+from cxrscreen.nets.named import load_classifier_weights
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.patch_voting.morphology import ORGANS
-from cxrscreen.systems.patch_voting.networks import load_initial_weights, organ_network, patch_classifier
+from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
 from cxrscreen.systems.patch_voting.patch_images import ImageTable, JudgedPatches, LearnedPatches
 from cxrscreen.systems.patch_voting.pipeline import find_organs
 from cxrscreen.systems.patch_voting.preprocessing import organ_input, patch_image
@@ -70,7 +71,7 @@ def train_patch_voting(recipe: PatchVotingRecipe, manifest: Manifest, work: Path
     """
     splits = splits_of(recipe, manifest)
     _check_files(manifest, splits)
-    load_initial_weights(patch_classifier(recipe.classifier, recipe.pooling), recipe.classifier)
+    load_classifier_weights(patch_classifier(recipe.classifier, recipe.pooling), recipe.classifier.weights)
     torch.set_float32_matmul_precision("high")
     organ_split, class_split = splits[ORGAN_SPLIT], splits[CLASS_SPLIT]
     settings = asdict(recipe.preprocessing)
@@ -254,7 +255,7 @@ def _train_classifier(
     training = LearnedPatches(table, learned, labels, settings, own.side, own.augment)
     judged = JudgedPatches(table, split.validation, settings, own.side, own.judged)
     network = patch_classifier(own, recipe.pooling)
-    load_initial_weights(network, own)
+    load_classifier_weights(network, own.weights)
     state: dict[str, Tensor] = dict(network.state_dict())
     for number, phase in enumerate(own.phases, start=1):
         network.load_state_dict(state)

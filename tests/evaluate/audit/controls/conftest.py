@@ -1,5 +1,6 @@
 """Small constructed images whose labels, sources and borders are known, and a trainer that takes no time."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cxrscreen.evaluate.audit.controls.bench import Bench, LabelledImages
+from cxrscreen.systems.decisions import decision_for
 
 SIDE = 32
 PARTS = ("train", "train", "validation", "test", "test")
@@ -61,7 +63,14 @@ def bench_of(sources, *, lung_signal=0, border_signal=0, flipped=(), children=()
                     }
                 )
     table = pd.DataFrame(rows)
-    data = SimpleNamespace(splits={protocol: None}, seed=seed, replicates=200, advance=lambda text: None, cache=None)
+    data = SimpleNamespace(
+        splits={protocol: None},
+        seed=seed,
+        replicates=200,
+        advance=lambda text: None,
+        cache=None,
+        decision=partial(decision_for, "cascade"),
+    )
     bench = Bench(data, train_linear)
     # In place of the images of a manifest.
     bench.__dict__["sets"] = {

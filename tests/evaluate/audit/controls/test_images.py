@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ from cxrscreen.evaluate.audit.controls import bench
 from cxrscreen.evaluate.audit.controls.bench import Bench
 from cxrscreen.evaluate.audit.controls.images import SIDE, reduced, small_images
 from cxrscreen.evaluate.audit.run import AUDITS, named_audits
+from cxrscreen.systems.decisions import decision_for
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def make_data(manifest_folder, grey_system, read_grey):
             replicates=100,
             advance=lambda text: None,
             cache=cache,
+            decision=partial(decision_for, "cascade"),
         )
 
     return make

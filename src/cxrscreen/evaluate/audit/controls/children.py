@@ -13,7 +13,6 @@ from cxrscreen.evaluate.audit.controls.bench import (
 )
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate
 
@@ -35,7 +34,7 @@ def audit_children(bench: Bench) -> AuditPart:
     judged = [figures[_CHANGE].value for figures in measured.values() if above_chance(figures[_ALL])]
     changes = [value for value in judged if value is not None]
     parts = [
-        f"{DECISIONS[decision_of(protocol)]} {shown(figures[_ALL])} with and {shown(figures[_WITHOUT])} without them"
+        f"{bench.data.decision(protocol).words} {shown(figures[_ALL])} with and {shown(figures[_WITHOUT])} without them"
         for protocol, figures in measured.items()
     ]
     said = (
@@ -45,13 +44,13 @@ def audit_children(bench: Bench) -> AuditPart:
     )
     columns = ("Decision", _ALL.capitalize(), _ADULTS.capitalize(), _WITHOUT.capitalize(), "Change", "Child or adult")
     rows: list[tuple[Cell, ...]] = [
-        (DECISIONS[decision_of(p)], *(figures.get(name) for name in (_ALL, _ADULTS, _WITHOUT, _CHANGE, _AGE)))
+        (bench.data.decision(p).words, *(figures.get(name) for name in (_ALL, _ADULTS, _WITHOUT, _CHANGE, _AGE)))
         for p, figures in measured.items()
     ]
     figure = None
     if measured:
         panels = {
-            DECISIONS[decision_of(p)]: {name: [figures.get(name)] for name in (_ALL, _ADULTS, _WITHOUT, _AGE)}
+            bench.data.decision(p).words: {name: [figures.get(name)] for name in (_ALL, _ADULTS, _WITHOUT, _AGE)}
             for p, figures in measured.items()
         }
         figure = interval_figure(panels, ("AUC",), axis="AUC", chance=0.5)

@@ -19,7 +19,6 @@ from cxrscreen.evaluate.audit.controls.bench import (
 )
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.evaluate.metrics import auc
@@ -40,7 +39,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
     known = [gap for gap in gaps if gap is not None]
     rows: list[tuple[Cell, ...]] = [
         (
-            DECISIONS[decision_of(protocol)],
+            bench.data.decision(protocol).words,
             item.title,
             item.positives,
             item.negatives,
@@ -51,7 +50,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
     ]
     columns = ("Decision", "Held out", "n+", "n-", "Internal AUC", "External AUC", "Gap", "Same source when trained on")
     parts = [
-        f"{DECISIONS[decision_of(protocol)]}: "
+        f"{bench.data.decision(protocol).words}: "
         + ", ".join(f"{i.source} {shown(i.figures[_EXTERNAL])} (gap {shown(i.figures[_GAP])})" for i in own)
         for protocol, items in measured.items()
         if (own := [item for item in items if not item.control])
@@ -62,7 +61,7 @@ def audit_held_out_sources(bench: Bench) -> AuditPart:
         else f"No source has {FEWEST} images of both classes, beside others that have: none can be held out."
     )
     panels = {
-        DECISIONS[decision_of(protocol)]: {
+        bench.data.decision(protocol).words: {
             item.title: [item.figures.get(name) for name in (_INTERNAL, _EXTERNAL, _SEEN)] for item in items
         }
         for protocol, items in measured.items()
@@ -175,7 +174,7 @@ def audit_swapped_sources(bench: Bench, seeds: int = SWAP_SEEDS) -> AuditPart:
         halves = two_halves(own)
         if halves is None:
             continue
-        decision = DECISIONS[decision_of(protocol)]
+        decision = bench.data.decision(protocol).words
         for known, unknown in (halves, halves[::-1]):
             figures, spread = _one_way(bench, own, known, unknown, seeds)
             if _GAP not in figures:

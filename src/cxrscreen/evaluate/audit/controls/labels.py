@@ -17,7 +17,6 @@ from cxrscreen.evaluate.audit.controls.bench import (
 from cxrscreen.evaluate.audit.controls.views import BLACK, LUNGS, view_of
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
-from cxrscreen.evaluate.audit.untouched import DECISIONS, decision_of
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate
 
@@ -48,15 +47,15 @@ def audit_permuted_labels(bench: Bench) -> AuditPart:
     verdicts = [_holds_chance(estimate) for estimate in measured.values()]
     said = (
         "Trained and tested on shuffled labels the AUC is "
-        + "; ".join(f"{shown(estimate)} for {DECISIONS[decision_of(p)]}" for p, estimate in measured.items())
+        + "; ".join(f"{shown(estimate)} for {bench.data.decision(p).words}" for p, estimate in measured.items())
         + ", where 0.5 is right."
         if measured
         else f"The test parts hold fewer than {FEWEST} images of a class."
     )
-    rows: list[tuple[Cell, ...]] = [(DECISIONS[decision_of(p)], estimate) for p, estimate in measured.items()]
+    rows: list[tuple[Cell, ...]] = [(bench.data.decision(p).words, estimate) for p, estimate in measured.items()]
     figures: tuple[AuditFigure, ...] = ()
     if measured:
-        panel = {DECISIONS[decision_of(p)]: [estimate] for p, estimate in measured.items()}
+        panel = {bench.data.decision(p).words: [estimate] for p, estimate in measured.items()}
         drawn = interval_figure({"shuffled labels": panel}, ("AUC",), axis="AUC", chance=0.5)
         figures = (AuditFigure("Shuffled labels", drawn, said),)
     return AuditPart(
@@ -84,18 +83,18 @@ def audit_planted_shortcut(bench: Bench) -> AuditPart:
     measured = {protocol: found for protocol, own in bench.sets.items() if (found := _planted(bench, protocol, own))}
     verdicts = [_found(aucs) for aucs in measured.values()]
     parts = [
-        f"{DECISIONS[decision_of(p)]}: AUC {shown(f[_AGREES])} where the mark agrees, {shown(f[_REVERSED])} where it "
-        f"is reversed; on shuffled labels {shown(f[_FROM_BLACK])} with the lungs blanked and {shown(f[_FROM_LUNGS])} "
-        "from the lungs alone"
+        f"{bench.data.decision(p).words}: AUC {shown(f[_AGREES])} where the mark agrees, {shown(f[_REVERSED])} where "
+        f"it is reversed; on shuffled labels {shown(f[_FROM_BLACK])} with the lungs blanked and "
+        f"{shown(f[_FROM_LUNGS])} from the lungs alone"
         for p, f in measured.items()
     ]
     said = "; ".join(parts) + "." if parts else f"The test parts hold fewer than {FEWEST} images of a class."
     rows: list[tuple[Cell, ...]] = [
-        (DECISIONS[decision_of(p)], *(aucs[name] for name in _PLANTED)) for p, aucs in measured.items()
+        (bench.data.decision(p).words, *(aucs[name] for name in _PLANTED)) for p, aucs in measured.items()
     ]
     figures: tuple[AuditFigure, ...] = ()
     if measured:
-        panels = {DECISIONS[decision_of(p)]: {name: [f[name]] for name in _PLANTED} for p, f in measured.items()}
+        panels = {bench.data.decision(p).words: {name: [f[name]] for name in _PLANTED} for p, f in measured.items()}
         drawn = interval_figure(panels, ("AUC",), axis="AUC", chance=0.5)
         figures = (AuditFigure("A planted mark", drawn, said),)
     return AuditPart(

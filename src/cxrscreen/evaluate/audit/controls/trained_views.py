@@ -8,7 +8,7 @@ from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.interventions import BORDER, DILATION
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.regions import NEAR_CHANCE, POOLED, WITHIN, Aucs, edited_aucs
-from cxrscreen.evaluate.audit.untouched import DECISIONS, UNTOUCHED, decision_of
+from cxrscreen.evaluate.audit.untouched import UNTOUCHED
 from cxrscreen.evaluate.audit.wording import shown
 
 TRAINED = (BLACK, LUNGS, MASK, BORDERS)
@@ -17,7 +17,7 @@ TRAINED = (BLACK, LUNGS, MASK, BORDERS)
 
 def audit_trained_views(bench: Bench) -> AuditPart:
     """Train one probe per view and set their AUCs side by side (Maguolo and Nanni, 2021)."""
-    measured = {decision_of(protocol): _view_aucs(bench, protocol) for protocol in bench.data.splits}
+    measured = {bench.data.decision(protocol).words: _view_aucs(bench, protocol) for protocol in bench.data.splits}
     verdicts = [left_nothing(sets) for sets in measured.values()]
     known = [verdict for verdict in verdicts if verdict is not None]
     said = " ".join(_sentence(decision, sets) for decision, sets in measured.items())
@@ -87,13 +87,13 @@ def _sentence(decision: str, sets: Mapping[str, Aucs]) -> str:
         for name in (POOLED, WITHIN)
         if name in sets
     ]
-    return f"{DECISIONS[decision]}, AUC of a trained network: {'; '.join(parts)}."
+    return f"{decision}, AUC of a trained network: {'; '.join(parts)}."
 
 
 def _view_tables(measured: Mapping[str, Mapping[str, Aucs]]) -> tuple[AuditTable, ...]:
     rows: list[tuple[Cell, ...]] = [
         (
-            DECISIONS[decision],
+            decision,
             where,
             aucs.positives,
             aucs.negatives,
@@ -108,7 +108,7 @@ def _view_tables(measured: Mapping[str, Mapping[str, Aucs]]) -> tuple[AuditTable
 
 def _view_figures(measured: Mapping[str, Mapping[str, Aucs]], said: str) -> tuple[AuditFigure, ...]:
     panels = {
-        DECISIONS[decision]: {
+        decision: {
             name: [sets[where].auc[view] if where in sets else None for where in (POOLED, WITHIN)]
             for name, view in zip((WHOLE, *TRAINED), (UNTOUCHED, *TRAINED), strict=True)
         }
