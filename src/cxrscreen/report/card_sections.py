@@ -28,6 +28,12 @@ _TITLES: Final[Mapping[str, str]] = {
     "stage3": "COVID-19, against other pneumonia",
     "stage2-adults": "Pneumonia of any type, against normal, adults only",
     "stage3-adults": "COVID-19, against other pneumonia, adults only",
+    "patch-organs": "Lung outline, on images of the collection that trained it",
+    "patch-classes": "The vote among normal, bacterial, tuberculosis and viral including COVID-19",
+    "patch-pneumonia": "Pneumonia or tuberculosis, against normal",
+    "patch-bacterial": "Bacterial pneumonia, against all others",
+    "patch-tuberculosis": "Tuberculosis, against all others",
+    "patch-viral": "Viral pneumonia including COVID-19, against all others",
 }
 _READING: Final = (
     "AUC: how often an ill person's radiograph scores above that of one who is not; 0.5 is a coin toss, 1 no error.",
@@ -119,7 +125,7 @@ def _results(card: Card) -> Iterator[Section]:
         reading = (Bullets(_READING), Paragraph(note, "quiet"))
         yield Section("results", "Measured results", reading)
     # Decisions before outlines: they are what the reader came for.
-    for place, (name, result) in enumerate(sorted(card.results.items(), key=lambda item: item[0].startswith("lungs"))):
+    for place, (name, result) in enumerate(sorted(card.results.items(), key=lambda item: item[0].startswith(("lungs", "patch-organs")))):
         yield Section(f"result-{place}", _TITLES.get(name, in_words(name)), result_blocks(result), level=3)
     missing = _missing(card)
     if missing:
