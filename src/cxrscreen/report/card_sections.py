@@ -125,7 +125,9 @@ def _results(card: Card) -> Iterator[Section]:
         reading = (Bullets(_READING), Paragraph(note, "quiet"))
         yield Section("results", "Measured results", reading)
     # Decisions before outlines: they are what the reader came for.
-    for place, (name, result) in enumerate(sorted(card.results.items(), key=lambda item: item[0].startswith(("lungs", "patch-organs")))):
+    outlines = ("lungs", "patch-organs")
+    ordered = sorted(card.results.items(), key=lambda item: item[0].startswith(outlines))
+    for place, (name, result) in enumerate(ordered):
         yield Section(f"result-{place}", _TITLES.get(name, in_words(name)), result_blocks(result), level=3)
     missing = _missing(card)
     if missing:
