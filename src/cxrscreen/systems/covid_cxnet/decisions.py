@@ -1,0 +1,12 @@
+"""What COVID-CXNet decides, and which protocols ask it; a bundle makes the first two decisions or the third."""
+
+from typing import Final
+
+from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE
+from cxrscreen.systems.decisions import Decision
+
+DECISIONS: Final = (
+    Decision("pneumonia", "pneumonia / normal", ("stage2-adults", "stage2"), control="normal"),
+    Decision("covid19", "COVID-19 / other pneumonia", ("stage3-adults", "stage3"), control="covid19"),
+    Decision(BINARY_STAGE, "COVID-19 / normal", ("cxnet-binary",), control="covid19"),
+)

@@ -1,0 +1,151 @@
+"""From trained networks to a bundle: exported graphs, splits and the card."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.protocols import PROTOCOLS, Split, make_split
+from cxrscreen.runtime.export import export_classifier
+from cxrscreen.systems.bundle import (
+    CARD,
+    Bundle,
+    Card,
+    DataCard,
+    OperatingPoint,
+    StageCard,
+    check_out,
+    open_bundle,
+    sha256_of,
+    write_card,
+)
+from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
+from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
+from cxrscreen.systems.covid_cxnet.networks import class_network, finding_network
+from cxrscreen.systems.covid_cxnet.pipeline import FINDINGS_FILE
+from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
+from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
+from cxrscreen.systems.covid_cxnet.splits import splits_of
+from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_cxnet
+from cxrscreen.systems.learned import data_card
+from cxrscreen.train.recipe import load_recipe
+
+HALF = StageCard(
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
+)
+NETWORKS: Mapping[Network, str] = {
+    "chexnet": "CheXNet's DenseNet-121",
+    "resnet50": "ResNet-50",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+    "base": "the paper's base model of five convolutions",
+}
+REGIONS: Mapping[RoiKind, str] = {
+    "none": "the whole radiograph",
+    "box": "the box around the lungs, in which marks and shoulders stay",
+    "mask": "the lungs alone",
+}
+WORDS_FILE = Path(__file__).with_name("card.yaml")
+"""What every bundle's card says in words; the recipe adds its networks and what depends on the data."""
+
+
+def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
+    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+
+    Raises
+    ------
+    RecipeError, ManifestError, BundleError
+        As :func:`~cxrscreen.systems.covid_cxnet.training.train_covid_cxnet` and :func:`write_bundle` say, and if the
+        recipe cannot be read.
+    """
+    recipe = load_recipe(recipe_file, CovidCxNetRecipe)
+    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+        return made
+    check_out(out)
+    return write_bundle(recipe, manifest, train_covid_cxnet(recipe, manifest, work), out)
+
+
+def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
+    """Export the networks and write the card, with provisional operating points at 0.5 and no results yet.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` is not a new or empty folder.
+    """
+    check_out(out)
+    part = out.with_name(f"part-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in LUNGS:
+        shutil.copyfile(open_bundle(recipe.lungs).file(name), part / name)
+    network, side = class_network(recipe), recipe.classifier.side
+    network.load_state_dict(trained.classifier)
+    export_classifier(network, side, part / "classifier.safetensors", part / "classifier.onnx")
+    if recipe.pretraining is not None and recipe.pretraining.exported and trained.findings is not None:
+        findings = finding_network(recipe)
+        findings.load_state_dict(trained.findings)
+        export_classifier(findings, side, part / "findings.safetensors", part / FINDINGS_FILE)
+    learned = splits_of(recipe, manifest)
+    asked = _asked(recipe, manifest)
+    for name, split in ({f"learned-{name}": split for name, split in learned.items()} | asked).items():
+        split.save(part / f"split-{name}.json.gz")
+    card = Card(
+        name="covid_cxnet",
+        version=recipe.version,
+        system="covid_cxnet",
+        created=datetime.now(UTC).date().isoformat(),
+        **_words(recipe),
+        licence=recipe.licence,
+        preprocessing=asdict(trained.settings),
+        stages=dict.fromkeys(STAGES[recipe.classes], HALF),
+        data=_data_card(recipe, manifest, learned, asked),
+        recipe=recipe.model_dump(mode="json"),
+        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+    )
+    write_card(part, card)
+    if out.is_dir():
+        out.rmdir()
+    return open_bundle(part.rename(out))
+
+
+def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
+    """Splits of the protocols that ask this version, on whose validation and test parts it is measured."""
+    names = [
+        decision.protocols[0]
+        for decision in DECISIONS
+        if decision.stage in STAGES[recipe.classes] and decision.protocols[0] in PROTOCOLS
+    ]
+    several = [name for name, protocol in PROTOCOLS.items() if tuple(protocol.classes) == CLASSES[recipe.classes]]
+    return {name: make_split(name, manifest, recipe.seed, recipe.data.sources) for name in (*names, *several)}
+
+
+def _data_card(
+    recipe: CovidCxNetRecipe, manifest: Manifest, learned: Mapping[str, Split], asked: Mapping[str, Split]
+) -> DataCard:
+    """Digests of what it is measured on, and counts of what it learned from, which is less where the rules say so."""
+    used = data_card(manifest, learned, recipe.seed)
+    named = data_card(manifest, asked, recipe.seed, dict.fromkeys(asked, recipe.data.sources))
+    return named.model_copy(update={"images": used.images, "licences": used.licences})
+
+
+def _words(recipe: CovidCxNetRecipe) -> dict[str, Any]:
+    words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
+    own = recipe.classifier
+    words["summary"] = words["summary"].format(
+        region=REGIONS[recipe.roi],
+        channels="as it is, as CLAHE and as BEASF" if recipe.channels == "stack" else "without enhancement",
+        network=NETWORKS[own.network],
+        classes=" or ".join(WORDS[name] for name in CLASSES[recipe.classes]),
+    )
+    limits = [f"The region is seen at {own.side} pixels; small lesions are lost."]
+    if recipe.classes == "binary":
+        limits.append("It never saw another pneumonia than COVID-19, and will call some of them COVID-19.")
+    if recipe.pretraining is None and own.weights == "none" and own.network != "base":
+        limits.append("Its network began from random weights, not from those of CheXNet.")
+    words["limits"] = [*words["limits"], *limits, *recipe.data_limits]
+    return words

@@ -1,0 +1,245 @@
+"""Screen one radiograph with COVID-CXNet: arrays and engines, no torch."""
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from cxrscreen.data.findings import FINDINGS
+from cxrscreen.errors import BundleError
+from cxrscreen.explain.heat_map import normalise, upsample
+from cxrscreen.explain.lung_share import lung_share
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.systems.bundle import Bundle, Card
+from cxrscreen.systems.cascade.lungs import at_size
+from cxrscreen.systems.cascade.pipeline import (
+    LIMITING,
+    LOPSIDED,
+    LOPSIDED_LUNGS,
+    NEAR_THRESHOLD,
+    NO_LUNGS,
+    ONE_LUNG,
+    Lungs,
+    find_lungs,
+    triage_score,
+)
+from cxrscreen.systems.cascade.roi import place_in_radiograph
+from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
+from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE, CLASSES, STAGES, WORDS
+from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, View, region_of_interest, view_input
+from cxrscreen.systems.covid_cxnet.saliency import class_grad_cam
+from cxrscreen.systems.gate import judge, refusal
+
+FINDINGS_FILE = "findings.onnx"
+"""The bundle's network of the 14 findings, if it has one."""
+NO_OTHER_PNEUMONIA = "This version knows COVID-19 and normal alone: what it calls COVID-19 may be another pneumonia."
+
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class CovidCxNet:
+    """The loaded system; see :class:`cxrscreen.systems.contract.System`.
+
+    Parameters
+    ----------
+    card, settings
+        The bundle's card and the preprocessing in it.
+    lungs, classifier
+        Engines of the two networks.
+    findings
+        Engine of the network of the 14 findings, or None.
+    """
+
+    def __init__(
+        self, card: Card, settings: Preprocessing, lungs: Engine, classifier: Engine, findings: Engine | None = None
+    ) -> None:
+        self.card, self.settings = card, settings
+        self._lungs, self._classifier, self._findings = lungs, classifier, findings
+
+    @property
+    def bundle_id(self) -> str:
+        """``name@version``."""
+        return self.card.bundle_id
+
+    @property
+    def classes(self) -> tuple[Finding, ...]:
+        """The classes that it tells apart."""
+        return CLASSES[self.settings.classes]
+
+    def screen(
+        self, radiograph: Radiograph, *, force: bool = False, explain: bool = True, policy: Policy = "standard"
+    ) -> Screening:
+        """Screen one radiograph; see :meth:`cxrscreen.systems.contract.System.screen`."""
+        seconds: dict[str, float] = {}
+        start = time.perf_counter()
+        lungs = find_lungs(self._lungs, radiograph.pixels)
+        mask = at_size(lungs.mask, lungs.probability, radiograph.shape)
+        seconds["lungs"] = time.perf_counter() - start
+        verdict = judge(radiograph, lungs.probability, lungs.mask, policy=policy, force=force)
+        seconds["gate"] = time.perf_counter() - start - sum(seconds.values())
+        if verdict.refused:
+            seconds["total"] = time.perf_counter() - start
+            return refusal(verdict, self._stages(None), mask, self.bundle_id, seconds)
+        view = self.view(radiograph, lungs)
+        outputs = self._classifier(view_input(view, self.settings)[None])
+        shares = class_shares(outputs["logits"])[0]
+        stages = self._stages(shares)
+        finding = self._finding(shares, stages)
+        seconds["classifier"] = time.perf_counter() - start - sum(seconds.values())
+        maps = self._maps(outputs, view, mask, finding) if explain else ()
+        seconds["maps"] = time.perf_counter() - start - sum(seconds.values())
+        found = _warnings(lungs.mask, view, stages)
+        if self.settings.classes == "binary" and finding == "covid19":
+            found.append(NO_OTHER_PNEUMONIA)
+        warnings = tuple(dict.fromkeys((*verdict.sentences, *radiograph.warnings, *found)))
+        limited = bool(radiograph.warnings or verdict.concerns) or any(text in LIMITING for text in warnings)
+        seconds["total"] = time.perf_counter() - start
+        return Screening(
+            stages=stages,
+            finding=finding,
+            triage_score=triage_score(stages[0], stages[-1]),
+            lung_mask=mask,
+            lung_area_fraction=float((mask > 0).mean()),
+            saliency=maps,
+            quality="limited" if limited else "good",
+            warnings=warnings,
+            bundle=self.bundle_id,
+            seconds=seconds,
+            verdict=verdict,
+            classes={} if self.settings.classes == "binary" else dict(zip(self.classes, shares.tolist(), strict=True)),
+        )
+
+    def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
+        """What the last layer sees; see :meth:`cxrscreen.systems.contract.System.features`."""
+        view = self.view(radiograph, find_lungs(self._lungs, radiograph.pixels))
+        pooled = self._classifier(view_input(view, self.settings)[None])["pooled"][0]
+        return dict.fromkeys(STAGES[self.settings.classes], pooled)
+
+    def view(self, radiograph: Radiograph, lungs: Lungs | None = None) -> View:
+        """The region of interest of a radiograph."""
+        lungs = lungs or find_lungs(self._lungs, radiograph.pixels)
+        return region_of_interest(radiograph.pixels, lungs.mask, self.settings, self._classifier.image_shape[1])
+
+    def shares_of(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities of the classes for regions float32 (N, C, S, S), float32 (N, K): for explanations.
+
+        Of two classes the second column is the probability of COVID-19.
+        """
+        return class_shares(self._classifier(images)["logits"])
+
+    def finding_probabilities(self, radiograph: Radiograph) -> dict[str, float]:
+        """Probability of each of the 14 findings by the pre-trained network (Fig. 17).
+
+        Raises
+        ------
+        BundleError
+            If the bundle does not hold that network.
+        """
+        if self._findings is None:
+            raise BundleError(
+                f"{self.bundle_id} has no {FINDINGS_FILE}: train it with pretraining.exported in the recipe."
+            )
+        logits = self._findings(view_input(self.view(radiograph), self.settings)[None])["logits"][0]
+        return dict(zip(FINDINGS, _sigmoid(logits).tolist(), strict=True))
+
+    def _stages(self, shares: NDArray[np.float32] | None) -> tuple[Stage, ...]:
+        stages = []
+        for name, title in STAGES[self.settings.classes].items():
+            card = self.card.stages[name]
+            probability = None
+            if shares is not None:
+                probability = float(_sigmoid(decision_logit(name, shares) / np.float64(card.temperature)))
+            stages.append(Stage(name, title, probability, card.point().threshold, card.default))
+        return tuple(stages)
+
+    def _finding(self, shares: NDArray[np.float32], stages: tuple[Stage, ...]) -> Finding:
+        if self.settings.classes == "binary":
+            return "covid19" if stages[0].positive else "normal"
+        return self.classes[int(shares.argmax())]
+
+    def _maps(self, outputs: Outputs, view: View, mask: NDArray[np.uint8], finding: Finding) -> tuple[SaliencyMap, ...]:
+        """Grad-CAM of every class, that of the finding first."""
+        size, shape = (view.grey.shape[0], view.grey.shape[1]), (mask.shape[0], mask.shape[1])
+        maps = []
+        for name in (finding, *(name for name in reversed(self.classes) if name != finding)):
+            heat = upsample(class_grad_cam(outputs, self._classifier.weights, self.classes.index(name)), size)
+            if self.settings.pooling == "lungs":
+                heat = heat * view.kept
+            placed = np.clip(place_in_radiograph(normalise(heat), view.box, shape), 0.0, 1.0)
+            title = f"Grad-CAM: what spoke for {WORDS[name]}"
+            maps.append(SaliencyMap(name.replace("_", "-"), title, placed, lung_share(placed, mask)))
+        return tuple(maps)
+
+
+def load(bundle: Bundle, threads: int | None = None) -> CovidCxNet:
+    """Load the networks of a bundle.
+
+    Raises
+    ------
+    BundleError
+        If the card's preprocessing or decisions are not this system's, or a network cannot be loaded.
+    """
+    try:
+        settings = Preprocessing(**bundle.card.preprocessing)
+    except (TypeError, ValidationError) as error:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
+            "of cxrscreen that trained it, or train it again."
+        ) from error
+    lacking = [name for name in STAGES[settings.classes] if name not in bundle.card.stages]
+    if lacking:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} lacks the decision {lacking[0]}: restore it or train it again."
+        )
+
+    def compiled(name: str) -> Engine:
+        return load_engine(bundle.file(name), threads=threads)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
+        lungs, classifier = pool.map(compiled, ("lungs.onnx", "classifier.onnx"))
+    findings = compiled(FINDINGS_FILE) if FINDINGS_FILE in bundle.card.files else None
+    return CovidCxNet(bundle.card, settings, lungs, classifier, findings)
+
+
+def class_shares(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of the classes, float32 (N, K), of logits (N, 1) (sigmoid, K = 2) or (N, K) (softmax)."""
+    if logits.shape[1] == 1:
+        second = _sigmoid(logits[:, 0])
+        return np.stack([1 - second, second], axis=1).astype(np.float32)
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def decision_logit(stage: str, shares: NDArray[np.float32]) -> float:
+    """Log odds of a decision given the probabilities of the classes (K,)."""
+    inside = np.clip(shares.astype(np.float64), 1e-7, 1.0)
+    if stage == "pneumonia":
+        return float(np.log(inside[1:].sum()) - np.log(inside[0]))
+    if stage in {"covid19", BINARY_STAGE}:
+        return float(np.log(inside[-1]) - np.log(inside[-2]))
+    raise ValueError(f"this system makes no decision {stage}")
+
+
+def _warnings(lungs: NDArray[np.uint8], view: View, stages: tuple[Stage, ...]) -> list[str]:
+    smaller, larger = sorted(int((lungs == lung).sum()) for lung in (1, 2))
+    found = []
+    if not view.trusted or larger == 0:
+        found.append(NO_LUNGS)
+    elif smaller == 0:
+        found.append(ONE_LUNG)
+    elif smaller < LOPSIDED * larger:
+        found.append(LOPSIDED_LUNGS)
+    near = [
+        f"The probability of the decision “{stage.title}” lies near its threshold: it could easily be the other one."
+        for stage in stages
+        if stage.probability is not None and abs(stage.probability - stage.threshold) < NEAR_THRESHOLD
+    ]
+    return found + near
+
+
+def _sigmoid(logits: NDArray[np.float32] | float) -> NDArray[np.float64]:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(logits, -30.0, 30.0))), dtype=np.float64)

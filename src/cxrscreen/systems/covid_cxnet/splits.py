@@ -1,0 +1,107 @@
+"""Which images train, choose and test COVID-CXNet, by the paper's data rules; all draw on the one base split."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from cxrscreen.data.findings import FINDINGS, finding_targets
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.protocols import PARTS, Part, Split, make_split
+from cxrscreen.errors import ManifestError
+from cxrscreen.systems.covid_cxnet.classes import CLASSES, WORDS, class_of_label
+from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, DataRules
+
+CLASS_SPLIT, FINDING_SPLIT = "classes", "findings"
+
+
+def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
+    """Split the images for the classifier and, where there is one, for the pre-training.
+
+    Returns
+    -------
+    dict
+        ``classes``: truth is the place of the class. ``findings``: images of which a finding is known (truth 1); what
+        tests the classifier has not pre-trained it. No patient and no near-duplicate is in two parts of either.
+
+    Raises
+    ------
+    ManifestError
+        If a part lacks a class, or the pre-training has nothing to learn from.
+    """
+    table = manifest.table
+    whole = make_split("stage2", manifest, recipe.seed)
+    places, rules = class_of_label(recipe.classes), recipe.data
+
+    def wanted(image_id: str, part: Part) -> bool:
+        row = table.loc[image_id]
+        if row["source"] not in rules.sources or row["label"] not in places:
+            return False
+        if part == "test":
+            return bool(row["pediatric"] != "true")
+        return bool(row["view"] in rules.views) and _of_age(rules, str(row["pediatric"]), str(row["label"]))
+
+    classes = _restricted(whole, CLASS_SPLIT, wanted)
+    classes = replace(classes, truth={i: places[str(table.at[i, "label"])] for i in classes.truth})
+    if rules.share < 1:
+        classes = replace(classes, train=_shared(classes, rules.share))
+    for part in PARTS:
+        present = {classes.truth[i] for i in classes.part(part)}
+        lacking = [WORDS[name] for place, name in enumerate(CLASSES[recipe.classes]) if place not in present]
+        if lacking:
+            raise ManifestError(
+                f"The {part} part of the classes has no image of the class {lacking[0]}: name another source in the "
+                "recipe's data.sources, or loosen its rules."
+            )
+    result = {CLASS_SPLIT: classes}
+    if recipe.pretraining is not None:
+        result[FINDING_SPLIT] = _findings(recipe, manifest)
+    return result
+
+
+def _findings(recipe: CovidCxNetRecipe, manifest: Manifest) -> Split:
+    assert recipe.pretraining is not None
+    table, sources = manifest.table, recipe.pretraining.sources
+    whole = make_split("stage2", manifest, recipe.seed)
+    split = _restricted(whole, FINDING_SPLIT, lambda i, _: table.at[i, "source"] in sources)
+    for part in ("train", "validation"):
+        targets = finding_targets(manifest, split.part(part))
+        told_apart = [(column == 1).any() and (column == 0).any() for column in targets.T]
+        if not any(told_apart):
+            raise ManifestError(
+                f"No finding is both present and absent in the {part} part of pretraining.sources: name a source "
+                f"whose column finding has them (of {', '.join(FINDINGS[:3])} and so on)."
+            )
+    return split
+
+
+def _of_age(rules: DataRules, paediatric: str, label: str) -> bool:
+    if rules.paediatric == "kept":
+        return True
+    if rules.paediatric == "normals" and label == "normal":
+        return paediatric == "true"
+    return paediatric != "true"
+
+
+def _shared(split: Split, share: float) -> tuple[str, ...]:
+    """The first of one shuffled order, class by class, so that a smaller share is a subset of a larger one."""
+    members: dict[int, list[str]] = {}
+    for index in np.random.default_rng(split.seed).permutation(len(split.train)):
+        image_id = split.train[int(index)]
+        members.setdefault(split.truth[image_id], []).append(image_id)
+    return tuple(sorted(i for own in members.values() for i in own[: max(1, round(share * len(own)))]))
+
+
+def _restricted(split: Split, name: str, keep: Callable[[str, Part], bool]) -> Split:
+    kept = {part: tuple(i for i in split.part(part) if keep(i, part)) for part in PARTS}
+    ids = [i for part in PARTS for i in kept[part]]
+    return replace(
+        split,
+        name=name,
+        train=kept["train"],
+        validation=kept["validation"],
+        test=kept["test"],
+        truth={i: split.truth[i] for i in ids},
+        groups={i: split.groups[i] for i in ids},
+        dropped=dict(split.dropped) | {f"not for {name}": sum(len(split.part(part)) for part in PARTS) - len(ids)},
+    )

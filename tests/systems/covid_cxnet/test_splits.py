@@ -1,0 +1,73 @@
+import pandas as pd
+import pytest
+
+from cxrscreen.data.manifest import check_manifest
+from cxrscreen.errors import ManifestError
+from cxrscreen.systems.covid_cxnet.splits import splits_of
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    rows = []
+    for source, label, child, view in (
+        ("adults", "normal", "false", "PA"),
+        ("children", "normal", "true", "AP"),
+        ("adults", "covid19", "false", "AP"),
+        ("adults", "bacterial", "false", "PA"),
+        ("adults", "tuberculosis", "false", "PA"),
+        ("adults", "covid19", "false", "L"),
+        ("elsewhere", "normal", "false", "PA"),
+    ):
+        rows += [
+            {"image_id": f"{source}-{label}-{view}-{n}", "path": "x", "source": source, "label": label, "view": view,
+             "pediatric": child, "patient_id": f"p{n}{label}{view}"}
+            for n in range(20)
+        ]  # fmt: skip
+    return check_manifest(pd.DataFrame(rows), tmp_path)
+
+
+def with_rules(recipe, classes="binary", **rules):
+    data = recipe.data.model_copy(update={"sources": ("adults", "children"), **rules})
+    return recipe.model_copy(update={"classes": classes, "data": data, "pretraining": None})
+
+
+def sources_of(manifest, ids):
+    return set(manifest.table.loc[list(ids), "source"])
+
+
+def test_the_rules_are_kept(recipe, manifest):
+    split = splits_of(with_rules(recipe), manifest)["classes"]
+    used = manifest.table.loc[[*split.train, *split.validation, *split.test]]
+    assert set(used["label"]) == {"normal", "covid19"}
+    assert set(used["source"]) == {"adults"}
+    assert "L" not in set(used["view"])
+    assert all(split.truth[i] == int(used.at[i, "label"] == "covid19") for i in used.index)
+    three = splits_of(with_rules(recipe, "three"), manifest)["classes"]
+    assert set(three.truth.values()) == {0, 1, 2}
+    assert not any("tuberculosis" in i for i in three.truth)
+
+
+def test_paediatric_normals_train_and_adults_test(recipe, manifest):
+    split = splits_of(with_rules(recipe, paediatric="normals"), manifest)["classes"]
+    for part in (split.train, split.validation):
+        assert sources_of(manifest, [i for i in part if split.truth[i] == 0]) == {"children"}
+        assert sources_of(manifest, [i for i in part if split.truth[i] == 1]) == {"adults"}
+    assert sources_of(manifest, split.test) == {"adults"}
+    # The same images test, whatever was learned from.
+    assert split.test == splits_of(with_rules(recipe), manifest)["classes"].test
+    kept = splits_of(with_rules(recipe, paediatric="kept"), manifest)["classes"]
+    assert sources_of(manifest, kept.train) == {"adults", "children"}
+
+
+def test_a_smaller_share_is_a_subset_with_every_class(recipe, manifest):
+    whole, half, few = (splits_of(with_rules(recipe, share=share), manifest)["classes"] for share in (1.0, 0.5, 0.01))
+    assert set(few.train) < set(half.train) < set(whole.train)
+    assert {few.truth[i] for i in few.train} == {0, 1}
+    assert half.test == whole.test
+
+
+def test_views_choose_what_is_learned_from(recipe, manifest):
+    split = splits_of(with_rules(recipe, views=("PA", "AP")), manifest)["classes"]
+    assert set(manifest.table.loc[list(split.train), "view"]) == {"PA", "AP"}
+    with pytest.raises(ManifestError, match="no image of the class COVID-19"):
+        splits_of(with_rules(recipe, views=("PA",)), manifest)

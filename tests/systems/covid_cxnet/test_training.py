@@ -1,0 +1,130 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrscreen.errors import ManifestError, RecipeError
+from cxrscreen.imaging.read import read
+from cxrscreen.systems.bundle import open_bundle
+
+from .conftest import short_networks
+
+
+def test_the_bundle_says_what_it_is(bundle):
+    card = bundle.card
+    assert card.bundle_id == "covid_cxnet@0.0.1"
+    assert "EfficientNet-Lite0" in card.summary
+    assert "normal or COVID-19" in card.summary
+    assert "not a medical device" in card.intended_use
+    assert any("never saw another pneumonia" in text for text in card.limits)
+    assert {"lungs.onnx", "classifier.onnx", "findings.onnx"} <= set(card.files)
+    assert set(card.data.images) == {"phantom"}
+    assert set(card.data.images["phantom"]) >= {"normal", "covid19"}
+    assert open_bundle(bundle.folder).card == card
+
+
+def test_learning_curves_are_kept(trained_folder):
+    curves = pd.read_csv(trained_folder / "work" / "classifier" / "phase2" / "metrics.csv")
+    for column in ("train_accuracy", "train_f1", "accuracy", "f1", "auc", "lung_share", "validation_score"):
+        assert curves[column].dropna().between(0, 1).all(), column
+        assert len(curves[column].dropna()) == 2, column
+    assert (curves["validation_loss"].dropna() > 0).all()
+    score = 0.8 * curves["auc"] + 0.2 * curves["lung_share"]
+    np.testing.assert_allclose(curves["validation_score"].dropna(), score.dropna(), atol=1e-5)
+
+
+def test_a_frozen_phase_leaves_the_backbone_as_it_was_pre_trained(trained_folder):
+    import torch
+    from safetensors.torch import load_file
+
+    work = trained_folder / "work"
+    findings = load_file(work / "findings" / "final.safetensors")
+    first = torch.load(work / "classifier" / "phase1" / "best.ckpt", weights_only=False)["state_dict"]
+    final = load_file(work / "classifier" / "final.safetensors")
+    names = [name for name in findings if not name.startswith("classifier.")]
+    assert all(torch.equal(findings[name], first[f"network.backbone.{name}"]) for name in names)
+    assert not all(torch.equal(findings[name], final[f"backbone.{name}"]) for name in names)
+
+
+def test_the_stored_regions_are_what_screening_sees(trained_folder, phantom_data, recipe, bundle):
+    from cxrscreen.systems.covid_cxnet.splits import splits_of
+    from cxrscreen.systems.covid_cxnet.training import learned_from
+    from cxrscreen.systems.registry import load_system
+
+    image_ids = learned_from(splits_of(recipe, phantom_data))
+    stored = np.load(trained_folder / "work" / "regions" / "regions.npy", mmap_mode="r")
+    assert len(stored) == len(image_ids)
+    view = load_system(bundle.folder, threads=1).view(read(phantom_data.image_file(image_ids[2])))
+    np.testing.assert_array_equal(stored[2], np.stack([view.grey, view.kept, view.lungs]))
+    # A dilated mask keeps a little more than the lungs.
+    assert view.lungs.sum() < view.kept.sum() < 1.4 * view.lungs.sum()
+
+
+def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
+    trained_folder, recipe, recipe_file, phantom_data, tmp_path, monkeypatch
+):
+    from cxrscreen.systems.covid_cxnet import training
+    from cxrscreen.systems.covid_cxnet.export import train_bundle
+
+    def never(*_):
+        raise AssertionError("a finished step was repeated")
+
+    for step in ("store_regions", "_pretrain", "_train"):
+        monkeypatch.setattr(training, step, never)
+    training.train_covid_cxnet(recipe, phantom_data, trained_folder / "work")
+    with pytest.raises(RecipeError, match="of another recipe or of other data"):
+        training.train_covid_cxnet(recipe.model_copy(update={"roi": "box"}), phantom_data, trained_folder / "work")
+    tiny = trained_folder / "tiny"
+    assert train_bundle(recipe_file, phantom_data, tmp_path / "work", tiny).card == open_bundle(tiny).card
+
+
+def test_what_would_fail_later_fails_at_once(recipe, phantom_data, tmp_path):
+    from cxrscreen.systems.covid_cxnet.training import train_covid_cxnet
+
+    def changed(**update):
+        return recipe.model_copy(update={"pretraining": None, **update})
+
+    with pytest.raises(ManifestError, match="no image of the class normal"):
+        train_covid_cxnet(
+            changed(data=recipe.data.model_copy(update={"sources": ("nowhere",)})), phantom_data, tmp_path
+        )
+    weights = recipe.classifier.model_copy(update={"weights": "nowhere.pth"})
+    with pytest.raises(RecipeError, match=r"nowhere\.pth"):
+        train_covid_cxnet(changed(classifier=weights), phantom_data, tmp_path)
+    with pytest.raises(RecipeError, match="match names"):
+        train_covid_cxnet(changed(match="nothing"), phantom_data, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_three_classes_of_the_base_model_are_exported_and_explained(recipe, phantom_data, tmp_path):
+    """The other head, the other number of classes, histogram matching and the published weights' way in."""
+    import torch
+
+    from cxrscreen.systems.covid_cxnet.export import write_bundle
+    from cxrscreen.systems.covid_cxnet.networks import class_network
+    from cxrscreen.systems.covid_cxnet.training import Trained, lung_engine, matched_preprocessing
+    from cxrscreen.systems.registry import load_system
+
+    own = recipe.classifier.model_copy(update={"network": "base"})
+    first = str(phantom_data.table.index[0])
+    three = recipe.model_copy(
+        update={"classes": "three", "roi": "none", "pretraining": None, "classifier": own, "match": first}
+    )
+    torch.manual_seed(0)
+    settings = matched_preprocessing(three, phantom_data, lung_engine("cascade"))
+    assert len(settings.reference) == 256
+    trained = Trained(class_network(three).state_dict(), None, settings)
+    with short_networks():
+        folder = write_bundle(three, phantom_data, trained, tmp_path / "three").folder
+    system = load_system(folder, threads=1)
+    radiograph = read(phantom_data.image_file(first))
+    screening = system.screen(radiograph, policy="off")
+    assert list(screening.probabilities) == ["pneumonia", "covid19"]
+    assert sum(screening.classes.values()) == pytest.approx(1, abs=1e-5)
+    assert screening.finding == max(screening.classes, key=screening.classes.get)
+    assert len(screening.saliency) == 3
+    shares = screening.classes
+    assert screening.probabilities["pneumonia"] == pytest.approx(1 - shares["normal"], abs=1e-5)
+    expected = shares["covid19"] / (shares["covid19"] + shares["other_pneumonia"])
+    assert screening.probabilities["covid19"] == pytest.approx(expected, abs=1e-5)
+    # Matching and the whole image: what the network sees of the reference is the reference.
+    assert system.view(radiograph).box == (0, 0, 1, 1)
