@@ -69,6 +69,17 @@ IN_NO_PATCH_CLASS = Rule(
     "in none of the four classes",
     lambda t: ~t["label"].isin([label for own in PATCH_CLASSES.values() for label in own]),
 )
+CXNET_CLASSES: Mapping[str, tuple[str, ...]] = {
+    "normal": ("normal",),
+    "other_pneumonia": ("bacterial", "viral", "fungal", "pneumonia"),
+    "covid19": ("covid19",),
+}
+"""Labels by class of the COVID-CXNet paper, section 5.3; tuberculosis is no community-acquired pneumonia."""
+IN_NO_CXNET_CLASS = Rule(
+    "in none of the three classes",
+    lambda t: ~t["label"].isin([label for own in CXNET_CLASSES.values() for label in own]),
+)
+OTHER_PNEUMONIA = Rule("pneumonia other than COVID-19", lambda t: ~t["label"].isin(("normal", "covid19")))
 NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
 
 
@@ -104,7 +115,8 @@ class Protocol:
     narrower: tuple[Rule, ...] = ()
 
 
-_PATCH_RULES = (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED, IN_NO_PATCH_CLASS)
+_ADULTS = (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED)
+_PATCH_RULES = (*_ADULTS, IN_NO_PATCH_CLASS)
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -130,10 +142,12 @@ PROTOCOLS: Mapping[str, Protocol] = {
             for name, labels in PATCH_CLASSES.items()
             if name != "normal"
         ),
+        Protocol("cxnet-classes", (*_ADULTS, IN_NO_CXNET_CLASS), classes=CXNET_CLASSES),
+        Protocol("cxnet-binary", (*_ADULTS, OTHER_PNEUMONIA), positive=("covid19",)),
     )
 }
-"""Paediatric images stay in unless the protocol's name ends in ``-adults`` or begins with ``patch-`` (the patch-voting
-paper's are of adults): Kermany holds most bacterial images."""
+"""Paediatric images stay in unless the protocol's name ends in ``-adults`` or begins with ``patch-`` or ``cxnet-``
+(those papers' are of adults): Kermany holds most bacterial images."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from cxrscreen.data.manifest import PNEUMONIA_LABELS
+from cxrscreen.data.protocols import CXNET_CLASSES
 from cxrscreen.systems.contract import Finding
 
 Version = Literal["binary", "three"]
@@ -13,13 +13,6 @@ CLASSES: Mapping[Version, tuple[Finding, ...]] = {
     "three": ("normal", "other_pneumonia", "covid19"),
 }
 """Classes by version, in the order of truth and, for three, of the logits; the paper calls the middle one CAP."""
-
-LABELS: Mapping[Finding, tuple[str, ...]] = {
-    "normal": ("normal",),
-    "other_pneumonia": tuple(label for label in PNEUMONIA_LABELS if label not in {"covid19", "tuberculosis"}),
-    "covid19": ("covid19",),
-}
-"""A manifest's labels by class. Tuberculosis is no community-acquired pneumonia, and is left out."""
 
 WORDS: Mapping[Finding, str] = {
     "normal": "normal",
@@ -40,4 +33,4 @@ STAGES: Mapping[Version, Mapping[str, str]] = {
 
 def class_of_label(version: Version) -> dict[str, int]:
     """Place of a label's class; labels of no class are left out."""
-    return {label: place for place, name in enumerate(CLASSES[version]) for label in LABELS[name]}
+    return {label: place for place, name in enumerate(CLASSES[version]) for label in CXNET_CLASSES[name]}

@@ -5,8 +5,10 @@ from typing import Final
 from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE
 from cxrscreen.systems.decisions import Decision
 
+NETWORK: Final = "classifier"
+
 DECISIONS: Final = (
-    Decision("pneumonia", "pneumonia / normal", ("stage2-adults", "stage2"), control="normal"),
-    Decision("covid19", "COVID-19 / other pneumonia", ("stage3-adults", "stage3"), control="covid19"),
-    Decision(BINARY_STAGE, "COVID-19 / normal", ("cxnet-binary",), control="covid19"),
+    Decision("pneumonia", "pneumonia / normal", ("stage2-adults", "stage2"), control="normal", network=NETWORK),
+    Decision("covid19", "COVID-19 / other pneumonia", ("stage3-adults", "stage3"), control="covid19", network=NETWORK),
+    Decision(BINARY_STAGE, "COVID-19 / normal", ("cxnet-binary",), control="covid19", network=NETWORK),
 )

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import PROTOCOLS, Split, make_split
+from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import (
     CARD,
@@ -115,12 +115,8 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
 
 def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
     """Splits of the protocols that ask this version, on whose validation and test parts it is measured."""
-    names = [
-        decision.protocols[0]
-        for decision in DECISIONS
-        if decision.stage in STAGES[recipe.classes] and decision.protocols[0] in PROTOCOLS
-    ]
-    several = [name for name, protocol in PROTOCOLS.items() if tuple(protocol.classes) == CLASSES[recipe.classes]]
+    names = [decision.protocols[0] for decision in DECISIONS if decision.stage in STAGES[recipe.classes]]
+    several = ["cxnet-classes"] if recipe.classes == "three" else []
     return {name: make_split(name, manifest, recipe.seed, recipe.data.sources) for name in (*names, *several)}
 
 
