@@ -5,7 +5,7 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cxrscreen.errors import ManifestError
@@ -132,6 +132,7 @@ def test_what_was_written_is_read(write, rows):
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(",", False)
 @given(st.text(alphabet=string.printable + "öß\x00", max_size=80), st.booleans())
 def test_any_text_is_read_or_refused(write, text, headed):
     with contextlib.suppress(ManifestError):

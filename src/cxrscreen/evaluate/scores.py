@@ -98,12 +98,12 @@ def _table(path: Path) -> pd.DataFrame:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{path.name} cannot be read as UTF-8 text: save it as a CSV file in UTF-8.") from error
-    if not text.strip():
-        raise ManifestError(f"{path.name} is empty: give a header and one row per image.")
     try:
         lines = [row for row in csv.reader(io.StringIO(text), strict=True) if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise ManifestError(f"{path.name} is not a CSV table ({error}): save it again, separated by commas.") from error
+    if not lines:
+        raise ManifestError(f"{path.name} is empty: give a header and one row per image.")
     header = [cell.strip() for cell in lines[0]]
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         raise ManifestError(f"{path.name} is not separated by commas: save it with commas.")
