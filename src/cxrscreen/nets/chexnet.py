@@ -38,13 +38,8 @@ class CheXNet(DenseNet121):
     Input float (N, 3, H, W) in [-1, 3], sides of at least 32 pixels.
     """
 
-    mean: Tensor
-    spread: Tensor
-
     def __init__(self, num_outputs: int = len(FINDINGS), dropout: float = 0.0, pooling: Pooling = "image") -> None:
         super().__init__(num_outputs, in_channels=3, dropout=dropout, pooling=pooling)
-        self.register_buffer("mean", torch.tensor(PUBLISHED_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("spread", torch.tensor(PUBLISHED_SPREAD).view(1, 3, 1, 1), persistent=False)
 
     def feature_maps(self, x: Tensor) -> Tensor:
         """Feature maps after the final ReLU, (N, 1024, H/32, W/32)."""
@@ -55,7 +50,13 @@ class CheXNet(DenseNet121):
         return super().maps_by_depth(self._as_published(x))
 
     def _as_published(self, x: Tensor) -> Tensor:
-        return ((x - BLACK) / (WHITE - BLACK) - self.mean) / self.spread
+        grey = (x - BLACK) / (WHITE - BLACK)
+        # Plain numbers: buffers would have to travel with the weights.
+        channels = [
+            (grey[:, place : place + 1] - mean) / spread
+            for place, (mean, spread) in enumerate(zip(PUBLISHED_MEAN, PUBLISHED_SPREAD, strict=True))
+        ]
+        return torch.cat(channels, dim=1)
 
 
 class CovidCxNet(Classifier):

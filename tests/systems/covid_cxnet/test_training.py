@@ -128,3 +128,28 @@ def test_three_classes_of_the_base_model_are_exported_and_explained(recipe, phan
     assert screening.probabilities["covid19"] == pytest.approx(expected, abs=1e-5)
     # Matching and the whole image: what the network sees of the reference is the reference.
     assert system.view(radiograph).box == (0, 0, 1, 1)
+
+
+def test_chexnet_is_exported_with_its_normalisation(recipe, phantom_data, tmp_path, monkeypatch):
+    """From a published checkpoint to what the engine says, beside torch."""
+    import torch
+
+    from cxrscreen.nets import densenet
+    from cxrscreen.nets.chexnet import CheXNet
+    from cxrscreen.runtime.engine import load_engine
+    from cxrscreen.runtime.export import export_classifier
+    from cxrscreen.systems.covid_cxnet.training import initial_network
+
+    monkeypatch.setattr(densenet, "BLOCK_LAYERS", (1, 1, 1, 1))
+    published = CheXNet()
+    torch.save({f"module.{name}": values for name, values in published.state_dict().items()}, tmp_path / "c.pth")
+    own = recipe.classifier.model_copy(update={"network": "chexnet", "weights": str(tmp_path / "c.pth")})
+    network = initial_network(recipe.model_copy(update={"classifier": own, "pretraining": None}), None).eval()
+    for name, values in published.features.state_dict().items():
+        assert torch.equal(network.backbone.features.state_dict()[name], values)
+    export_classifier(network, 64, tmp_path / "classifier.safetensors", tmp_path / "classifier.onnx")
+    image = torch.rand(2, 3, 64, 64) * 4 - 1
+    outputs = load_engine(tmp_path / "classifier.onnx", threads=1)(image.numpy())
+    assert outputs["pooled"].shape == (2, 10)
+    with torch.no_grad():
+        np.testing.assert_allclose(outputs["logits"], network(image).numpy(), atol=5e-3, rtol=5e-3)

@@ -124,6 +124,20 @@ class CovidCxNet:
         lungs = lungs or find_lungs(self._lungs, radiograph.pixels)
         return region_of_interest(radiograph.pixels, lungs.mask, self.settings, self._classifier.image_shape[1])
 
+    @property
+    def weights(self) -> Mapping[str, NDArray[np.float32]]:
+        """The classifier's tensors by state_dict name."""
+        return self._classifier.weights
+
+    @property
+    def tells_findings(self) -> bool:
+        """Whether :meth:`finding_probabilities` can be asked."""
+        return self._findings is not None
+
+    def outputs_for(self, image: NDArray[np.float32]) -> Outputs:
+        """What the classifier gives for one region, float32 (C, S, S), by output name."""
+        return self._classifier(image[None])
+
     def shares_of(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities of the classes for regions float32 (N, C, S, S), float32 (N, K): for explanations.
 

@@ -1,0 +1,112 @@
+"""Grad-CAM beside LIME (paper, Fig. 15), and the chart of the 14 findings (Fig. 17)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cxrscreen import RESEARCH_USE
+from cxrscreen.systems.covid_cxnet.classes import WORDS
+from cxrscreen.systems.covid_cxnet.explanation import Explanation
+
+FOR, AGAINST, OUTLINE = "#009E73", "#D55E00", "#56B4E9"
+SHOWN = 10
+"""Superpixels that are coloured, the strongest."""
+
+
+def explanation_figure(found: Explanation, title: str) -> Figure:
+    """Draw the region, Grad-CAM on it, and LIME's strongest superpixels; the lungs are outlined."""
+    figure = Figure(figsize=(11.4, 4.8), layout="constrained")
+    region, gradient, superpixels = figure.subplots(1, 3)
+    for axes, name in (
+        (region, "What the network sees, before enhancement"),
+        (gradient, f"Grad-CAM{_in_lungs(found.grad_cam_in_lungs)}"),
+        (superpixels, f"LIME, {SHOWN} strongest superpixels{_in_lungs(found.lime_in_lungs)}"),
+    ):
+        axes.imshow(found.grey, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(name, fontsize=9.5)
+        axes.set_axis_off()
+        if found.lungs.any() and not found.lungs.all():
+            axes.contour(found.lungs, levels=[0.5], colors=[OUTLINE], linewidths=0.8)
+    gradient.imshow(found.grad_cam, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * (found.grad_cam > 0.05))
+    _superpixels(superpixels, found)
+    figure.suptitle(f"{title}: what spoke for {WORDS[found.finding]}", fontsize=11, x=0.01, ha="left")
+    figure.supxlabel(
+        f"Probability {found.lime.probability:.2f}. LIME: green spoke for the class, orange against it; its linear "
+        f"model explains {100 * max(found.lime.fit, 0):.0f} % of the change (low: do not trust its colours).\n"
+        "Both show what moved the network, not where disease is: a network that recognises a hospital can look at "
+        f"lungs too. Blue: outline of the lungs as found.\n{RESEARCH_USE}",
+        fontsize=7.5,
+        color="#555555",
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+def findings_figure(by_image: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+    """Draw the probabilities of the 14 findings, a colour for each image.
+
+    Parameters
+    ----------
+    by_image
+        Probability in [0, 1] by finding, by image.
+    title
+        One line above the bars.
+    """
+    colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+    figure = Figure(figsize=(8.6, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    names = list(next(iter(by_image.values())))
+    height = 0.8 / len(by_image)
+    for number, (image, probabilities) in enumerate(by_image.items()):
+        places = np.arange(len(names)) - 0.4 + (number + 0.5) * height
+        colour = colours[number % len(colours)]
+        axes.barh(places, [probabilities[name] for name in names], height=height, color=colour, label=image)
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="Probability given by the network that was pre-trained on findings")
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.set_title(title, fontsize=11, loc="left")
+    figure.supxlabel(
+        "Not calibrated, and of labels read from reports by a program; a finding that few training images had is "
+        f"little more than a guess.\n{RESEARCH_USE}",
+        fontsize=7.5,
+        color="#555555",
+        x=0.01,
+        ha="left",
+    )
+    return figure
+
+
+def _superpixels(axes: Axes, found: Explanation) -> None:
+    signs = found.lime.strongest(SHOWN)
+    edges = _edges(found.lime.superpixels)
+    for sign, colour in ((1, FOR), (-1, AGAINST)):
+        own = signs == sign
+        axes.imshow(_coloured(own & ~edges, colour, 0.4))
+        axes.imshow(_coloured(own & edges, colour, 1.0))
+
+
+def _edges(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Pixels whose right or lower neighbour has another number."""
+    edges = np.zeros(numbers.shape, dtype=bool)
+    edges[:, :-1] |= numbers[:, :-1] != numbers[:, 1:]
+    edges[:-1] |= numbers[:-1] != numbers[1:]
+    return edges
+
+
+def _coloured(where: NDArray[np.bool_], colour: str, alpha: float) -> NDArray[np.float64]:
+    picture = np.zeros((*where.shape, 4))
+    picture[..., :3] = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    picture[..., 3] = alpha * where
+    return picture
+
+
+def _in_lungs(share: float | None) -> str:
+    return "" if share is None else f"\n{100 * share:.0f} % inside the lungs"
