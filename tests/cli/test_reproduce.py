@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from typer.testing import CliRunner
 
@@ -31,4 +33,22 @@ def test_what_is_wrong_is_one_sentence(recipe, tmp_path, arguments, sentence):
     result = CliRunner().invoke(app, ["reproduce", "cascade", *arguments, *where])
     assert result.exit_code == 2
     assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["table10"], "give --data"),
+        (["table3", "--table-only"], "There is no table 'table3' of patch voting"),
+        (["table10", "--table-only"], "no finished training"),
+        (["table10", "--table-only", "--seeds", "1"], "leave out --seeds"),
+    ],
+)
+def test_so_it_is_of_patch_voting(tmp_path, arguments, sentence):
+    recipe = Path(__file__).parents[2] / "recipes" / "reproduce-patch-voting.yaml"
+    where = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    result = CliRunner().invoke(app, ["reproduce", "patch-voting", *arguments, *where])
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr

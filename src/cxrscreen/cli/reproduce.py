@@ -11,30 +11,35 @@ from rich.markup import escape
 
 
 def reproduce(
-    system: Annotated[Literal["cascade"], typer.Argument(help="Whose paper.")],
+    system: Annotated[Literal["cascade", "patch-voting"], typer.Argument(help="Whose paper.")],
     table: Annotated[
         str,
         typer.Argument(
             metavar="TABLE",
-            help="table3, table4, table5, table6, table7, lambda-sweep, learning-curve, leave-one-out, or all.",
+            help="cascade: table3 to table7, lambda-sweep, learning-curve, leave-one-out. "
+            "patch-voting: table5, table10, table13 to table17, figure12. Or all.",
         ),
     ],
     *,
     recipe: Annotated[
-        Path, typer.Option("--recipe", help="YAML settings: recipes/reproduce-cascade.yaml, or the -paper one.")
+        Path,
+        typer.Option("--recipe", help="YAML settings: recipes/reproduce-cascade.yaml, or another there."),
     ],
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with manifest.csv and the images it names.")
     ] = None,
     bundle: Annotated[
-        str, typer.Option("--bundle", help="Bundle whose stage 1 cuts the lungs out: a shipped name, or a folder.")
+        str, typer.Option("--bundle", help="Of the cascade: bundle whose stage 1 cuts the lungs out.")
     ] = "cascade",
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")] = Path("docs/results"),
     work: Annotated[
-        Path, typer.Option("--work", help="Folder for lungs and trainings; a stopped run goes on there.")
-    ] = Path("runs/reproduce-cascade"),
+        Path | None,
+        typer.Option(
+            "--work", help="Folder for trainings; a stopped run goes on there. Default: runs/reproduce-SYSTEM"
+        ),
+    ] = None,
     seeds: Annotated[
-        str | None, typer.Option("--seeds", help="Seeds of the trainings, for example 0,1,2. Default: the recipe's.")
+        str | None, typer.Option("--seeds", help="Of the cascade: seeds of the trainings, for example 0,1,2.")
     ] = None,
     table_only: Annotated[
         bool, typer.Option("--table-only", help="Write the tables from finished trainings, without training.")
@@ -42,30 +47,37 @@ def reproduce(
 ) -> None:
     """Make a table of a paper again: its figures as printed and as recomputed, and ours with intervals.
 
-    Writes OUT/cascade-TABLE.md and .json, and where there is a figure .png and .svg. The trainings
+    Writes OUT/SYSTEM-TABLE.md and .json, and where there is a figure .png and .svg. The trainings
     that a table needs are made once and kept in WORK; tables share them.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import CxrscreenError
+    from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
+    from cxrscreen.evaluate.reproduce.patch_voting.run import reproduce_patch_voting
     from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
     from cxrscreen.evaluate.reproduce.run import reproduce as reproduce_table
     from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.train.recipe import load_recipe
 
-    settings = load_recipe(recipe, ReproduceRecipe).seeded(_numbers(seeds))
-    make = None
-    if not table_only:
-        if data is None:
-            raise CxrscreenError("Trainings need images: give --data, or --table-only to use finished trainings.")
-        make = open_bundle(bundle), load_manifest(data)
+    if data is None and not table_only:
+        raise CxrscreenError("Trainings need images: give --data, or --table-only to use finished trainings.")
+    manifest = None if table_only or data is None else load_manifest(data)
+    kept = work or Path(f"runs/reproduce-{system}")
     check_writable(out)
     command = (
         f"cxrscreen reproduce {system} {table} --data DATA --recipe {recipe.name if recipe.is_absolute() else recipe}"
     )
     command += "" if bundle == "cascade" else " --bundle BUNDLE"
     command += "" if seeds is None else f" --seeds {seeds}"
-    files = reproduce_table(table, settings, work, out, make=make, command=command)
+    if system == "patch-voting":
+        if seeds is not None:
+            raise CxrscreenError("The trainings of patch voting have their recipes' seed: leave out --seeds.")
+        files = reproduce_patch_voting(table, load_variants(recipe), kept, out, manifest=manifest, command=command)
+    else:
+        settings = load_recipe(recipe, ReproduceRecipe).seeded(_numbers(seeds))
+        make = None if manifest is None else (open_bundle(bundle), manifest)
+        files = reproduce_table(table, settings, kept, out, make=make, command=command)
     for name, file in files.items():
         if name.endswith(".md"):
             Console().print(Markdown(file.read_text(encoding="utf-8")))

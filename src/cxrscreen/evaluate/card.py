@@ -81,7 +81,7 @@ def measure_bundle(
     def measure(system: System, names: Sequence[str], part: Part) -> tuple[Run, ...]:
         questions = [Question(splits[name], splits[name].part(part), stages_of.get(name)) for name in names]
         total, done = len({i for question in questions for i in question.image_ids}), count(1)
-        what = f"{', '.join(names)}, {part} part"
+        what = f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}, {part} part"
         return run_questions(system, read, manifest, questions, advance=lambda: advance(what, next(done), total))
 
     bundle = _with_temperatures(bundle, dict.fromkeys(bundle.card.stages, 1.0))

@@ -35,7 +35,7 @@ class Origin:
     command
         What gives it, with placeholders for files.
     bundle
-        Whose stage 1 cut the lungs out.
+        Whose stage 1 cut the lungs out; empty where the trainings made their own.
     recipe_sha256, images_sha256
         Digests of the settings and of the manifest's ids, labels, sources and groups.
     seeds
@@ -92,6 +92,10 @@ class Table:
         Stem of a figure beside the page; empty for none.
     answer
         What the figures say, in sentences above them.
+    system
+        Whose paper; the files' names begin with it.
+    intervals
+        How figures and intervals are to be read.
     """
 
     name: str
@@ -104,6 +108,13 @@ class Table:
     not_to_conclude: tuple[str, ...] = ()
     figure: str = ""
     answer: tuple[str, ...] = ()
+    system: str = "cascade"
+    intervals: str = INTERVALS
+
+    @property
+    def stem(self) -> str:
+        """Name of its files without the ending."""
+        return f"{self.system}-{self.name}"
 
 
 @dataclass(frozen=True)
@@ -206,9 +217,9 @@ def percent(estimate: Estimate | None, *, signed: bool = False) -> str:
 
 
 def write_table(table: Table, origin: Origin, folder: Path) -> dict[str, Path]:
-    """Write ``cascade-NAME.md`` and ``.json`` into a folder, made where missing; the same figures, the same bytes."""
+    """Write ``SYSTEM-NAME.md`` and ``.json`` into a folder, made where missing; the same figures, the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {suffix: folder / f"cascade-{table.name}.{suffix}" for suffix in ("md", "json")}
+    files = {suffix: folder / f"{table.stem}.{suffix}" for suffix in ("md", "json")}
     files["md"].write_text(page(table, origin), encoding="utf-8")
     content = {
         "notice": RESEARCH_USE,
@@ -238,17 +249,17 @@ def page(table: Table, origin: Origin) -> str:
         "",
         f"**{RESEARCH_USE}**",
         "",
-        f"Command: `{origin.command}`. Stage 1 of {origin.bundle}; seeds {seeds}; recipe "
+        f"Command: `{origin.command}`. {f'Stage 1 of {origin.bundle}; ' if origin.bundle else ''}seeds {seeds}; recipe "
         f"{origin.recipe_sha256[:12]}, images {origin.images_sha256[:12]}.",
         "",
-        INTERVALS,
+        table.intervals,
     ]
     lines += ["", *(f"- {sentence}" for sentence in table.answer)] if table.answer else []
     for part in table.parts:
         lines += ["", f"## {part.title}"] if part.title else []
         lines += ["", *_lines(part.head, part.rows)]
     if table.figure:
-        lines += ["", f"![{table.title}](cascade-{table.figure}.png)"]
+        lines += ["", f"![{table.title}]({table.system}-{table.figure}.png)"]
     sections = (
         ("What is wrong or unclear in print", table.remarks),
         ("What the name of the source alone reaches", table.source_notes),

@@ -49,7 +49,14 @@ class Trained:
     classifier: Mapping[str, Tensor]
 
 
-def train_patch_voting(recipe: PatchVotingRecipe, manifest: Manifest, work: Path) -> Trained:
+def train_patch_voting(
+    recipe: PatchVotingRecipe,
+    manifest: Manifest,
+    work: Path,
+    *,
+    organs_in: Path | None = None,
+    images_in: Path | None = None,
+) -> Trained:
     """Train the organ network, then the classifier with it frozen.
 
     Parameters
@@ -61,11 +68,14 @@ def train_patch_voting(recipe: PatchVotingRecipe, manifest: Manifest, work: Path
     work
         Folder for checkpoints, training curves (``metrics.csv``) and preprocessed images; a run that finds finished
         steps there does not repeat them.
+    organs_in, images_in
+        Folders of the organ network and of the preprocessed images, so that several trainings share them; None: in
+        ``work``.
 
     Raises
     ------
     RecipeError
-        If initial weights cannot be loaded, or the work folder holds steps of another recipe or of other data.
+        If initial weights cannot be loaded, or a folder holds steps of another recipe or of other data.
     ManifestError
         If a part of a split lacks images or a class, or an image or mask is not there.
     """
@@ -73,24 +83,18 @@ def train_patch_voting(recipe: PatchVotingRecipe, manifest: Manifest, work: Path
     _check_files(manifest, splits)
     load_classifier_weights(patch_classifier(recipe.classifier, recipe.pooling), recipe.classifier.weights)
     torch.set_float32_matmul_precision("high")
-    organ_split, class_split = splits[ORGAN_SPLIT], splits[CLASS_SPLIT]
+    class_split = splits[CLASS_SPLIT]
     settings = asdict(recipe.preprocessing)
-    universal = {name: settings[name] for name in ("gamma", "working_side")}
-    organs = work / "organs" / "final.safetensors"
-    made_organs = once(
-        organs,
-        {
-            "recipe": recipe.organs.model_dump(mode="json"),
-            "preprocessing": universal,
-            "seed": recipe.seed,
-            "split": organ_split.digest,
-        },
-        lambda part: _save(_train_organs(recipe, manifest, organ_split, organs.parent), part),
-    )
-    images = work / "images" / "images.npy"
+    organs, made_organs = train_organs(recipe, manifest, organs_in or work / "organs")
+    images = (images_in or work / "images") / "images.npy"
     made_images = once(
         images,
-        {"organs": made_organs, "side": recipe.image_side, "preprocessing": universal, "split": class_split.digest},
+        {
+            "organs": made_organs,
+            "side": recipe.image_side,
+            "preprocessing": _universal(recipe),
+            "split": class_split.digest,
+        },
         lambda part: _preprocess_all(recipe, manifest, class_split, load_file(organs), part),
     )
     classifier = work / "classifier" / "final.safetensors"
@@ -106,6 +110,35 @@ def train_patch_voting(recipe: PatchVotingRecipe, manifest: Manifest, work: Path
         lambda part: _save(_train_classifier(recipe, manifest, class_split, images, classifier.parent), part),
     )
     return Trained(load_file(organs), load_file(classifier))
+
+
+def train_organs(recipe: PatchVotingRecipe, manifest: Manifest, folder: Path) -> tuple[Path, str]:
+    """Train the organ network alone, unless that is done.
+
+    Returns
+    -------
+    tuple
+        Its weights' file in ``folder``, and a fingerprint of what it was made from.
+    """
+    split = splits_of(recipe, manifest)[ORGAN_SPLIT]
+    weights = folder / "final.safetensors"
+    made = once(
+        weights,
+        {
+            "recipe": recipe.organs.model_dump(mode="json"),
+            "preprocessing": _universal(recipe),
+            "seed": recipe.seed,
+            "split": split.digest,
+        },
+        lambda part: _save(_train_organs(recipe, manifest, split, folder), part),
+    )
+    return weights, made
+
+
+def _universal(recipe: PatchVotingRecipe) -> dict[str, object]:
+    """The settings of the universal preprocessing, which both networks' images share."""
+    settings = asdict(recipe.preprocessing)
+    return {name: settings[name] for name in ("gamma", "working_side")}
 
 
 def _check_files(manifest: Manifest, splits: Mapping[str, Split]) -> None:

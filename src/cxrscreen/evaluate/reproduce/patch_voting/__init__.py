@@ -1,0 +1,1 @@
+"""The tables of the patch-voting paper (Oh, Park, Ye, 2020), trained and measured again."""

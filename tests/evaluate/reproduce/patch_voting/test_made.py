@@ -1,0 +1,110 @@
+"""Runs that are made, on phantoms, by networks whose answers are known."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cxrscreen.data.manifest import load_manifest
+from cxrscreen.data.phantoms import write_set
+from cxrscreen.data.protocols import make_split
+from cxrscreen.errors import RecipeError
+from cxrscreen.evaluate.reproduce.patch_voting import runs as runs_module
+from cxrscreen.evaluate.reproduce.patch_voting.recipe import Variants
+from cxrscreen.evaluate.reproduce.patch_voting.runs import SETS, PatchRuns
+from cxrscreen.systems.patch_voting.voting import Vote
+
+SIDE = 64
+
+
+class BrightIsLung:
+    """Calls what is brighter than the middle grey lung: the preprocessed image is brighter, so it finds more."""
+
+    image_shape = (1, SIDE, SIDE)
+
+    def __init__(self):
+        self.means = []
+
+    def __call__(self, view):
+        self.means.append(float(view.mean()))
+        logits = np.zeros((1, 4, SIDE, SIDE), np.float32)
+        left = np.arange(SIDE) < SIDE // 2
+        logits[0, 0] = 5.0 * (view[0, 0] <= 0)
+        logits[0, 1], logits[0, 2] = 5.0 * ((view[0, 0] > 0) & left), 5.0 * ((view[0, 0] > 0) & ~left)
+        return {"logits": logits}
+
+
+class Viral:
+    can_share = False
+
+    def vote(self, radiograph):
+        return Vote(3, np.array([1, 1, 1, 7]), np.array([0.1, 0.1, 0.1, 0.7]))
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_set(folder, 44, seed=2, size=152, dicom_every=0)
+    return load_manifest(folder)
+
+
+@pytest.fixture
+def made(variants, phantoms, tmp_path, monkeypatch):
+    settings = variants.settings.model_copy(update={"elsewhere": "phantom"})
+    classifier = variants.own.classifier.model_copy(update={"sources": ("phantom",)})
+    own = variants.own.model_copy(update={"classifier": classifier})
+    asked, engine = [], BrightIsLung()
+
+    def voting_bundle(recipe, manifest, folder, organs, images):
+        asked.append((recipe, folder.name, organs.name, images.name))
+        folder.mkdir(parents=True)
+        return SimpleNamespace(folder=folder)
+
+    def organ_engine(recipe, manifest, folder):
+        folder.mkdir(parents=True)
+        return engine
+
+    fakes = SimpleNamespace(voting_bundle=voting_bundle, organ_engine=organ_engine)
+    monkeypatch.setattr(runs_module, "_experiments", lambda: fakes)
+    monkeypatch.setattr(runs_module, "load_system", lambda folder: Viral())
+    return PatchRuns(tmp_path / "work", Variants(settings, own, variants.baseline), phantoms), asked, engine
+
+
+def test_organs_are_measured_prepared_and_raw(made, phantoms):
+    runs, _, engine = made
+    table = runs.organs("own")
+    assert list(dict.fromkeys(table["set"])) == list(SETS)
+    own = make_split("patch-organs", phantoms, runs.variants.own.seed).test
+    assert list(table.loc[table["set"] == "lungs", "image_id"]) == list(own)
+    normal = phantoms.table.index[phantoms.table["label"] == "normal"]
+    for what in ("elsewhere", "elsewhere, raw"):
+        assert list(table.loc[table["set"] == what, "image_id"]) == sorted(normal)
+    assert table["jaccard"].between(0, 1).all()
+    # Equalisation and gamma brighten: the network is shown other grey values without them.
+    count = len(normal)
+    assert np.mean(engine.means[-2 * count : -count]) > np.mean(engine.means[-count:]) + 0.1
+    runs.organs("own")
+    assert len(engine.means) == 2 * len(own) + 2 * count
+
+
+def test_votes_are_measured_on_the_test_part_and_share_organs(made, phantoms):
+    runs, asked, _ = made
+    table = runs.votes("patch-112")
+    split = make_split("patch-classes", phantoms, runs.variants.own.seed, ("phantom",))
+    assert list(table["image_id"]) == list(split.test)
+    assert (table["p_viral"] > 0.6).all()
+    runs.votes("fc-densenet67")
+    runs.votes("patch-112")
+    assert [(name, organs, images) for _, name, organs, images in asked] == [
+        ("patch-112", "own", "own"),
+        ("fc-densenet67", "fc-densenet67", "fc-densenet67"),
+    ]
+    assert asked[0][0].patch == 112
+
+
+def test_a_folder_of_other_images_is_refused(made, phantoms):
+    runs, _, _ = made
+    runs.votes("patch-112")
+    fewer = type(phantoms)(phantoms.table.iloc[:-1], phantoms.root)
+    with pytest.raises(RecipeError, match="other recipes or images"):
+        PatchRuns(runs.work, runs.variants, fewer).votes("patch-112")

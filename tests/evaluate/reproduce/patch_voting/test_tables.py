@@ -1,0 +1,106 @@
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import wilcoxon
+
+from cxrscreen import RESEARCH_USE
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.evaluate.reproduce.patch_voting.run import NAMES, reproduce_patch_voting
+from cxrscreen.evaluate.reproduce.patch_voting.segmentation import overlap_of, table5, table13, table15
+from cxrscreen.evaluate.reproduce.patch_voting.votes import accuracies, diseased_called, figure12, table10, table17
+
+from .conftest import TRUTH, overlaps, votes
+
+
+def test_a_network_against_another_by_signed_ranks():
+    first, second = overlaps(0.95), overlaps(0.94)
+    rng = np.random.default_rng(1)
+    second["jaccard"] += rng.normal(0, 0.004, len(second))
+    own, other = (table[table["set"] == "elsewhere"] for table in (second, first))
+    found = overlap_of(own, other.sample(frac=1, random_state=0), "all")
+    change = own["jaccard"].to_numpy() - other["jaccard"].to_numpy()
+    assert found.mean.value == pytest.approx(own["jaccard"].mean())
+    assert found.spread == pytest.approx(own["jaccard"].std())
+    assert found.difference.value == pytest.approx(change.mean())
+    assert found.p_value == pytest.approx(wilcoxon(change).pvalue)
+    assert found.difference.ci_high < 0
+    # Two networks that agree on every image cannot be told apart, and no test is made.
+    same = overlap_of(own, own, "itself")
+    assert (same.p_value, same.difference.value) == (None, 0)
+    with pytest.raises(ValueError, match="same images"):
+        overlap_of(own, other.iloc[1:])
+
+
+def test_segmentation_tables_compare_with_the_first_and_name_the_stars(finished):
+    shares = {(row["variant"], row["images"]): row for row in table15(finished).content}
+    assert shares["1", "elsewhere"]["p_value"] is None
+    assert shares["0.1", "elsewhere"]["difference"]["value"] == pytest.approx(-0.15)
+    assert shares["0.1", "elsewhere"]["p_value"] < 1e-4
+    assert len(shares) == 8
+    lines = table15(finished).parts[0].rows
+    assert lines[-1][0] == "0.1"
+    assert lines[-1][-1] == "***"
+    assert "0.851 ± 0.058 (***)" in lines[-1]
+    networks = {(row["variant"], row["images"]): row for row in table13(finished).content}
+    assert networks["fc-densenet67", "lungs"]["difference"]["value"] == pytest.approx(-0.01)
+    assert networks["fc-densenet103", "lungs"]["p_value"] is None
+    own = {row["images"]: row for row in table5(finished).content}
+    assert own["heart"]["mean"]["value"] == pytest.approx(0.85, abs=0.01)
+    assert own["elsewhere, raw"]["difference"]["value"] == pytest.approx(-0.05, abs=0.005)
+    assert own["elsewhere"]["against"] == ""
+
+
+def test_votes_are_compared_with_the_first_variant(finished):
+    rows = {row["variant"]: row for row in table10(finished).content}
+    assert rows["own"]["figures"]["accuracy"]["value"] == pytest.approx(54 / 60)
+    assert rows["global"]["changes"]["accuracy"]["value"] == pytest.approx(-18 / 60)
+    assert rows["own"]["changes"] == {}
+    assert rows["own"]["printed"]["sensitivity viral"] == 0.925
+    cells = [row for row in table10(finished).parts[0].rows if row[:2] == ("global approach", "accuracy")]
+    assert cells[0][2] == "70.7"
+    assert "-30.0 [" in cells[0][4]
+    assert [row["variant"] for row in table17(finished).content] == ["own", "patch-112", "patch-448"]
+
+
+def test_the_mask_alone_is_also_asked_for_any_disease():
+    found = diseased_called(votes(4))
+    # One of each class wrong: normal is called bacterial, viral is called normal.
+    assert found["sensitivity"].value == pytest.approx(44 / 45)
+    assert found["specificity"].value == pytest.approx(14 / 15)
+
+
+def test_shares_are_drawn_absolute_and_relative(finished):
+    points = {(point.approach, point.share): point for point in figure12(finished)}
+    assert len(points) == 8
+    assert points["local", 0.1].accuracy.value == pytest.approx(48 / 60)
+    assert points["local", 0.1].relative.value == pytest.approx(48 / 54)
+    assert points["global", 0.1].relative.value == pytest.approx(12 / 36)
+    assert points["global", 1.0].relative.value == 1
+    one = points["local", 1.0].relative
+    assert (one.ci_low, one.ci_high) == (1, 1)
+    with pytest.raises(ValueError, match="same images"):
+        accuracies(votes(1), votes(1).iloc[1:])
+
+
+def test_every_table_is_written_with_what_must_not_be_concluded(finished, tmp_path):
+    command = "cxrscreen reproduce patch-voting all --recipe recipe.yaml --data DATA"
+    files = reproduce_patch_voting("all", finished.variants, finished.work, tmp_path / "out", command=command)
+    for name in NAMES:
+        page = files[f"patch-voting-{name}.md"].read_text(encoding="utf-8")
+        assert RESEARCH_USE in page
+        assert "What must not be concluded" in page
+        assert f"reproduce patch-voting {name} " in page
+        content = json.loads(files[f"patch-voting-{name}.json"].read_text(encoding="utf-8"))
+        assert content["rows"]
+        assert not any(isinstance(value, float) and math.isnan(value) for value in content.values())
+    assert files["patch-voting-figure12.png"].read_bytes().startswith(b"\x89PNG")
+    assert "(patch-voting-figure12.png)" in files["patch-voting-figure12.md"].read_text(encoding="utf-8")
+
+
+def test_an_unknown_table_is_a_sentence(finished, tmp_path):
+    with pytest.raises(CxrscreenError, match="no table 'table12' of patch voting: use one of table5"):
+        reproduce_patch_voting("table12", finished.variants, finished.work, tmp_path)
+    assert len(TRUTH) == len(pd.unique(votes(0)["image_id"]))
