@@ -4,6 +4,7 @@ import pytest
 
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.systems import trainers
+from cxrscreen.systems.bundle import write_card
 from cxrscreen.systems.trainers import trainer_for
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -43,3 +44,27 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setattr(trainers, "import_module", without_torch)
     with pytest.raises(CxrscreenError, match=r"Training needs torch, which is not installed: install cxrscreen\[train"):
         trainer_for(RECIPES / "cascade-lite.yaml")
+
+
+def test_the_cascade_is_trained_once_by_a_recipe(tmp_path, monkeypatch):
+    from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.cascade import export
+    from cxrscreen.systems.cascade.recipe import CascadeRecipe
+    from cxrscreen.train.recipe import load_recipe
+
+    steps = []
+    monkeypatch.setattr(export, "train_cascade", lambda recipe, manifest, work: steps.append(("train", work)) or "nets")
+    monkeypatch.setattr(export, "write_bundle", lambda recipe, manifest, trained, out: steps.append((trained, out)))
+    recipe = RECIPES / "cascade-lite.yaml"
+    trainer_for(recipe)(recipe, None, tmp_path / "work", tmp_path / "out")
+    assert steps == [("train", tmp_path / "work"), ("nets", tmp_path / "out")]
+
+    (tmp_path / "out").mkdir()
+    card = open_bundle("cascade").card
+    made = load_recipe(recipe, CascadeRecipe).model_dump(mode="json")
+    write_card(tmp_path / "out", card.model_copy(update={"recipe": made, "files": {}}))
+    assert trainer_for(recipe)(recipe, None, tmp_path / "work", tmp_path / "out").card.recipe == made
+    assert len(steps) == 2
+    other = RECIPES / "cascade-paper.yaml"
+    with pytest.raises(RecipeError, match="is not an empty folder"):
+        trainer_for(other)(other, None, tmp_path / "work", tmp_path / "out")
