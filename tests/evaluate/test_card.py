@@ -14,6 +14,7 @@ from cxrscreen.evaluate.calibration import fit_temperature
 from cxrscreen.evaluate.card import RULES, add_operating_points, measure_bundle, source_weights
 from cxrscreen.evaluate.metrics import choose_operating_point, confusion_counts
 from cxrscreen.evaluate.run import Run
+from cxrscreen.report.card_page import card_markdown
 from cxrscreen.systems.bundle import open_bundle
 from cxrscreen.systems.contract import Stage
 
@@ -157,3 +158,51 @@ def test_what_does_not_belong_together_is_refused(bundle_folder):
         add_operating_points(bundle_folder, run_of(site_rows().assign(truth=1)), ["youden"], "x")
     with pytest.raises(ManifestError, match="belong to a decision"):
         add_operating_points(bundle_folder, Run("grey@1", 6, site_rows(), (), None), ["youden"], "x")
+
+
+def test_a_vote_and_its_decisions_are_measured_in_one_pass(
+    bundle_folder, manifest_folder, grey_system, read_grey, monkeypatch
+):
+    names = ("patch-classes", "patch-pneumonia", "patch-tuberculosis", "patch-viral")
+    manifest, sources = load_manifest(manifest_folder), ("shenzhen", "armiro")
+    splits = {name: make_split(name, manifest, sources=sources) for name in names}
+    card = yaml.safe_load((bundle_folder / "card.yaml").read_text())
+    card |= {"system": "patch_voting", "stages": dict.fromkeys(("pneumonia", "tuberculosis", "viral"), POINT)}
+    card["data"]["splits"] = {name: split.digest for name, split in splits.items()}
+    card["data"]["sources"] = {key: list(sources) for key in names}
+    (bundle_folder / "card.yaml").write_text(yaml.safe_dump(card))
+    screened = []
+
+    class Choosing:
+        bundle_id = "grey@1"
+
+        def screen(self, radiograph, *, force=False, explain=True):
+            screened.append(radiograph.provenance.path)
+            screening = grey_system.screen(radiograph, force=force, explain=explain)
+            ill = screening.triage_score
+            shares = {"pneumonia": ill, "tuberculosis": 0.7 * ill, "viral": 0.2 * ill}
+            stages = tuple(Stage(name, name, share, 0.5, "youden") for name, share in shares.items())
+            classes = {"normal": 1 - ill, "bacterial": 0.1 * ill, "tuberculosis": 0.7 * ill, "viral": 0.2 * ill}
+            return type(screening)(**(vars(screening) | {"stages": stages, "classes": classes}))
+
+    monkeypatch.setattr(card_module, "load_system", lambda folder: Choosing())
+    made = measure_bundle(bundle_folder, manifest, read_grey, lambda *_: None).card
+    asked = [splits["patch-classes"].part(part) for part in ("validation", "test")]
+    # Besides, an image for each decision, by which it is seen whether the system divides by its temperature.
+    assert len(screened) == sum(map(len, asked)) + 3
+    assert set(made.results) == set(names)
+    vote = made.results["patch-classes"]
+    assert vote["images"] == len(asked[1])
+    assert vote["confusion_matrix"]["columns"][-1] == "called viral"
+    truth = [splits["patch-classes"].truth[i] for i in asked[1]]
+    rows = {row[0]: sum(row[1:]) for row in vote["confusion_matrix"]["rows"]}
+    assert rows == {"normal": truth.count(0), "bacterial": 0, "tuberculosis": truth.count(2), "viral": truth.count(3)}
+    assert vote["pooled_by_class"]["viral"]["sensitivity"]["ci_high"] <= 1
+    assert set(vote["within_source_auc_by_class"]) == {"shenzhen"}
+    assert vote["command"].endswith("--protocol patch-classes --seed 0 --out DIR")
+    assert made.results["patch-tuberculosis"]["pooled_auc"]["positives"] == truth.count(2)
+    assert made.stages["viral"].point().site.startswith("validation part of patch-viral")
+    # The page shows it all, the figures within sources first.
+    page = card_markdown(open_bundle(bundle_folder))
+    assert page.index("The vote among normal") < page.index("Viral pneumonia including COVID-19, against all others")
+    assert "called tuberculosis" in page

@@ -11,7 +11,7 @@ from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import BundleError, CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.part import AuditFigure, AuditPart, AuditTable, plain
 from cxrscreen.evaluate.audit.report import write_audit
-from cxrscreen.evaluate.audit.run import AUDITS, Audit, audit_data, named_audits, run_audits
+from cxrscreen.evaluate.audit.run import AUDITS, Audit, audit_data, named_audits, protocols_of, run_audits
 from cxrscreen.evaluate.audit.untouched import untouched
 from cxrscreen.evaluate.bootstrap import Estimate
 
@@ -167,3 +167,28 @@ def test_images_are_drawn_from_the_splits(honest):
     )
     assert len(data.images("stage2", "train")) == 5
     assert set(data.images("stage2", "train")) <= set(data.splits["stage2"].train)
+
+
+def test_each_decision_is_asked_once_by_its_first_protocol(honest):
+    def asked(names, system="cascade", **card):
+        changed = honest.bundle.card.model_copy(update={"system": system, **card})
+        return protocols_of(replace(honest.bundle, card=changed), names)
+
+    assert asked(()) == ("stage2",)  # The constructed bundle decides pneumonia alone.
+    assert asked((), "patch_voting") == ("patch-pneumonia",)
+    assert asked(("stage3", "stage3")) == ("stage3",)
+    given = (honest.system, honest.bundle, honest.manifest, honest.read)
+    with pytest.raises(BundleError, match="ask for pneumonia: audit stage2-adults by itself"):
+        audit_data(*given, ["stage2", "stage2-adults"], seed=0, replicates=100)
+    with pytest.raises(BundleError, match="does not decide covid19: leave out stage3"):
+        audit_data(*given, ["stage3"], seed=0, replicates=100)
+
+
+def test_an_audit_keeps_to_the_sources_that_the_card_names(honest):
+    data = honest.bundle.card.data.model_copy(update={"sources": {"stage2": ["a"]}})
+    bundle = replace(honest.bundle, card=honest.bundle.card.model_copy(update={"data": data}))
+    audited = audit_data(
+        honest.system, bundle, honest.manifest, honest.read, ["stage2"], seed=0, replicates=100, limit=5
+    )
+    used = [i for part in ("train", "validation", "test") for i in audited.splits["stage2"].part(part)]
+    assert set(honest.manifest.table.loc[used, "source"]) == {"a"}
