@@ -1,0 +1,30 @@
+import pandas as pd
+
+from cxrscreen.data.manifest import check_manifest
+from cxrscreen.data.protocols import make_split
+from cxrscreen.systems.learned import data_card, images_digest
+
+
+def manifest_of(root, **changes):
+    labels = ["normal", "tuberculosis"] * 40
+    ids = [f"i{number:02d}" for number in range(len(labels))]
+    columns = {"image_id": ids, "path": ids, "source": "s", "label": labels, "license": "CC BY 4.0"}
+    return check_manifest(pd.DataFrame(columns | changes), root)
+
+
+def test_what_was_learned_from_is_counted_once_whatever_the_splits(tmp_path):
+    manifest = manifest_of(tmp_path)
+    stage2, classes = make_split("stage2", manifest), make_split("patch-classes", manifest, sources=("s",))
+    card = data_card(manifest, {"stage2": stage2, "patch-classes": classes}, 0, {"patch-classes": ("s",)})
+    counted = manifest.table.loc[sorted({*stage2.train, *classes.train}), "label"].value_counts()
+    assert card.images == {"s": counted.to_dict()}
+    assert card.splits == {"stage2": stage2.digest, "patch-classes": classes.digest}
+    assert card.sources == {"patch-classes": ["s"]}
+    assert card.licences == ["CC BY 4.0"]
+
+
+def test_the_digest_follows_ids_labels_sources_and_groups_alone(tmp_path):
+    known = images_digest(manifest_of(tmp_path))
+    assert images_digest(manifest_of(tmp_path / "elsewhere", license="other", sex="F")) == known
+    assert images_digest(manifest_of(tmp_path, source="t")) != known
+    assert images_digest(manifest_of(tmp_path, patient_id=["p"] * 80)) != known
