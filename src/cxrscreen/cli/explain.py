@@ -29,7 +29,7 @@ def explain(
     finding: Annotated[
         Class | None, typer.Option("--class", help="Class to explain; without it the likeliest of each image.")
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=2, help="Images that LIME asks about.")] = 600,
+    samples: Annotated[int, typer.Option("--samples", min=2, help="Images that LIME asks about.")] = 400,
     superpixels: Annotated[int, typer.Option("--superpixels", min=2, help="Superpixels, roughly.")] = 50,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of LIME.")] = 0,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; without it all cores.")] = None,

@@ -17,7 +17,7 @@ Hiding = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 Shares = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images, float32 (N, C, H, W), to class probabilities, float32 (N, K)."""
 
-SUPERPIXELS, SAMPLES, BATCH, KERNEL_WIDTH = 50, 600, 16, 0.25
+SUPERPIXELS, SAMPLES, BATCH, KERNEL_WIDTH = 50, 400, 16, 0.25
 COMPACTNESS, SMOOTHING = 0.3, 2.0
 """For grey values in [0, 1]: superpixels follow strong edges, stay compact where there are none, and ignore noise."""
 

@@ -71,3 +71,10 @@ def test_views_choose_what_is_learned_from(recipe, manifest):
     assert set(manifest.table.loc[list(split.train), "view"]) == {"PA", "AP"}
     with pytest.raises(ManifestError, match="no image of the class COVID-19"):
         splits_of(with_rules(recipe, views=("PA",)), manifest)
+
+
+def test_another_seed_of_the_training_need_not_move_images(recipe, manifest):
+    usual = with_rules(recipe)
+    moved, kept = (usual.model_copy(update={"seed": 7, "split_seed": seed}) for seed in (None, usual.seed))
+    assert splits_of(kept, manifest)["classes"].digest == splits_of(usual, manifest)["classes"].digest
+    assert splits_of(moved, manifest)["classes"].digest != splits_of(usual, manifest)["classes"].digest

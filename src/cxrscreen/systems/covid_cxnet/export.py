@@ -117,15 +117,15 @@ def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
     """Splits of the protocols that ask this version, on whose validation and test parts it is measured."""
     names = [decision.protocols[0] for decision in DECISIONS if decision.stage in STAGES[recipe.classes]]
     several = ["cxnet-classes"] if recipe.classes == "three" else []
-    return {name: make_split(name, manifest, recipe.seed, recipe.data.sources) for name in (*names, *several)}
+    return {name: make_split(name, manifest, recipe.splitting, recipe.data.sources) for name in (*names, *several)}
 
 
 def _data_card(
     recipe: CovidCxNetRecipe, manifest: Manifest, learned: Mapping[str, Split], asked: Mapping[str, Split]
 ) -> DataCard:
     """Digests of what it is measured on, and counts of what it learned from, which is less where the rules say so."""
-    used = data_card(manifest, learned, recipe.seed)
-    named = data_card(manifest, asked, recipe.seed, dict.fromkeys(asked, recipe.data.sources))
+    used = data_card(manifest, learned, recipe.splitting)
+    named = data_card(manifest, asked, recipe.splitting, dict.fromkeys(asked, recipe.data.sources))
     return named.model_copy(update={"images": used.images, "licences": used.licences})
 
 

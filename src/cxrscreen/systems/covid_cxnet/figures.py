@@ -109,4 +109,4 @@ def _coloured(where: NDArray[np.bool_], colour: str, alpha: float) -> NDArray[np
 
 
 def _in_lungs(share: float | None) -> str:
-    return "" if share is None else f"\n{100 * share:.0f} % inside the lungs"
+    return "\nnothing spoke for the class" if share is None else f"\n{100 * share:.0f} % inside the lungs"

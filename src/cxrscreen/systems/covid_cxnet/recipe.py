@@ -139,6 +139,8 @@ class CovidCxNetRecipe(Settings):
         Version that the bundle will carry.
     seed
         The one seed: splits, initial weights, batches, augmentation.
+    split_seed
+        Seed of the splits alone, for trainings that differ in chance and not in images; None: ``seed``.
     lungs
         Bundle whose lung network finds the lungs: the name of a shipped one, or a folder.
     match
@@ -154,6 +156,7 @@ class CovidCxNetRecipe(Settings):
     system: Literal["covid_cxnet"]
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     seed: int = Field(default=0, ge=0)
+    split_seed: int | None = Field(default=None, ge=0)
     compute: Compute = Compute()
     lungs: str = "cascade"
     classes: Version = "binary"
@@ -172,6 +175,11 @@ class CovidCxNetRecipe(Settings):
     classifier: ClassifierRecipe
     data_limits: tuple[str, ...] = ()
     licence: str = "As the terms of the training images say. Code: Apache-2.0."
+
+    @property
+    def splitting(self) -> int:
+        """Seed of the splits."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     def preprocessing(self, reference: tuple[float, ...] | None = None) -> Preprocessing:
         """What screening must do as training did, with the grey quantiles of the image that ``match`` names."""

@@ -30,16 +30,17 @@ def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
         If a part lacks a class, or the pre-training has nothing to learn from.
     """
     table = manifest.table
-    whole = make_split("stage2", manifest, recipe.seed)
+    whole = make_split("stage2", manifest, recipe.splitting)
     places, rules = class_of_label(recipe.classes), recipe.data
 
+    source, label, view, age = (table[name].to_dict() for name in ("source", "label", "view", "pediatric"))
+
     def wanted(image_id: str, part: Part) -> bool:
-        row = table.loc[image_id]
-        if row["source"] not in rules.sources or row["label"] not in places:
+        if source[image_id] not in rules.sources or label[image_id] not in places:
             return False
         if part == "test":
-            return bool(row["pediatric"] != "true")
-        return bool(row["view"] in rules.views) and _of_age(rules, str(row["pediatric"]), str(row["label"]))
+            return bool(age[image_id] != "true")
+        return view[image_id] in rules.views and _of_age(rules, age[image_id], label[image_id])
 
     classes = _restricted(whole, CLASS_SPLIT, wanted)
     classes = replace(classes, truth={i: places[str(table.at[i, "label"])] for i in classes.truth})
@@ -62,7 +63,7 @@ def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
 def _findings(recipe: CovidCxNetRecipe, manifest: Manifest) -> Split:
     assert recipe.pretraining is not None
     table, sources = manifest.table, recipe.pretraining.sources
-    whole = make_split("stage2", manifest, recipe.seed)
+    whole = make_split("stage2", manifest, recipe.splitting)
     split = _restricted(whole, FINDING_SPLIT, lambda i, _: table.at[i, "source"] in sources)
     for part in ("train", "validation"):
         targets = finding_targets(manifest, split.part(part))

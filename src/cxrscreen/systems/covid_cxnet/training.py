@@ -82,6 +82,43 @@ def train_covid_cxnet(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) 
     ManifestError
         If a part of a split lacks a class, or an image is not there.
     """
+    prepared = prepare(recipe, manifest, work)
+    split, file = prepared.splits[CLASS_SPLIT], work / "classifier" / "final.safetensors"
+    once(
+        file,
+        {**prepared.depends, "recipe": recipe.classifier.model_dump(mode="json"), "split": split.digest},
+        lambda part: _save(_train(recipe, manifest, prepared, file.parent), part),
+    )
+    return Trained(load_file(file), prepared.findings, prepared.settings)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the classifier begins from.
+
+    Parameters
+    ----------
+    splits
+        By name, see :func:`cxrscreen.systems.covid_cxnet.splits.splits_of`.
+    settings
+        The preprocessing, with the reference of histogram matching.
+    table
+        The stored regions.
+    findings
+        State of the pre-trained network, or None.
+    depends
+        What all of this was made from, for :func:`cxrscreen.train.steps.once`.
+    """
+
+    splits: Mapping[str, Split]
+    settings: Preprocessing
+    table: RegionTable
+    findings: Mapping[str, Tensor] | None
+    depends: Mapping[str, object]
+
+
+def prepare(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) -> Prepared:
+    """Cut out the regions and pre-train, unless the work folder holds them; raises as :func:`train_covid_cxnet`."""
     splits = splits_of(recipe, manifest)
     image_ids = learned_from(splits)
     for image_id in image_ids:
@@ -98,24 +135,17 @@ def train_covid_cxnet(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) 
         lambda part: store_regions(manifest, image_ids, finder, settings, recipe.classifier.side, part),
     )
     table = RegionTable(np.load(regions, mmap_mode="r"), {image_id: row for row, image_id in enumerate(image_ids)})
-    depends = {"regions": made, "settings": asdict(settings), "seed": recipe.seed}
-    findings = None
-    if recipe.pretraining is not None:
-        split, file = splits[FINDING_SPLIT], work / "findings" / "final.safetensors"
-        pretraining = recipe.pretraining.model_dump(mode="json", exclude={"exported"})
-        depends["findings"] = once(
-            file,
-            {**depends, "recipe": pretraining, "network": recipe.classifier.network, "split": split.digest},
-            lambda part: _save(_pretrain(recipe, manifest, table, split, settings, file.parent), part),
-        )
-        findings = load_file(file)
-    split, file = splits[CLASS_SPLIT], work / "classifier" / "final.safetensors"
-    once(
+    depends: dict[str, object] = {"regions": made, "settings": asdict(settings), "seed": recipe.seed}
+    if recipe.pretraining is None:
+        return Prepared(splits, settings, table, None, depends)
+    split, file = splits[FINDING_SPLIT], work / "findings" / "final.safetensors"
+    pretraining = recipe.pretraining.model_dump(mode="json", exclude={"exported"})
+    depends["findings"] = once(
         file,
-        {**depends, "recipe": recipe.classifier.model_dump(mode="json"), "split": split.digest},
-        lambda part: _save(_train(recipe, manifest, table, split, settings, findings, file.parent), part),
+        {**depends, "recipe": pretraining, "network": recipe.classifier.network, "split": split.digest},
+        lambda part: _save(_pretrain(recipe, manifest, table, split, settings, file.parent), part),
     )
-    return Trained(load_file(file), findings, settings)
+    return Prepared(splits, settings, table, load_file(file), depends)
 
 
 def lung_engine(bundle: str) -> Engine:
@@ -188,18 +218,10 @@ def class_images(
     return labelled(split.train, varied=True), labelled(split.validation, varied=False)
 
 
-def _train(
-    recipe: CovidCxNetRecipe,
-    manifest: Manifest,
-    table: RegionTable,
-    split: Split,
-    settings: Preprocessing,
-    findings: Mapping[str, Tensor] | None,
-    folder: Path,
-) -> dict[str, Tensor]:
-    own = recipe.classifier
-    network = initial_network(recipe, findings)
-    images = class_images(table, split, settings, recipe)
+def _train(recipe: CovidCxNetRecipe, manifest: Manifest, prepared: Prepared, folder: Path) -> dict[str, Tensor]:
+    own, split = recipe.classifier, prepared.splits[CLASS_SPLIT]
+    network = initial_network(recipe, prepared.findings)
+    images = class_images(prepared.table, split, prepared.settings, recipe)
 
     def task(phase: TransferPhase, steps: int) -> Task:
         return ClassTask(

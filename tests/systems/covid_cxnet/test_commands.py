@@ -1,0 +1,57 @@
+"""The two commands of this system, on the bundle and the work folder that the other tests use."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli.app import app
+
+from .conftest import short_networks
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "300"})
+
+
+def test_both_explanations_and_all_findings(bundle, phantom_data, tmp_path):
+    file = phantom_data.image_file(phantom_data.table.index[0])
+    given = ("--bundle", bundle.folder, "--class", "covid19", "--samples", 40, "--superpixels", 12, "--threads", 1)
+    first, second = (invoke("explain", file, *given, "--out", tmp_path / name) for name in ("a", "b"))
+    assert first.exit_code == second.exit_code == 0, first.output
+    names = {path.name for path in (tmp_path / "a").iterdir()}
+    assert {f"{file.stem}-explanation.png", f"{file.stem}-explanation.svg", "findings.png"} <= names
+    found, again = (json.loads((tmp_path / name / "explanations.json").read_text()) for name in ("a", "b"))
+    # Seeded: the same command, the same explanation.
+    assert found == again
+    entry = found["images"][file.name]
+    assert entry["class"] == "covid19"
+    assert len(entry["findings"]) == 14
+    assert entry["lime_in_lungs"] is None or 0 <= entry["lime_in_lungs"] <= 1
+    assert 0.1 < entry["lungs_share_of_region"] < 0.9
+
+
+@pytest.mark.parametrize(("arguments", "said"), [(("--class", "other_pneumonia"), "does not know the class")])
+def test_a_class_that_the_bundle_does_not_know(bundle, phantom_data, tmp_path, arguments, said):
+    file = phantom_data.image_file(phantom_data.table.index[0])
+    done = invoke("explain", file, "--bundle", bundle.folder, "--out", tmp_path, *arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+    other = invoke("explain", file, "--bundle", "cascade", "--out", tmp_path)
+    assert "is of another system" in other.output
+
+
+def test_a_learning_rate_is_suggested(trained_folder, recipe_file, phantom_data, tmp_path):
+    work = trained_folder / "work"
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    with short_networks():
+        done = invoke(
+            "learning-rate", recipe_file, "--data", phantom_data.root, "--work", work, "--out", tmp_path / "r",
+            "--steps", 10, "--from", 1e-6, "--to", 1e-2,
+        )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "r" / "learning-rate.json").read_text())
+    assert 1e-6 <= found["suggestion"] <= 1e-2
+    assert (tmp_path / "r" / "learning-rate.png").is_file()
+    # What the training left is used and not touched.
+    assert before == {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
