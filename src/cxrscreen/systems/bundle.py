@@ -1,10 +1,12 @@
 """Bundles: a folder that is a model, with the card that says what it is and how it was measured."""
 
 import hashlib
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -223,6 +225,55 @@ def write_card(folder: Path, card: Card) -> Bundle:
     text = yaml.safe_dump(card.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
     (folder / CARD).write_text(text, encoding="utf-8")
     return open_bundle(folder)
+
+
+PROVISIONAL = StageCard(
+    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
+)
+"""A decision before its operating points are chosen."""
+
+
+def begin_bundle(out: Path) -> Path:
+    """Make the folder in which a bundle is put together, beside ``out``; see :func:`finish_bundle`.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` is not a new or empty folder.
+    """
+    check_out(out)
+    part = out.with_name(f"part-{out.name}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    return part
+
+
+def finish_bundle(part: Path, card: Card, out: Path) -> Bundle:
+    """Write the card with the hashes of all files in ``part``, and make it the bundle at ``out``."""
+    write_card(part, card.model_copy(update={"files": {file.name: sha256_of(file) for file in sorted(part.iterdir())}}))
+    if out.is_dir():
+        out.rmdir()
+    return open_bundle(part.rename(out))
+
+
+P = TypeVar("P")
+
+
+def preprocessing_of(bundle: Bundle, kind: Callable[..., P]) -> P:
+    """The preprocessing in a bundle's card, as the system's own type.
+
+    Raises
+    ------
+    BundleError
+        If the settings are not those of ``kind``.
+    """
+    try:
+        return kind(**bundle.card.preprocessing)
+    except (TypeError, ValueError) as error:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
+            "of cxrscreen that trained it, or train it again."
+        ) from error
 
 
 def check_out(out: Path) -> None:

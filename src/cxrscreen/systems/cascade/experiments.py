@@ -22,12 +22,11 @@ from cxrscreen.imaging.read import read
 from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
-from cxrscreen.systems.bundle import CARD, Bundle, open_bundle, sha256_of, write_card
+from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, sha256_of, write_card
 from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort, preprocessing_of
-from cxrscreen.systems.cascade.export import PROVISIONAL
 from cxrscreen.systems.cascade.outputs import stage2_outputs, stage3_outputs
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs

@@ -1,6 +1,5 @@
 """From trained networks to a bundle: exported graphs, splits and the card."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,23 +14,18 @@ from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
 from cxrscreen.systems.bundle import (
     CARD,
+    PROVISIONAL,
     Bundle,
     Card,
-    OperatingPoint,
-    StageCard,
+    begin_bundle,
     check_out,
+    finish_bundle,
     open_bundle,
-    sha256_of,
-    write_card,
 )
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.training import Trained, splits_of, train_cascade
 from cxrscreen.systems.learned import data_card
 from cxrscreen.train.recipe import load_recipe
-
-PROVISIONAL = StageCard(
-    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
-)
 
 TITLES: Mapping[NetworkName, str] = {"densenet121": "DenseNet-121", "efficientnet-lite0": "EfficientNet-Lite0"}
 WORDS = Path(__file__).with_name("card.yaml")
@@ -62,10 +56,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     RecipeError
         If ``out`` is not a new or empty folder.
     """
-    check_out(out)
-    part = out.with_name(f"part-{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = begin_bundle(out)
     segmenter = UNet(width=recipe.lungs.width)
     segmenter.load_state_dict(trained.lungs)
     export_segmenter(segmenter.eval(), recipe.lungs.side, part / "lungs.safetensors", part / "lungs.onnx")
@@ -103,9 +94,6 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
         stages=dict.fromkeys(("pneumonia", "covid19"), PROVISIONAL),
         data=data_card(manifest, splits, recipe.seed),
         recipe=recipe.model_dump(mode="json"),
-        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+        files={},
     )
-    write_card(part, card)
-    if out.is_dir():
-        out.rmdir()
-    return open_bundle(part.rename(out))
+    return finish_bundle(part, card, out)

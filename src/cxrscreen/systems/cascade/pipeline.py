@@ -9,17 +9,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from cxrscreen.errors import BundleError
 from cxrscreen.explain.cam import cam, cam_literal
 from cxrscreen.explain.grad_cam import grad_cam_of_linear_head, guided_grad_cam
 from cxrscreen.explain.heat_map import heat_map, normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
-from cxrscreen.systems.bundle import Bundle, Card
+from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size, segmenter_input, two_lungs
 from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input, place_in_radiograph
 from cxrscreen.systems.contract import Finding, Policy, Quality, SaliencyMap, Screening, Stage
@@ -252,13 +251,7 @@ def load(bundle: Bundle, threads: int | None = None) -> Cascade:
     BundleError
         If the card's preprocessing is not this system's, or a network cannot be loaded.
     """
-    try:
-        settings = Preprocessing(**bundle.card.preprocessing)
-    except (TypeError, ValidationError) as error:
-        raise BundleError(
-            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
-            "of cxrscreen that trained it, or train it again."
-        ) from error
+    settings = preprocessing_of(bundle, Preprocessing)
 
     def compiled(name: str) -> Engine:
         return load_engine(bundle.file(f"{name}.onnx"), threads=threads)

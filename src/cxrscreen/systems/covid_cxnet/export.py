@@ -14,15 +14,14 @@ from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import (
     CARD,
+    PROVISIONAL,
     Bundle,
     Card,
     DataCard,
-    OperatingPoint,
-    StageCard,
+    begin_bundle,
     check_out,
+    finish_bundle,
     open_bundle,
-    sha256_of,
-    write_card,
 )
 from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
 from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
@@ -35,9 +34,6 @@ from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_c
 from cxrscreen.systems.learned import data_card
 from cxrscreen.train.recipe import load_recipe
 
-HALF = StageCard(
-    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
-)
 NETWORKS: Mapping[Network, str] = {
     "chexnet": "CheXNet's DenseNet-121",
     "resnet50": "ResNet-50",
@@ -77,10 +73,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
     RecipeError
         If ``out`` is not a new or empty folder.
     """
-    check_out(out)
-    part = out.with_name(f"part-{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = begin_bundle(out)
     for name in LUNGS:
         shutil.copyfile(open_bundle(recipe.lungs).file(name), part / name)
     network, side = class_network(recipe), recipe.classifier.side
@@ -102,15 +95,12 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         **_words(recipe),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
-        stages=dict.fromkeys(STAGES[recipe.classes], HALF),
+        stages=dict.fromkeys(STAGES[recipe.classes], PROVISIONAL),
         data=_data_card(recipe, manifest, learned, asked),
         recipe=recipe.model_dump(mode="json"),
-        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+        files={},
     )
-    write_card(part, card)
-    if out.is_dir():
-        out.rmdir()
-    return open_bundle(part.rename(out))
+    return finish_bundle(part, card, out)
 
 
 def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from cxrscreen.data.findings import FINDINGS
 from cxrscreen.errors import BundleError
@@ -14,7 +13,7 @@ from cxrscreen.explain.heat_map import normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
-from cxrscreen.systems.bundle import Bundle, Card
+from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size
 from cxrscreen.systems.cascade.pipeline import (
     LIMITING,
@@ -197,13 +196,7 @@ def load(bundle: Bundle, threads: int | None = None) -> CovidCxNet:
     BundleError
         If the card's preprocessing or decisions are not this system's, or a network cannot be loaded.
     """
-    try:
-        settings = Preprocessing(**bundle.card.preprocessing)
-    except (TypeError, ValidationError) as error:
-        raise BundleError(
-            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
-            "of cxrscreen that trained it, or train it again."
-        ) from error
+    settings = preprocessing_of(bundle, Preprocessing)
     lacking = [name for name in STAGES[settings.classes] if name not in bundle.card.stages]
     if lacking:
         raise BundleError(

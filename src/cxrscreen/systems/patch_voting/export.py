@@ -1,6 +1,5 @@
 """From trained networks to a bundle: exported graphs, splits and the card."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,14 +14,13 @@ from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.bundle import (
     CARD,
+    PROVISIONAL,
     Bundle,
     Card,
-    OperatingPoint,
-    StageCard,
+    begin_bundle,
     check_out,
+    finish_bundle,
     open_bundle,
-    sha256_of,
-    write_card,
 )
 from cxrscreen.systems.learned import data_card
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
@@ -34,9 +32,6 @@ from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, splits_of
 from cxrscreen.systems.patch_voting.training import Trained, train_patch_voting
 from cxrscreen.train.recipe import load_recipe
 
-HALF = StageCard(
-    operating_points={"half": OperatingPoint(threshold=0.5, rule="not chosen yet", site="none")}, default="half"
-)
 NETWORKS: Mapping[OrganNetwork | PatchNetwork, str] = {
     "fc-densenet103": "FC-DenseNet-103",
     "fc-densenet67": "FC-DenseNet-67",
@@ -74,10 +69,7 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     RecipeError
         If ``out`` is not a new or empty folder.
     """
-    check_out(out)
-    part = out.with_name(f"part-{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = begin_bundle(out)
     organs = organ_network(recipe.organs)
     organs.load_state_dict(trained.organs)
     export_organs(organs, recipe.organs.side, part / "organs.safetensors", part / "organs.onnx")
@@ -102,15 +94,12 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
         **_words(recipe),
         licence=recipe.licence,
         preprocessing=asdict(recipe.preprocessing),
-        stages=dict.fromkeys(TITLES, HALF),
+        stages=dict.fromkeys(TITLES, PROVISIONAL),
         data=data_card(manifest, splits, recipe.seed, dict.fromkeys((CLASS_SPLIT, *asked), sources)),
         recipe=recipe.model_dump(mode="json"),
-        files={file.name: sha256_of(file) for file in sorted(part.iterdir())},
+        files={},
     )
-    write_card(part, card)
-    if out.is_dir():
-        out.rmdir()
-    return open_bundle(part.rename(out))
+    return finish_bundle(part, card, out)
 
 
 def _words(recipe: PatchVotingRecipe) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from cxrscreen.data.masks import HEART
 from cxrscreen.errors import BundleError
@@ -17,7 +16,7 @@ from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilistic_grad_cam
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, Precision, load_engine
-from cxrscreen.systems.bundle import Bundle, Card
+from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.pipeline import LIMITING, LOPSIDED, LOPSIDED_LUNGS, NO_LUNGS, ONE_LUNG, triage_score
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
@@ -301,13 +300,7 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
     BundleError
         If the card's preprocessing or decisions are not this system's, or a network cannot be loaded.
     """
-    try:
-        settings = Preprocessing(**bundle.card.preprocessing)
-    except (TypeError, ValidationError) as error:
-        raise BundleError(
-            f"The card of {bundle.card.bundle_id} has a preprocessing that this version does not know: use the version "
-            "of cxrscreen that trained it, or train it again."
-        ) from error
+    settings = preprocessing_of(bundle, Preprocessing)
     lacking = [name for name in TITLES if name not in bundle.card.stages]
     if lacking:
         raise BundleError(
