@@ -63,7 +63,7 @@ def write_report(folder: Path, study: Study, analysis: Analysis, *, command: str
     study, analysis
         What was measured and what follows from it.
     command
-        What gives these files again, with placeholders for files.
+        What gives these files again, with words such as DATA for files.
     seed
         Of every draw.
 

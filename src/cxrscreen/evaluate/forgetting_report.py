@@ -36,7 +36,7 @@ class Adaptation:
     before, after
         ``name@version`` of the bundle and of the adapted one.
     command
-        What made it, with placeholders for files.
+        What made it, with words such as DATA for files.
     how
         Lambda, stages, seed and the other settings.
     cases

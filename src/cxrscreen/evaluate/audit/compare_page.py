@@ -28,6 +28,8 @@ NOT_TO_CONCLUDE = (
     "That a pooled AUC measures the disease: where a source supplies one class it measures the source too. Read the "
     "figures within sources.",
     "That an AUC near 0.5 with black lungs proves that the lungs decide: it shows that the rest alone does not.",
+    "That an AUC below 0.5 with black lungs is better than one at 0.5: with an interval that leaves 0.5 out, the rest "
+    "still tells the classes apart, the wrong way round.",
     "That a map inside the lungs shows the disease: a map cut to the lungs lies there whatever the network looked at.",
 )
 

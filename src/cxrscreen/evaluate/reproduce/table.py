@@ -33,7 +33,7 @@ class Origin:
     Parameters
     ----------
     command
-        What gives it, with placeholders for files.
+        What gives it, with words such as DATA for files.
     bundle
         Whose stage 1 cut the lungs out; empty where the trainings made their own.
     recipe_sha256, images_sha256
