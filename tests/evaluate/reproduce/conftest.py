@@ -57,6 +57,7 @@ def recipe():
             "adapt": {"compute": compute, "stage2": tuning, "stage3": tuning},
             "repeats": [0, 1],
             "new_cases": 6,
+            "plain": {},
             "left_out": [["open-adults"], ["clinic"]],
             "cases": [4, 8, 500],
         }
@@ -88,10 +89,12 @@ def drawn():
         return table.assign(part=[parts[i] for i in table["image_id"]])
 
     def train_stages(bench, learned, held, folder, *, seed, both=True, masked=True, stage2_in=None):
-        asked.append((folder.name, learned, held, both, masked))
+        prefix = "plain-" if folder.parent.name == "left-out-plain" else ""
+        limited = bench.recipe.stage2.augment.gamma
+        asked.append((prefix + folder.name, learned, held, both, masked, limited))
         table = held_of(held["stage2"], bench.manifest)
         # A hospital that was left out is read worse.
-        apart = 0.7 if folder.parent.name == "left-out" else 2.0
+        apart = {"left-out": 0.7, "left-out-plain": 0.2}.get(folder.parent.name, 2.0)
         table["pneumonia"], table["covid19"] = logits(table, seed, apart)
         if not both:
             table["covid19"] = np.nan
@@ -114,7 +117,7 @@ def drawn():
         pd.read_csv(file).drop(columns=["covid19_before", "covid19_after"]).to_csv(file, index=False)
 
     fake = SimpleNamespace(
-        Bench=lambda bundle, recipe, manifest, images, work: SimpleNamespace(manifest=manifest),
+        Bench=lambda bundle, recipe, manifest, images, work: SimpleNamespace(manifest=manifest, recipe=recipe),
         train_stages=train_stages,
         adapt_stages=adapt_stages,
         tune_stage2=tune_stage2,

@@ -8,7 +8,7 @@ from scipy.special import logit
 from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.evaluate.reproduce.change import Change
 from cxrscreen.evaluate.reproduce.incremental import ALONE, OLD, Way, sweep_answer
-from cxrscreen.evaluate.reproduce.left_out import LeftOut, left_out_answer, measure_left_out
+from cxrscreen.evaluate.reproduce.left_out import Arm, LeftOut, left_out_answer, measure_left_out
 
 
 def outputs(rows):
@@ -31,7 +31,12 @@ def found():
     # Left out: 3 of 6 test images and 6 of 6 of the others, which the training on all sources learned from.
     others = [(f"a-train-{name[-2:]}", *rest) for name, *rest in images("a", "test", 6)]
     without = outputs(validation + images("a", "test", 3) + others)
-    return measure_left_out("2", "a", [without], [known], replicates=40)
+    # Without the measures a source that was left out is read the wrong way round; others as well as with them.
+    backwards = without.assign(
+        pneumonia=np.where(without["part"] == "test", -without["pneumonia"], without["pneumonia"])
+    )
+    plain = Arm([backwards.sample(frac=1, random_state=0)], [known])
+    return measure_left_out("2", "a", Arm([without], [known]), plain, replicates=40)
 
 
 def test_areas_loss_and_gap_by_hand(found):
@@ -44,6 +49,16 @@ def test_areas_loss_and_gap_by_hand(found):
     assert figures["pooled"].value == pytest.approx(1.0)
     assert figures["gap"].value == pytest.approx(0.25)
     assert figures["gap"].ci_low < 0.25 < figures["gap"].ci_high
+
+
+def test_what_the_measures_against_shortcuts_change_by_hand(found):
+    _, _, figures = found
+    assert figures["auc_plain"].value == pytest.approx(3 / 12)
+    assert figures["gain"].value == pytest.approx(0.5)
+    assert figures["gap_plain"].value == pytest.approx(0.75)
+    assert figures["gap_closed"].value == pytest.approx(0.5)
+    said = left_out_answer([LeftOut("2", ("a",), "a", *found)])[1]
+    assert "The measures against shortcuts change the AUC by +50.0" in said
 
 
 def test_rates_at_the_threshold_of_the_other_sources(found):

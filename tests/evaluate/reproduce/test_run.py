@@ -97,14 +97,18 @@ def test_the_source_that_was_left_out_is_set_beside_the_one_that_was_learned_fro
 def test_each_table_asks_for_the_trainings_it_means(everything, recipe):
     _, asked = everything
     by_name = {name: rest for name, *rest in asked}
-    learned, held, both, masked = by_name["open-seed0"]
+    learned, held, both, masked, _ = by_name["open-seed0"]
     assert both
     assert masked
     assert set(learned["stage2"].train) < set(held["stage2"].train)
     assert learned["stage2"].test != held["stage2"].test
-    assert by_name["whole-seed0"][2:] == [False, False]
-    assert by_name["lungs-seed0"][2:] == [False, True]
-    assert by_name["every-seed0"][2:] == [True, True]
+    gamma = recipe.stage2.augment.gamma
+    assert gamma > 0
+    assert by_name["whole-seed0"][2:] == [False, False, gamma]
+    assert by_name["lungs-seed0"][2:] == [False, True, gamma]
+    assert by_name["every-seed0"][2:] == [True, True, gamma]
+    # Both stages, without stage 1 and without variation of grey values.
+    assert by_name["plain-seed0"][2:] == by_name["plain-clinic-seed0"][2:] == [True, False, 0]
     before = by_name["before-seed0"][0]["stage2"]
     assert not any("covid19" in image_id for part in PARTS for image_id in before.part(part))
     without, unseen = by_name["clinic-seed0"][:2]

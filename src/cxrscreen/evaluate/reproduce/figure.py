@@ -90,12 +90,14 @@ def left_out_figure(found: Sequence[LeftOut]) -> Figure:
         ("auc", "left out, all its images"),
         ("auc_test", "left out, its test images"),
         ("auc_known", "learned from, its test images"),
+        ("auc_plain", "left out, all its images, without the measures against shortcuts"),
     )
     for index, (name, label) in enumerate(kinds):
         for place, item in enumerate(shown):
             if name in item.figures:
-                _dot(axes, item.figures[name], place + 0.18 * (index - 1), COLOURS[index], "o")
-        axes.plot([], [], "o", color=COLOURS[index], label=label)
+                _dot(axes, item.figures[name], place + 0.16 * (index - 1.5), COLOURS[index], "o")
+        if any(name in item.figures for item in shown):
+            axes.plot([], [], "o", color=COLOURS[index], label=label)
     axes.axhline(
         100 * GOAL.limit, color="#999999", linewidth=0.8, linestyle="--", label=f"goal, {100 * GOAL.limit:.0f}"
     )

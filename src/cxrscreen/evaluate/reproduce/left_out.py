@@ -1,7 +1,7 @@
 """Leave one source out of the cascade itself: stages 2 and 3 trained without a hospital, asked about its images."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,16 @@ GOAL, LARGEST_GAP = Goal(0.80), Goal(0.10, at_least=False)
 """AUC on a hospital that was left out, and how far it may lie below the AUC of all sources pooled."""
 
 
+_DIFFERENCES = (
+    ("loss", "auc_known", "auc_test"),
+    ("gap", "pooled", "auc"),
+    ("gap_plain", "pooled_plain", "auc_plain"),
+    ("gain", "auc", "auc_plain"),
+    ("gap_closed", "gap_plain", "gap"),
+)
+"""Name, minuend, subtrahend."""
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """One stage on one source that it has never seen.
@@ -38,7 +48,9 @@ class LeftOut:
     figures
         With both classes: ``auc`` of all its images, ``auc_test`` of its test images, ``auc_known`` of these where the
         source was learned from, ``loss`` (known less left out, the same images), ``pooled`` (test images of all
-        sources, all learned from) and ``gap`` (pooled less ``auc``), all on the same resamples. ``sensitivity`` and
+        sources, all learned from) and ``gap`` (pooled less ``auc``), all on the same resamples. Where trainings without
+        the measures against shortcuts were made: ``auc_plain``, ``pooled_plain`` and ``gap_plain`` of these, ``gain``
+        (``auc`` less ``auc_plain``) and ``gap_closed`` (``gap_plain`` less ``gap``). ``sensitivity`` and
         ``specificity`` of all its images, with ``_test`` and ``_known`` as before; a figure that is not defined is
         missing.
     """
@@ -51,23 +63,41 @@ class LeftOut:
     figures: Mapping[str, Estimate]
 
 
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Trainings of one kind that differ in the seed alone.
+
+    Parameters
+    ----------
+    without
+        Their outputs, of trainings without a set of sources; all images of these are in the test part.
+    known
+        Outputs of trainings on all sources.
+    """
+
+    without: Sequence[pd.DataFrame]
+    known: Sequence[pd.DataFrame]
+
+
 def left_out(runs: Runs) -> list[LeftOut]:
     """Train without each set of sources of the recipe, and measure every source of the set."""
     recipe = runs.recipe
-    known = [runs.trained("every", seed) for seed in recipe.seeds]
+    known = Arm([], [runs.trained("every", seed) for seed in recipe.seeds])
+    plain = Arm([], [runs.trained("plain", seed) for seed in recipe.seeds]) if recipe.plain else None
     found = []
     for together in recipe.left_out:
-        without = [runs.left_out(together, seed) for seed in recipe.seeds]
+        own = replace(known, without=[runs.left_out(together, seed) for seed in recipe.seeds])
+        other = plain and replace(plain, without=[runs.left_out(together, seed, plain=True) for seed in recipe.seeds])
         for stage in STAGES:
-            found += [item for source in together for item in _measured(stage, together, source, without, known)]
+            found += [item for source in together for item in _measured(stage, together, source, own, other)]
     return sorted(found, key=lambda item: item.stage)
 
 
 def measure_left_out(
     stage: str,
     source: str,
-    without: Sequence[pd.DataFrame],
-    known: Sequence[pd.DataFrame],
+    arm: Arm,
+    plain: Arm | None = None,
     *,
     replicates: int = REPLICATES,
 ) -> tuple[int, int, dict[str, Estimate]]:
@@ -79,10 +109,10 @@ def measure_left_out(
         ``"2"`` or ``"3"``.
     source
         Its name.
-    without
-        Outputs of trainings without the source that differ in the seed alone; all its images are in their test part.
-    known
-        Outputs of trainings on all sources; the source's test images among them count as its test images.
+    arm
+        Trainings without the source and with it; its test images in the latter count as its test images.
+    plain
+        The same without the measures against shortcuts, of the same images.
     replicates
         Of the bootstrap by patient group.
 
@@ -91,18 +121,15 @@ def measure_left_out(
     tuple
         Positive and negative images of the source, and the figures of :class:`LeftOut`.
     """
-    column = DECISIONS[stage]
-    outside, inside = ([asked(each, stage, column) for each in outputs] for outputs in (without, known))
+    outside, inside = _asked(arm, stage)
     own, tested = (
         tables[0][(tables[0]["part"] == "test") & (tables[0]["source"] == source if held else True)]
         for tables, held in ((outside, True), (inside, False))
     )
     rows = pd.concat([own, tested], ignore_index=True)
     truth, groups = rows["truth"].to_numpy(dtype=bool), rows["group"].to_numpy(dtype=np.str_)
-    scores = [
-        np.concatenate([a.loc[own.index, "score"], b.loc[tested.index, "score"]]).astype(np.float64)
-        for a, b in zip(outside, inside, strict=True)
-    ]
+    scores = _scores(outside, inside, own, tested)
+    plain_scores = _scores(*_asked(plain, stage), own, tested) if plain else []
     thresholds = [
         [threshold_of(table[table["part"] == "validation"]) for table in tables] for tables in (outside, inside)
     ]
@@ -116,11 +143,14 @@ def measure_left_out(
 
     def areas(weights: Floats) -> dict[str, Floats]:
         each = {name: mean_auc(truth[m], [s[m] for s in scores], weights[:, m]) for name, m in defined.items()}
-        return each | {
-            name: each[high] - each[low]
-            for name, high, low in (("loss", "auc_known", "auc_test"), ("gap", "pooled", "auc"))
-            if high in each and low in each
-        }
+        for name in ("auc", "pooled") if plain_scores else ():
+            if name in defined:
+                m = defined[name]
+                each[f"{name}_plain"] = mean_auc(truth[m], [s[m] for s in plain_scores], weights[:, m])
+        for name, high, low in _DIFFERENCES:
+            if high in each and low in each:
+                each[name] = each[high] - each[low]
+        return each
 
     if "auc" in defined:
         figures |= bootstrap_all(areas, groups.tolist(), replicates=replicates)
@@ -136,7 +166,7 @@ def left_out_table(found: Sequence[LeftOut]) -> Table:
     return Table(
         "leave-one-out",
         "Leave one source out: stages 2 and 3 trained without a hospital",
-        (_areas(found), _rates_part(found)),
+        (_areas(found), *_plain_part(found), _rates_part(found)),
         [vars(item) for item in found],
         differs=(*say.LEFT_OUT_DIFFERS, *say.ALWAYS_DIFFERS),
         not_to_conclude=(*say.LEFT_OUT_CONCLUDE, *say.NEVER_CONCLUDE),
@@ -157,6 +187,9 @@ def left_out_answer(found: Sequence[LeftOut]) -> tuple[str, ...]:
             f"Stage {item.stage}, {item.source}: AUC {percent(area)}, {GOAL.verdict(area)}; gap "
             f"{percent(gap, signed=True)}, {LARGEST_GAP.verdict(gap)}."
         )
+        if "gain" in item.figures:
+            gain = percent(item.figures["gain"], signed=True)
+            sentences[-1] += f" The measures against shortcuts change the AUC by {gain} points."
     return tuple(sentences)
 
 
@@ -164,12 +197,32 @@ def _measured(
     stage: str,
     together: tuple[str, ...],
     source: str,
-    without: Sequence[pd.DataFrame],
-    known: Sequence[pd.DataFrame],
+    arm: Arm,
+    plain: Arm | None,
 ) -> Iterator[LeftOut]:
     # Stage 3 is not asked about a source without pneumonia.
-    if any((asked(without[0], stage, DECISIONS[stage])["source"] == source).to_numpy()):
-        yield LeftOut(stage, together, source, *measure_left_out(stage, source, without, known))
+    if any((asked(arm.without[0], stage, DECISIONS[stage])["source"] == source).to_numpy()):
+        yield LeftOut(stage, together, source, *measure_left_out(stage, source, arm, plain))
+
+
+def _asked(arm: Arm, stage: str) -> tuple[list[pd.DataFrame], list[pd.DataFrame]]:
+    column = DECISIONS[stage]
+    return [asked(each, stage, column) for each in arm.without], [asked(each, stage, column) for each in arm.known]
+
+
+def _scores(
+    outside: Sequence[pd.DataFrame], inside: Sequence[pd.DataFrame], own: pd.DataFrame, tested: pd.DataFrame
+) -> list[Floats]:
+    """Scores of each seed: the images of a source by the trainings without it, then test images by those with it."""
+    return [
+        np.concatenate(
+            [
+                table.set_index("image_id").loc[rows["image_id"], "score"].to_numpy(np.float64)
+                for table, rows in ((a, own), (b, tested))
+            ]
+        )
+        for a, b in zip(outside, inside, strict=True)
+    ]
 
 
 def _rates(
@@ -219,6 +272,27 @@ def _areas(found: Sequence[LeftOut]) -> Part:
         "n+ / n-",
     )
     return Part("Within sources that hold both classes", head, tuple(lines))
+
+
+def _plain_part(found: Sequence[LeftOut]) -> Iterator[Part]:
+    """What the measures against shortcuts do, where trainings without them were made."""
+    lines = [
+        (
+            STAGES[item.stage],
+            item.source,
+            percent(item.figures.get("auc")),
+            percent(item.figures["auc_plain"]),
+            percent(item.figures["gain"], signed=True),
+            percent(item.figures.get("gap"), signed=True),
+            percent(item.figures.get("gap_plain"), signed=True),
+            percent(item.figures.get("gap_closed"), signed=True),
+        )
+        for item in found
+        if "gain" in item.figures
+    ]
+    head = ("Stage", "Left out", "AUC", "AUC, plain", "Change", "Gap", "Gap, plain", "Smaller by")
+    if lines:
+        yield Part("With and without the measures against shortcuts, all images of the source", head, tuple(lines))
 
 
 def _rates_part(found: Sequence[LeftOut]) -> Part:

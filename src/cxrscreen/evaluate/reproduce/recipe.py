@@ -9,7 +9,7 @@ from cxrscreen.errors import BundleError, RecipeError
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
-from cxrscreen.train.recipe import Compute, Settings
+from cxrscreen.train.recipe import AugmentSettings, Compute, Settings
 
 
 class CovidNetRecipe(Settings):
@@ -27,6 +27,21 @@ class CovidNetRecipe(Settings):
     normal: PositiveInt = 100
     pneumonia: PositiveInt = 100
     covid19: PositiveInt = 31
+
+
+class PlainRecipe(Settings):
+    """The same trainings without what was done against shortcuts, for the sources that are left out.
+
+    The whole radiograph without stage 1, drawn without regard to sources; a source's share of the classes stays in the
+    logits.
+
+    Attributes
+    ----------
+    augment
+        Variation of the training images: shapes alone, no grey values, sharpness or noise.
+    """
+
+    augment: AugmentSettings = AugmentSettings(gamma=0, contrast=0, brightness=0, blur=0, noise=0)
 
 
 class ReproduceRecipe(Settings):
@@ -49,6 +64,8 @@ class ReproduceRecipe(Settings):
         The split of table 7.
     left_out
         Sources that are left out of a training, one set after the other; sources of one hospital go together.
+    plain
+        Of the same trainings without the measures against shortcuts; None: these are not made.
     stage2, stage3
         As in a cascade's recipe, without a tutor.
     adapt
@@ -75,6 +92,7 @@ class ReproduceRecipe(Settings):
         ("kermany",),
         ("cohen",),
     )
+    plain: PlainRecipe | None = None
     stage2: StageRecipe
     stage3: StageRecipe
     adapt: AdaptRecipe = AdaptRecipe()
@@ -96,6 +114,16 @@ class ReproduceRecipe(Settings):
     def digest(self) -> str:
         """SHA-256 of all settings but the seeds, which every table names beside it."""
         return hashlib.sha256(self.model_dump_json(exclude={"seeds", "repeats"}).encode()).hexdigest()
+
+    @property
+    def without_measures(self) -> "ReproduceRecipe":
+        """The recipe of the plain trainings."""
+        if self.plain is None:
+            raise ValueError("the recipe has no plain trainings")
+        changes = {"augment": self.plain.augment, "source_weights": {}, "odds_limit": 0.0}
+        return self.model_copy(
+            update={name: getattr(self, name).model_copy(update=changes) for name in ("stage2", "stage3")}
+        )
 
     def seeded(self, seeds: tuple[int, ...] | None) -> "ReproduceRecipe":
         """The same with other seeds for every table; None: as they are."""

@@ -19,9 +19,10 @@ from cxrscreen.systems.learned import images_digest
 if TYPE_CHECKING:
     from cxrscreen.systems.cascade.experiments import Bench
 
-Training = Literal["lungs", "whole", "every", "open", "before", "covid-net"]
-"""All sources: stage 2 with and without stage 1, both stages; the open set, with and without COVID-19; COVID-Net's."""
-_BOTH_STAGES = ("every", "open", "covid-net")
+Training = Literal["lungs", "whole", "every", "plain", "open", "before", "covid-net"]
+"""All sources: stage 2 with and without stage 1, both stages, these without the measures against shortcuts; the open
+set, with and without COVID-19; COVID-Net's."""
+_BOTH_STAGES = ("every", "plain", "open", "covid-net")
 
 OUTPUTS, ABOUT = "outputs.csv", "about.json"
 
@@ -100,10 +101,13 @@ class Runs:
         folder = self._training_folder(training, seed)
         return self._outputs(folder, lambda: self._train(training, seed, folder))
 
-    def left_out(self, sources: tuple[str, ...], seed: int) -> pd.DataFrame:
-        """The same of a training of both stages without some sources, all of whose images are asked about."""
-        folder = self.work / "left-out" / f"{'+'.join(sources)}-seed{seed}"
-        return self._outputs(folder, lambda: self._train_without(sources, seed, folder))
+    def left_out(self, sources: tuple[str, ...], seed: int, *, plain: bool = False) -> pd.DataFrame:
+        """The same of a training of both stages without some sources, all of whose images are asked about.
+
+        ``plain``: without the measures against shortcuts; see :class:`cxrscreen.evaluate.reproduce.recipe.PlainRecipe`.
+        """
+        folder = self.work / ("left-out-plain" if plain else "left-out") / f"{'+'.join(sources)}-seed{seed}"
+        return self._outputs(folder, lambda: self._train_without(sources, seed, folder, plain))
 
     def tuned(self, tuning: Tuning) -> pd.DataFrame:
         """Held-out images before and after; see :func:`cxrscreen.systems.cascade.experiments.adapt_stages`."""
@@ -170,9 +174,16 @@ class Runs:
 
     @cached_property
     def _bench(self) -> "Bench":
+        return self._bench_of(self.recipe)
+
+    @cached_property
+    def _plain_bench(self) -> "Bench":
+        return self._bench_of(self.recipe.without_measures)
+
+    def _bench_of(self, recipe: ReproduceRecipe) -> "Bench":
         experiments, (bundle, _) = _experiments(), self._given
         bench: Bench = experiments.Bench(
-            bundle, stages_recipe(bundle, self.recipe), self._sets.manifest, self._sets.images, self.work
+            bundle, stages_recipe(bundle, recipe), self._sets.manifest, self._sets.images, self.work
         )
         return bench
 
@@ -180,21 +191,22 @@ class Runs:
         sets = self._sets
         learned = {"open": sets.open, "before": sets.before, "covid-net": sets.covid_net}.get(training, sets.every)
         _experiments().train_stages(
-            self._bench,
+            self._plain_bench if training == "plain" else self._bench,
             learned,
             # The open set's training is asked about the clinic too.
             sets.both if training == "open" else learned,
             folder,
             seed=seed,
             both=training in _BOTH_STAGES,
-            masked=training != "whole",
+            masked=training not in ("whole", "plain"),
             # Both are trained on all sources: stage 2 once for the two.
             stage2_in=self._training_folder("lungs", seed) if training == "every" else None,
         )
 
-    def _train_without(self, sources: tuple[str, ...], seed: int, folder: Path) -> None:
+    def _train_without(self, sources: tuple[str, ...], seed: int, folder: Path, plain: bool) -> None:
         learned, held = self._sets.without(sources)
-        _experiments().train_stages(self._bench, learned, held, folder, seed=seed)
+        bench = self._plain_bench if plain else self._bench
+        _experiments().train_stages(bench, learned, held, folder, seed=seed, masked=not plain)
 
     def _tune(self, tuning: Tuning, folder: Path) -> None:
         base = self._training_folder(tuning.start, tuning.base)

@@ -97,6 +97,8 @@ LEFT_OUT_DIFFERS = (
     "of the bundle, which has learned from lung masks, though never from labels, of some of these sources.",
     "All images of a source are measured, since none was learned from; and its test images alone, which can be "
     "compared with a training that has learned from the source's other images.",
+    "Plain means: the whole radiograph without stage 1, images varied in shape alone and drawn without regard to their "
+    "source, and a source's share of the classes left in the logits while training; all else is the same.",
 )
 LEFT_OUT_CONCLUDE = (
     "That the shipped bundle reaches these figures: it learned from all sources. This is how far its kind of training "
