@@ -14,7 +14,6 @@ from cxrscreen.systems.patch_voting.pipeline import (
     TITLES,
     ask_patches,
     load,
-    lung_warnings,
     vote_warnings,
 )
 from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote
@@ -138,17 +137,6 @@ def test_a_card_of_another_kind_is_refused(tiny_bundle, tmp_path):
     lacking = {name: stage for name, stage in card.stages.items() if name != "viral"}
     with pytest.raises(BundleError, match="lacks the decision viral"):
         load(write_card(folder, card.model_copy(update={"stages": lacking})))
-
-
-def test_what_is_odd_about_the_lungs_is_said():
-    lungs = np.zeros((10, 10), np.uint8)
-    lungs[:, :4] = 1
-    assert "No lungs" in lung_warnings(lungs, trusted=False)[0]
-    assert "Only one lung" in lung_warnings(lungs, trusted=True)[0]
-    lungs[:5, 8] = 2
-    assert "much smaller" in lung_warnings(lungs, trusted=True)[0]
-    lungs[:, 6:] = 2
-    assert lung_warnings(lungs, trusted=True) == []
 
 
 def test_a_close_vote_and_the_viral_class_are_explained():

@@ -22,11 +22,12 @@ from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.torch_engine import network_from
 from cxrscreen.runtime.weights import Weights
-from cxrscreen.systems.bundle import Bundle
+from cxrscreen.systems.bundle import Bundle, preprocessing_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import STAGES, Cohort, check_cohort
-from cxrscreen.systems.cascade.cutting import cut_cohort, preprocessing_of
+from cxrscreen.systems.cascade.cutting import cut_cohort
 from cxrscreen.systems.cascade.outputs import Outputs, stage2_outputs
+from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.systems.cascade.tutoring import group_of
 from cxrscreen.train.batches import EvenBatches
@@ -85,7 +86,7 @@ def adapt(bundle: Bundle, cohort: Cohort, recipe: AdaptRecipe, work: Path, *, cu
     """
     check_cohort(cohort, recipe.stage, with_old=recipe.with_old)
     torch.set_float32_matmul_precision("high")
-    reading = preprocessing_of(bundle).h2
+    reading = preprocessing_of(bundle, Preprocessing).h2
     rois, made = cut_cohort(bundle, cohort, cuts or work / "cuts")
     before, made = _outputs_before(bundle, cohort, rois, cuts or work / "cuts", made)
     held, held3 = (
@@ -238,7 +239,7 @@ def _tuned(
     }
 
     def tune(graph: Path) -> None:
-        network = network_of(bundle.file(f"{decision}.safetensors"), preprocessing_of(bundle).pooling)
+        network = network_of(bundle.file(f"{decision}.safetensors"), preprocessing_of(bundle, Preprocessing).pooling)
         network.load_state_dict(fine_tune(network, number, cohort, recipe, rois, outputs, h2, folder / "run"))
         export_classifier(network.eval(), rois.pixels.shape[1], folder / f"{decision}.safetensors", graph)
         # Checkpoints are several times the network, and nothing needs them any more.
@@ -251,7 +252,7 @@ def _tuned(
 def _outputs_before(bundle: Bundle, cohort: Cohort, rois: RoiTable, folder: Path, made: str) -> tuple[Outputs, str]:
     """What the bundle says of all images, kept: the outputs to hold to, and the figures before."""
     truth3 = cohort.splits["stage3"].truth
-    pneumonia, settings = [i for i in cohort.images if i in truth3], preprocessing_of(bundle)
+    pneumonia, settings = [i for i in cohort.images if i in truth3], preprocessing_of(bundle, Preprocessing)
 
     def look(path: Path) -> None:
         logits, h2 = stage2_outputs(load_engine(bundle.file("pneumonia.onnx")), rois, cohort.images, settings.h2)

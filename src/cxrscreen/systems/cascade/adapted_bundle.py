@@ -11,11 +11,21 @@ from typing import Any
 from cxrscreen.data.protocols import PROTOCOLS
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_guided
-from cxrscreen.systems.bundle import Bundle, Card, DataCard, StageCard, check_out, open_bundle, sha256_of, write_card
+from cxrscreen.systems.bundle import (
+    Bundle,
+    Card,
+    DataCard,
+    StageCard,
+    check_out,
+    open_bundle,
+    preprocessing_of,
+    sha256_of,
+    write_card,
+)
 from cxrscreen.systems.cascade.adaptation import Adapted, network_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import NEW_DISEASE, Cohort
-from cxrscreen.systems.cascade.cutting import preprocessing_of
+from cxrscreen.systems.cascade.pipeline import Preprocessing
 
 PROTOCOL_OF: Mapping[str, str] = {"pneumonia": "stage2", "covid19": "stage3"}
 """Protocol that measures a decision."""
@@ -63,7 +73,7 @@ def write_adapted(
         for file in (graph, graph.with_suffix(".safetensors")):
             shutil.copyfile(file, part / file.name)
         if decision == "covid19":
-            network = network_of(part / f"{decision}.safetensors", preprocessing_of(bundle).pooling)
+            network = network_of(part / f"{decision}.safetensors", preprocessing_of(bundle, Preprocessing).pooling)
             side = _side_of(bundle)
             export_guided(network, side, part / f"{decision}.safetensors", part / f"{decision}-guided.onnx")
     names = {}

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from cxrscreen.errors import BundleError
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import load_engine
-from cxrscreen.systems.bundle import Bundle
+from cxrscreen.systems.bundle import Bundle, preprocessing_of
 from cxrscreen.systems.cascade.cohort import Cohort
 from cxrscreen.systems.cascade.pipeline import Preprocessing, find_lungs
 from cxrscreen.systems.cascade.roi import cut_lungs
@@ -47,13 +46,13 @@ def cut_cohort(bundle: Bundle, cohort: Cohort, folder: Path) -> tuple[RoiTable, 
     Raises
     ------
     BundleError
-        If the bundle is no cascade.
+        If the bundle is no cascade of this version.
     RecipeError
         If the folder holds other images or another bundle's lungs.
     UnreadableImageError
         If an image is damaged.
     """
-    settings = preprocessing_of(bundle).roi(load_engine(bundle.file("pneumonia.onnx")).image_shape[1])
+    settings = preprocessing_of(bundle, Preprocessing).roi(load_engine(bundle.file("pneumonia.onnx")).image_shape[1])
     segmenter = load_engine(bundle.file("lungs.onnx"))
 
     def cut(image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
@@ -81,11 +80,3 @@ def cut_cohort(bundle: Bundle, cohort: Cohort, folder: Path) -> tuple[RoiTable, 
     )
     row = {image_id: index for index, image_id in enumerate(cohort.images)}
     return RoiTable(pixels, masks, quantiles, row), hashlib.sha256(json.dumps(made).encode()).hexdigest()
-
-
-def preprocessing_of(bundle: Bundle) -> Preprocessing:
-    """The preprocessing in a bundle's card, or a :class:`BundleError` where it is not that of a cascade."""
-    try:
-        return Preprocessing(**bundle.card.preprocessing)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"{bundle.card.bundle_id} is no cascade of this version: give one that is.") from error

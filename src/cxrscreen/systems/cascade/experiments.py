@@ -22,12 +22,13 @@ from cxrscreen.imaging.read import read
 from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
-from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, sha256_of, write_card
+from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, preprocessing_of, sha256_of, write_card
 from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import Cohort, check_cohort
-from cxrscreen.systems.cascade.cutting import cut_cohort, preprocessing_of
+from cxrscreen.systems.cascade.cutting import cut_cohort
 from cxrscreen.systems.cascade.outputs import stage2_outputs, stage3_outputs
+from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs
 from cxrscreen.systems.cascade.roi_table import RoiTable
@@ -75,7 +76,7 @@ class Bench:
     def whole(self) -> tuple[RoiTable, str]:
         """The whole radiographs in the same form, without stage 1: nothing is cut off and nothing is masked."""
         file = self.work / "whole" / "radiographs.npz"
-        settings = preprocessing_of(self.bundle).roi(self.recipe.side)
+        settings = preprocessing_of(self.bundle, Preprocessing).roi(self.recipe.side)
         nothing = np.zeros((8, 8), np.uint8)
 
         def look(path: Path) -> None:

@@ -21,16 +21,13 @@ from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size, segmenter_input, two_lungs
 from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input, place_in_radiograph
+from cxrscreen.systems.cautions import LIMITING, NEAR_THRESHOLD, lung_cautions
 from cxrscreen.systems.contract import Finding, Policy, Quality, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
+from cxrscreen.systems.reading_order import triage_score
 
 H2Reading = Literal["cam", "literal"]
 Pooling = Literal["image", "lungs"]
-
-NEAR_THRESHOLD = 0.05
-"""Distance of a probability from its threshold within which the decision could easily be the other one."""
-LOPSIDED = 0.25
-"""Ratio of the smaller to the larger lung's area below which one lung may be missed or opaque."""
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -272,48 +269,13 @@ def finding_of(pneumonia: Stage, covid19: Stage) -> Finding:
     return "covid19" if covid19.positive else "other_pneumonia"
 
 
-def triage_score(pneumonia: Stage, covid19: Stage) -> float:
-    """A score that orders a worklist: normals below 0.5, pneumonia above, COVID-19 first among equals.
-
-    Parameters
-    ----------
-    pneumonia, covid19
-        The decisions; stage 3 counts only where stage 2 is positive.
-
-    Returns
-    -------
-    float
-        In [0, 1]: with u the probability of pneumonia stretched so that its threshold lies at 0.5, and v likewise that
-        of COVID-19, u below 0.5 and 0.25 + 0.5 u + 0.25 v from there on.
-    """
-    if pneumonia.probability is None:
-        raise ValueError("stage 2 is always asked")
-    u = _centred(pneumonia.probability, pneumonia.threshold)
-    if not pneumonia.positive or covid19.probability is None:
-        return u
-    return 0.25 + 0.5 * u + 0.25 * _centred(covid19.probability, covid19.threshold)
-
-
-NO_LUNGS = "No lungs were found, so the whole image was judged: this may be no frontal chest radiograph."
-ONE_LUNG = "Only one lung was found: the other may be opaque, missing or outside the image."
-LOPSIDED_LUNGS = "One lung was found much smaller than the other: it may be opaque, or found only in part."
-LIMITING = (NO_LUNGS, ONE_LUNG, LOPSIDED_LUNGS)
-"""Warnings that touch the trust in the result."""
-
-
 def _warnings(mask: NDArray[np.uint8], roi: Roi, stages: tuple[Stage, ...]) -> list[str]:
-    areas = sorted(int((mask == lung).sum()) for lung in (1, 2))
-    found = [
-        (not roi.trusted, NO_LUNGS),
-        (roi.trusted and areas[0] == 0, ONE_LUNG),
-        (roi.trusted and 0 < areas[0] < LOPSIDED * areas[1], LOPSIDED_LUNGS),
-    ]
     near = [
         f"The probability of {NAMES[stage.name]} lies near its threshold: the decision could easily be the other one."
         for stage in stages
         if stage.probability is not None and abs(stage.probability - stage.threshold) < NEAR_THRESHOLD
     ]
-    return [text for holds, text in found if holds] + near
+    return lung_cautions(mask, trusted=roi.trusted) + near
 
 
 NAMES = {"pneumonia": "pneumonia", "covid19": "COVID-19"}
@@ -321,12 +283,6 @@ NAMES = {"pneumonia": "pneumonia", "covid19": "COVID-19"}
 
 def _quality(*, limited: bool) -> Quality:
     return "limited" if limited else "good"
-
-
-def _centred(probability: float, threshold: float) -> float:
-    if probability < threshold:
-        return 0.5 * probability / threshold
-    return 0.5 + 0.5 * (probability - threshold) / (1.0 - threshold) if threshold < 1.0 else 1.0
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:

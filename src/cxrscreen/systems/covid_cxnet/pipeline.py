@@ -15,23 +15,15 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size
-from cxrscreen.systems.cascade.pipeline import (
-    LIMITING,
-    LOPSIDED,
-    LOPSIDED_LUNGS,
-    NEAR_THRESHOLD,
-    NO_LUNGS,
-    ONE_LUNG,
-    Lungs,
-    find_lungs,
-    triage_score,
-)
+from cxrscreen.systems.cascade.pipeline import Lungs, find_lungs
 from cxrscreen.systems.cascade.roi import place_in_radiograph
+from cxrscreen.systems.cautions import LIMITING, LOPSIDED, LOPSIDED_LUNGS, NEAR_THRESHOLD, NO_LUNGS, ONE_LUNG
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE, CLASSES, STAGES, WORDS
 from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, View, region_of_interest, view_input
 from cxrscreen.systems.covid_cxnet.saliency import class_grad_cam
 from cxrscreen.systems.gate import judge, refusal
+from cxrscreen.systems.reading_order import triage_score
 
 FINDINGS_FILE = "findings.onnx"
 """The bundle's network of the 14 findings, if it has one."""

@@ -17,7 +17,7 @@ from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilist
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, Precision, load_engine
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
-from cxrscreen.systems.cascade.pipeline import LIMITING, LOPSIDED, LOPSIDED_LUNGS, NO_LUNGS, ONE_LUNG, triage_score
+from cxrscreen.systems.cautions import LIMITING, lung_cautions
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
 from cxrscreen.systems.patch_voting.morphology import (
@@ -31,6 +31,7 @@ from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, organ_in
 from cxrscreen.systems.patch_voting.shared import ask_shared
 from cxrscreen.systems.patch_voting.views import centres_of, lungs_of_patch_image, patch_views
 from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, class_probabilities, majority_vote, vote_scores
+from cxrscreen.systems.reading_order import triage_score
 
 SHARED = "classifier-shared.onnx"
 """The bundle's file for shared feature maps, if it has one."""
@@ -177,7 +178,7 @@ class PatchVoting:
         maps = self._maps(ballot, vote, mask) if explain else ()
         seconds["maps"] = time.perf_counter() - start - sum(seconds.values())
         stages = self._stages(vote)
-        found = (*lung_warnings(organs.lungs, trusted=trusted), *vote_warnings(vote))
+        found = (*lung_cautions(organs.lungs, trusted=trusted), *vote_warnings(vote))
         warnings = tuple(dict.fromkeys((*verdict.sentences, *radiograph.warnings, *found)))
         limited = bool(radiograph.warnings or verdict.concerns) or any(text in LIMITING for text in warnings)
         seconds["total"] = time.perf_counter() - start
@@ -315,16 +316,6 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
     # What is close and not equal anyway may as well be computed at half the width.
     shared = cache(lambda: compiled("classifier-shared", "bf16")) if SHARED in bundle.card.files else None
     return PatchVoting(bundle.card, settings, organs, classifier, shared)
-
-
-def lung_warnings(lungs: NDArray[np.uint8], *, trusted: bool) -> list[str]:
-    """Say what is odd about the lungs, uint8 (S, S): 1 right, 2 left."""
-    if not trusted:
-        return [NO_LUNGS]
-    smaller, larger = sorted(int((lungs == lung).sum()) for lung in (1, 2))
-    if smaller == 0:
-        return [ONE_LUNG]
-    return [LOPSIDED_LUNGS] if smaller < LOPSIDED * larger else []
 
 
 def vote_warnings(vote: Vote) -> list[str]:
