@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from cxrscreen.report.record import ScreeningRecord
-from cxrscreen.report.wording import lung_share_sentence, printable, shown_name, stage_sentence, without_folders
+from cxrscreen.report.wording import (
+    column_title,
+    findings_of,
+    lung_share_sentence,
+    printable,
+    shown_name,
+    stage_sentence,
+    without_folders,
+)
 from cxrscreen.systems.contract import SaliencyMap, Stage
 
 
@@ -17,12 +25,28 @@ from cxrscreen.systems.contract import SaliencyMap, Stage
         ("covid19", 0.1, "Below the operating point of 0.42: called other pneumonia."),
         ("tuberculosis", 0.1, "Below the operating point of 0.42: does not speak for tuberculosis."),
         ("viral", 0.9, "At or above the operating point of 0.42: speaks for viral pneumonia or COVID-19."),
+        (
+            "covid19_against_normal",
+            0.9,
+            "At or above the operating point of 0.42: called COVID-19; this system knows no other pneumonia, and may "
+            "mean one.",
+        ),
+        (
+            "covid19_against_normal",
+            0.1,
+            "Below the operating point of 0.42: called normal; another pneumonia is not looked for.",
+        ),
         ("fungal", 0.1, "Below the operating point of 0.42: called negative."),
         ("covid19", None, "Not asked: an earlier decision made this one needless."),
     ],
 )
 def test_a_decision_in_plain_words(name: str, probability: float | None, sentence: str) -> None:
     assert stage_sentence(Stage(name, "title", probability, 0.42, "youden")) == sentence
+
+
+def test_covid19_against_normal_counts_these_two_findings() -> None:
+    assert findings_of(["covid19_against_normal"]) == ("covid19", "normal")
+    assert column_title("covid19_against_normal") == "COVID-19 / normal"
 
 
 def test_the_share_inside_the_lungs_in_plain_words() -> None:

@@ -80,6 +80,10 @@ LIMITS: Final[tuple[tuple[str, str], ...]] = (
 _CALLED: Final[dict[str, tuple[str, str]]] = {
     "pneumonia": ("called pneumonia (any type)", "called normal"),
     "covid19": ("called COVID-19", "called other pneumonia"),
+    "covid19_against_normal": (
+        "called COVID-19; this system knows no other pneumonia, and may mean one",
+        "called normal; another pneumonia is not looked for",
+    ),
     "viral": ("speaks for viral pneumonia or COVID-19", "does not speak for viral pneumonia or COVID-19"),
     "bacterial": ("speaks for bacterial pneumonia", "does not speak for bacterial pneumonia"),
     "tuberculosis": ("speaks for tuberculosis", "does not speak for tuberculosis"),
@@ -88,6 +92,7 @@ _CALLED: Final[dict[str, tuple[str, str]]] = {
 _COLUMNS: Final[dict[str, str]] = {
     "pneumonia": "Pneumonia",
     "covid19": "COVID-19",
+    "covid19_against_normal": "COVID-19 / normal",
     "viral": "Viral, with COVID-19",
     "bacterial": "Bacterial",
     "tuberculosis": "Tuberculosis",
@@ -105,6 +110,8 @@ def findings_of(stage_names: Sequence[str]) -> tuple[Finding, ...]:
     stages = set(stage_names) or {"covid19"}
     if "covid19" in stages:
         stages.add("other_pneumonia")
+    if "covid19_against_normal" in stages:
+        stages.add("covid19")
     return tuple(finding for finding in FINDING_LABELS if finding in stages or finding == "normal")
 
 

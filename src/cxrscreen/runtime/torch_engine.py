@@ -11,13 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cxrscreen.errors import BundleError
+from cxrscreen.nets.base_cxr import FILTERS, LAYERS, BaseCxr
+from cxrscreen.nets.chexnet import CheXNet, CovidCxNet, widen_stem
 from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
+from cxrscreen.nets.resnet import ResNet
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import checked_image
 from cxrscreen.runtime.export_guided import guided_backpropagation
 from cxrscreen.runtime.weights import Weights
+
+BACKBONE = "backbone."
+"""Before the names of a network whose head was replaced."""
+PUBLISHED_CHANNELS = 3
+UNKNOWN = "These weights belong to no network of this version: use a bundle that it exported."
 
 
 class TorchEngine:
@@ -104,16 +112,7 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNe
     BundleError
         If the names are those of no known network.
     """
-    network: Classifier | UNet
-    if "classifier.weight" in weights and "features.conv0.weight" in weights:
-        network = DenseNet121(len(weights["classifier.weight"]), weights["features.conv0.weight"].shape[1])
-    elif "classifier.weight" in weights and "blocks.0.depthwise_conv.weight" in weights:
-        network = EfficientNetLite0(len(weights["classifier.weight"]))
-    elif "head.weight" in weights and "encoder.0.0.weight" in weights:
-        width, channels = weights["encoder.0.0.weight"].shape[:2]
-        network = UNet(len(weights["head.weight"]), channels, width)
-    else:
-        raise BundleError("These weights belong to no network of this version: use a bundle that it exported.")
+    network = _built(weights)
     state = {name: torch.from_numpy(values) for name, values in weights.items()}
     try:
         report = network.load_state_dict(state, strict=False)
@@ -123,6 +122,49 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNe
     if missing or report.unexpected_keys:
         raise BundleError("These weights are not complete for their network: export the bundle again.")
     return network
+
+
+def _built(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet:
+    """The network that the names and shapes tell of, with random weights."""
+    own = {name.removeprefix(BACKBONE): name for name in weights}
+    if "dense1.weight" in own and "convolutions.0.weight" in own:
+        channels, flattened = weights["convolutions.0.weight"].shape[1], weights["dense1.weight"].shape[1]
+        return BaseCxr(_smallest_side(flattened), len(weights["classifier.weight"]), channels)
+    if "head.weight" in own and "encoder.0.0.weight" in own:
+        width, channels = weights["encoder.0.0.weight"].shape[:2]
+        return UNet(len(weights["head.weight"]), channels, width)
+    if "classifier.weight" not in own:
+        raise BundleError(UNKNOWN)
+    outputs = len(weights["classifier.weight"])
+    network: Classifier
+    if "features.conv0.weight" in own:
+        channels = weights[own["features.conv0.weight"]].shape[1]
+        # Of three channels there is none but CheXNet's, which normalises them itself.
+        network = CheXNet(outputs) if channels == PUBLISHED_CHANNELS else DenseNet121(outputs, channels)
+    elif "blocks.0.depthwise_conv.weight" in own:
+        network = EfficientNetLite0(outputs)
+        channels = weights[own["conv_stem.weight"]].shape[1]
+        if channels > 1:
+            widen_stem(network, channels)
+    elif "layer1.0.conv1.weight" in own:
+        network = ResNet(50 if "layer1.0.conv3.weight" in own else 18, outputs)
+        channels = weights[own["conv1.weight"]].shape[1]
+        if channels > 1:
+            widen_stem(network, channels)
+    else:
+        raise BundleError(UNKNOWN)
+    if any(name.startswith(BACKBONE) for name in weights):
+        nodes = len(weights["hidden.weight"]) if "hidden.weight" in weights else 0
+        return CovidCxNet(network, outputs, nodes)
+    return network
+
+
+def _smallest_side(flattened: int) -> int:
+    """Of the inputs whose flattened last maps have so many values; the layers do not depend on which it is."""
+    side = round((flattened / FILTERS) ** 0.5)
+    for _ in range(LAYERS):
+        side = 2 * side + 1
+    return side
 
 
 def _read(graph: Path) -> onnx.ModelProto:
