@@ -26,6 +26,7 @@ from cxrscreen.cli.patch_voting import patch_voting
 from cxrscreen.cli.phantoms import phantoms
 from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
+from cxrscreen.cli.serve import serve, work
 from cxrscreen.cli.train import train
 from cxrscreen.errors import CxrscreenError
 
@@ -59,6 +60,8 @@ app.command(epilog=RESEARCH_USE)(patch_voting)
 app.command(epilog=RESEARCH_USE)(enhance)
 app.command(epilog=RESEARCH_USE)(explain)
 app.command(epilog=RESEARCH_USE)(learning_rate)
+app.command(epilog=RESEARCH_USE)(serve)
+app.command(epilog=RESEARCH_USE)(work)
 app.command(epilog=RESEARCH_USE)(label_by_tests)
 
 

@@ -1,0 +1,1 @@
+"""The routes, a file a subject; each declares the role that it needs."""

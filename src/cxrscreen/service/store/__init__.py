@@ -1,0 +1,1 @@
+"""What the service keeps: a database of typed rows, its migrations, and files named by their content."""
