@@ -98,7 +98,7 @@ class LearnedPatches(Dataset[tuple[Tensor, Tensor]]):
         geometry = draw_geometry(self.augment, rng)
 
         def varied(values: NDArray[np.uint8]) -> NDArray[np.float32]:
-            cut = cut_patches(values.astype(np.float32), corners, reach, 0.0)[0]
+            cut = cut_patches(values, corners, reach, 0)[0].astype(np.float32)
             resized = cut if around == reach else resize_to_square(cut, around)
             first = (around - self.side) // 2
             inside = slice(first, first + self.side)

@@ -2,9 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+P = TypeVar("P", np.float32, np.uint8, np.bool_)
 
 
 def draw_centres(mask: NDArray[np.bool_], count: int, seed: int) -> NDArray[np.int64]:
@@ -67,15 +70,15 @@ def corners_of(centres: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     return np.asarray(centres - side // 2, dtype=np.int64)
 
 
-def cut_patches(image: NDArray[np.float32], corners: NDArray[np.int64], side: int, fill: float) -> NDArray[np.float32]:
+def cut_patches(image: NDArray[P], corners: NDArray[np.int64], side: int, fill: float) -> NDArray[P]:
     """Cut patches out; where they reach over the border they are filled, never stretched.
 
     Parameters
     ----------
     image
-        float32 (H, W).
+        (H, W), of any type.
     corners
-        int64 (K, 2), from :func:`corners_of`; a patch must touch the image.
+        int64 (K, 2), from :func:`corners_of`; a patch may lie outside the image in part.
     side
         Rows and columns of a patch.
     fill
@@ -84,11 +87,14 @@ def cut_patches(image: NDArray[np.float32], corners: NDArray[np.int64], side: in
     Returns
     -------
     ndarray
-        float32 (K, side, side).
+        (K, side, side), of the image's type.
     """
-    around = np.pad(image, side, constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(around, (side, side))
-    return np.asarray(windows[corners[:, 0] + side, corners[:, 1] + side], dtype=np.float32)
+    patches = np.full((len(corners), side, side), fill, image.dtype)
+    for patch, (top, left) in zip(patches, corners.tolist(), strict=True):
+        first, start = max(-top, 0), max(-left, 0)
+        inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+        patch[first : first + inside.shape[0], start : start + inside.shape[1]] = inside
+    return patches
 
 
 def in_batches(patches: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import lightning
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART, read_lung_mask
 from cxrscreen.data.protocols import PARTS, Split
 from cxrscreen.errors import ManifestError
+from cxrscreen.imaging.enhancement import resize_to_square
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.named import load_classifier_weights
 from cxrscreen.runtime.engine import Engine, load_engine
@@ -197,9 +197,7 @@ def _with_targets(
 
     def load(image_id: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         view = organ_input(read(manifest.image_file(image_id)).pixels, side, recipe.preprocessing)
-        target = organ_target(manifest, image_id)
-        small = cv2.resize(target, (side, side), interpolation=cv2.INTER_NEAREST)
-        return np.round((view + 1.0) * 127.5).astype(np.uint8), np.asarray(small, dtype=np.uint8)
+        return np.round((view + 1.0) * 127.5).astype(np.uint8), target_at(organ_target(manifest, image_id), side)
 
     with ThreadPoolExecutor(2) as pool:
         pairs = list(track(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))
@@ -229,6 +227,28 @@ def organ_target(manifest: Manifest, image_id: str) -> NDArray[np.uint8]:
         )
     target = np.where(lungs == HEART, 0, lungs)
     return np.where((target == 0) & (heart == HEART), HEART, target).astype(np.uint8)
+
+
+def target_at(target: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Bring a reference mask to the network's side: each pixel is of the class that covers most of it.
+
+    The nearest pixel would do if it did not move outlines by up to half a pixel, which costs about 0.02 of the Jaccard
+    index where 224 pixels become 256.
+
+    Parameters
+    ----------
+    target
+        uint8 (H, W), from :func:`organ_target`.
+    side
+        Rows and columns of the result.
+
+    Returns
+    -------
+    ndarray
+        uint8 (side, side).
+    """
+    shares = [resize_to_square((target == organ).astype(np.float32), side) for organ in range(len(ORGANS))]
+    return np.argmax(shares, axis=0).astype(np.uint8)
 
 
 def _heart_file(manifest: Manifest, image_id: str) -> Path | None:

@@ -81,7 +81,8 @@ def patch_views(
     ndarray
         float32 (K, 1, side, side) in [-1, 3]; outside the image there is no lung.
     """
-    grey, mask = (cut_patches(values.astype(np.float32), corners, settings.field, 0.0) for values in (image, lungs))
+    grey = cut_patches(image, corners, settings.field, 0).astype(np.float32)
+    mask = cut_patches(lungs, corners, settings.field, 0).astype(np.float32)
     if settings.field != side:
         grey = np.stack([resize_to_square(patch, side) for patch in grey])
         mask = np.stack([resize_to_square(patch, side) for patch in mask])
