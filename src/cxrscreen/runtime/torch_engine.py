@@ -1,5 +1,6 @@
 """The reference engine: the same bundle on torch, to compare a compiled engine with."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -161,7 +162,7 @@ def _built(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet:
 
 def _smallest_side(flattened: int) -> int:
     """Of the inputs whose flattened last maps have so many values; the layers do not depend on which it is."""
-    side = round((flattened / FILTERS) ** 0.5)
+    side = math.isqrt(flattened // FILTERS)
     for _ in range(LAYERS):
         side = 2 * side + 1
     return side

@@ -1,6 +1,6 @@
 """Regions of interest, stored once and varied anew for every batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import Engine
+from cxrscreen.systems.cascade.lungs import at_size
 from cxrscreen.systems.cascade.pipeline import find_lungs
 from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, classifier_input, region_of_interest
 from cxrscreen.train.augment import (
@@ -52,15 +53,32 @@ class RegionTable:
         return np.asarray(self.arrays[self.row[image_id]])
 
 
+Edit = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.float32]]
+"""From pixels float32 (H, W) in [0, 1] and the lungs bool (H, W) to edited pixels."""
+
+
 def store_regions(
-    manifest: Manifest, image_ids: Sequence[str], lungs: Engine, settings: Preprocessing, side: int, path: Path
+    manifest: Manifest,
+    image_ids: Sequence[str],
+    lungs: Engine,
+    settings: Preprocessing,
+    side: int,
+    path: Path,
+    edit: Edit | None = None,
 ) -> None:
-    """Read, segment and cut all images, and write the array that :class:`RegionTable` holds, in their order."""
+    """Read, segment and cut all images, and write the array that :class:`RegionTable` holds, in their order.
+
+    With an edit, the lungs are found again in the edited image, as screening it would.
+    """
     arrays = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(image_ids), 3, side, side))
 
     def prepare(index: int) -> None:
         pixels = read(manifest.image_file(image_ids[index])).pixels
-        view = region_of_interest(pixels, find_lungs(lungs, pixels).mask, settings, side)
+        found = find_lungs(lungs, pixels)
+        if edit is not None:
+            pixels = edit(pixels, at_size(found.mask, found.probability, pixels.shape) > 0)
+            found = find_lungs(lungs, pixels)
+        view = region_of_interest(pixels, found.mask, settings, side)
         arrays[index] = view.grey, view.kept, view.lungs
 
     with ThreadPoolExecutor(2) as pool:
@@ -105,6 +123,9 @@ class RegionImages(Dataset[tuple[Tensor, Tensor, int, Tensor]]):
         index, seed = draw if isinstance(draw, tuple) else (draw, 0)
         region = self.table.region(self.image_ids[index])
         grey, kept = region[GREY].astype(np.float32) / np.float32(255), region[KEPT].astype(np.float32)
+        if self.settings.roi != "mask":
+            # A box is the same region without its mask, so that one table serves both.
+            kept = np.ones_like(kept)
         lungs = region[LUNGS]
         if self.augment is not None:
             rng = np.random.default_rng(seed)

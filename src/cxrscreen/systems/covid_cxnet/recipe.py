@@ -46,15 +46,22 @@ class DataRules(Settings):
         is the paper's Table 1 against its Table 2.
     share
         Share of the training images that is used, drawn by the seed, the same of each class (Figs. 11 and 12).
+    left_out
+        Some of the sources, of which nothing is learned: no image of theirs, nor another of one of their patients,
+        trains, pre-trains or chooses anything, and all of their images are tested.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
     views: tuple[str, ...] = tuple(view for view in VIEWS if view != "L")
     paediatric: Paediatric = "left out"
     share: float = Field(default=1.0, gt=0, le=1)
+    left_out: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _knows_views(self) -> Self:
+        strange = [source for source in self.left_out if source not in self.sources]
+        if strange:
+            raise ValueError(f"left_out names {strange[0]}, which is not one of the sources")
         wrong = [view for view in self.views if view not in VIEWS or view == "L"]
         if wrong or not self.views:
             raise ValueError(f"views must be some of {', '.join(v for v in VIEWS if v != 'L')}")
@@ -73,7 +80,11 @@ class PretrainingRecipe(Settings):
     phases, augment
         As in :class:`ClassifierRecipe`.
     exported
-        Whether the bundle keeps this network, for the chart of finding probabilities (Fig. 17).
+        Whether the bundle tells of the findings, for the chart of their probabilities (Fig. 17).
+    chart
+        By what: ``network``, the pre-trained network whole, which doubles the bundle; or ``head``, a linear layer on
+        the features of the finished classifier, fitted to the same images, which adds next to nothing. The card then
+        says how far the two agree.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -81,6 +92,7 @@ class PretrainingRecipe(Settings):
     phases: tuple[TransferPhase, ...] = Field(min_length=1)
     augment: AugmentSettings
     exported: bool = False
+    chart: Literal["network", "head"] = "network"
 
 
 class ClassifierRecipe(Settings):
@@ -204,6 +216,8 @@ class CovidCxNetRecipe(Settings):
             raise ValueError("chexnet takes three channels: channels must be stack")
         if self.pooling == "lungs" and (self.roi != "mask" or network == "base"):
             raise ValueError("pooling over the lungs needs roi mask and a network that pools")
+        if self.pretraining is not None and self.pretraining.chart == "head" and self.pooling != "image":
+            raise ValueError("a chart by head needs pooling over the image")
         if self.pretraining is not None and network not in {"chexnet", "efficientnet-lite0"}:
             raise ValueError("pretraining is for chexnet or efficientnet-lite0")
         if self.pretraining is not None and self.classifier.weights != "none":

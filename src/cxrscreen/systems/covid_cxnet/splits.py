@@ -34,15 +34,21 @@ def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
     places, rules = class_of_label(recipe.classes), recipe.data
 
     source, label, view, age = (table[name].to_dict() for name in ("source", "label", "view", "pediatric"))
+    unseen = left_out_groups(rules, manifest)
 
-    def wanted(image_id: str, part: Part) -> bool:
+    def part_of(image_id: str, part: Part) -> Part | None:
         if source[image_id] not in rules.sources or label[image_id] not in places:
-            return False
+            return None
+        if str(table.at[image_id, "group"]) in unseen:
+            if source[image_id] not in rules.left_out:
+                return None
+            part = "test"
         if part == "test":
-            return bool(age[image_id] != "true")
-        return view[image_id] in rules.views and _of_age(rules, age[image_id], label[image_id])
+            return "test" if age[image_id] != "true" else None
+        kept = view[image_id] in rules.views and _of_age(rules, age[image_id], label[image_id])
+        return part if kept else None
 
-    classes = _restricted(whole, CLASS_SPLIT, wanted)
+    classes = _restricted(whole, CLASS_SPLIT, part_of)
     classes = replace(classes, truth={i: places[str(table.at[i, "label"])] for i in classes.truth})
     if rules.share < 1:
         classes = replace(classes, train=_shared(classes, rules.share))
@@ -60,11 +66,22 @@ def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
     return result
 
 
+def left_out_groups(rules: DataRules, manifest: Manifest) -> frozenset[str]:
+    """Groups of patients who have an image of a source that is left out."""
+    table = manifest.table
+    return frozenset(table.loc[table["source"].isin(rules.left_out), "group"].astype(str))
+
+
 def _findings(recipe: CovidCxNetRecipe, manifest: Manifest) -> Split:
     assert recipe.pretraining is not None
     table, sources = manifest.table, recipe.pretraining.sources
-    whole = make_split("stage2", manifest, recipe.splitting)
-    split = _restricted(whole, FINDING_SPLIT, lambda i, _: table.at[i, "source"] in sources)
+    unseen = left_out_groups(recipe.data, manifest)
+
+    def part_of(image_id: str, part: Part) -> Part | None:
+        own = table.at[image_id, "source"] in sources and str(table.at[image_id, "group"]) not in unseen
+        return part if own else None
+
+    split = _restricted(make_split("stage2", manifest, recipe.splitting), FINDING_SPLIT, part_of)
     for part in ("train", "validation"):
         targets = finding_targets(manifest, split.part(part))
         told_apart = [(column == 1).any() and (column == 0).any() for column in targets.T]
@@ -93,8 +110,10 @@ def _shared(split: Split, share: float) -> tuple[str, ...]:
     return tuple(sorted(i for own in members.values() for i in own[: max(1, round(share * len(own)))]))
 
 
-def _restricted(split: Split, name: str, keep: Callable[[str, Part], bool]) -> Split:
-    kept = {part: tuple(i for i in split.part(part) if keep(i, part)) for part in PARTS}
+def _restricted(split: Split, name: str, part_of: Callable[[str, Part], Part | None]) -> Split:
+    """The same split with images moved to other parts, or left out (None)."""
+    moved = {i: part_of(i, part) for part in PARTS for i in split.part(part)}
+    kept = {part: tuple(sorted(i for i, now in moved.items() if now == part)) for part in PARTS}
     ids = [i for part in PARTS for i in kept[part]]
     return replace(
         split,

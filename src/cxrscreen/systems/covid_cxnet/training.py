@@ -1,7 +1,7 @@
 """Training COVID-CXNet: the regions, the 14 findings where asked for, then the classifier."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import lightning
@@ -21,7 +21,7 @@ from cxrscreen.imaging.read import read
 from cxrscreen.nets.chexnet import CovidCxNet
 from cxrscreen.nets.classifier import Classifier
 from cxrscreen.runtime.engine import Engine, load_engine
-from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.bundle import open_bundle, sha256_of
 from cxrscreen.systems.cascade.pipeline import find_lungs
 from cxrscreen.systems.covid_cxnet.classes import CLASSES
 from cxrscreen.systems.covid_cxnet.images import RegionImages, RegionTable, store_regions
@@ -59,7 +59,29 @@ class Trained:
     settings: Preprocessing
 
 
-def train_covid_cxnet(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) -> Trained:
+@dataclass(frozen=True)
+class Shared:
+    """What several trainings have in common, made once for all of them.
+
+    Parameters
+    ----------
+    regions
+        Folder of the cut-out regions.
+    images
+        Whose regions; all that any of the trainings learns from or is chosen by.
+    findings
+        State of a network that was pre-trained on the 14 findings, from which the classifier then begins; it takes the
+        place of the recipe's pre-training and weights.
+    """
+
+    regions: Path
+    images: tuple[str, ...]
+    findings: Path | None = None
+
+
+def train_covid_cxnet(
+    recipe: CovidCxNetRecipe, manifest: Manifest, work: Path, shared: Shared | None = None
+) -> Trained:
     """Train by a recipe.
 
     Parameters
@@ -71,6 +93,8 @@ def train_covid_cxnet(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) 
     work
         Folder for checkpoints, learning curves (``classifier/phaseN/metrics.csv``) and cut-out regions; a run that
         finds finished steps there does not repeat them.
+    shared
+        Regions and pre-training of several trainings; None: this one makes its own.
 
     Raises
     ------
@@ -82,7 +106,7 @@ def train_covid_cxnet(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) 
     ManifestError
         If a part of a split lacks a class, or an image is not there.
     """
-    prepared = prepare(recipe, manifest, work)
+    prepared = prepare(recipe, manifest, work, shared)
     split, file = prepared.splits[CLASS_SPLIT], work / "classifier" / "final.safetensors"
     once(
         file,
@@ -117,35 +141,47 @@ class Prepared:
     depends: Mapping[str, object]
 
 
-def prepare(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path) -> Prepared:
-    """Cut out the regions and pre-train, unless the work folder holds them; raises as :func:`train_covid_cxnet`."""
+def prepare(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path, shared: Shared | None = None) -> Prepared:
+    """Cut out the regions and pre-train, unless they are there already; raises as :func:`train_covid_cxnet`."""
     splits = splits_of(recipe, manifest)
-    image_ids = learned_from(splits)
-    for image_id in image_ids:
-        if not manifest.image_file(image_id).is_file():
-            raise ManifestError(f"The file that the manifest names for {image_id} is not there: correct it.")
-    _check_weights(recipe)
+    learned = learned_from(splits)
+    _check(recipe, manifest, learned, shared)
     torch.set_float32_matmul_precision("high")
     finder = lung_engine(recipe.lungs)
     settings = matched_preprocessing(recipe, manifest, finder)
-    regions = work / "regions" / "regions.npy"
-    made = once(
-        regions,
-        {"images": image_ids, "settings": _cutting(settings), "side": recipe.classifier.side, "lungs": recipe.lungs},
-        lambda part: store_regions(manifest, image_ids, finder, settings, recipe.classifier.side, part),
-    )
-    table = RegionTable(np.load(regions, mmap_mode="r"), {image_id: row for row, image_id in enumerate(image_ids)})
+    own = Shared(work / "regions", tuple(learned)) if shared is None else shared
+    table, made = cut_regions(recipe, manifest, own.images, own.regions, finder)
     depends: dict[str, object] = {"regions": made, "settings": asdict(settings), "seed": recipe.seed}
+    if own.findings is not None:
+        depends["findings"] = sha256_of(own.findings)
+        return Prepared(splits, settings, table, load_file(own.findings), depends)
     if recipe.pretraining is None:
         return Prepared(splits, settings, table, None, depends)
     split, file = splits[FINDING_SPLIT], work / "findings" / "final.safetensors"
-    pretraining = recipe.pretraining.model_dump(mode="json", exclude={"exported"})
+    pretraining = recipe.pretraining.model_dump(mode="json", exclude={"exported", "chart"})
     depends["findings"] = once(
         file,
         {**depends, "recipe": pretraining, "network": recipe.classifier.network, "split": split.digest},
         lambda part: _save(_pretrain(recipe, manifest, table, split, settings, file.parent), part),
     )
     return Prepared(splits, settings, table, load_file(file), depends)
+
+
+def cut_regions(
+    recipe: CovidCxNetRecipe, manifest: Manifest, image_ids: Sequence[str], folder: Path, finder: Engine
+) -> tuple[RegionTable, str]:
+    """Cut out the regions of images into a folder, unless it holds them; gives them and their fingerprint.
+
+    A box is stored with its mask, which :class:`RegionImages` then leaves aside, so that both kinds share a folder.
+    """
+    file, settings, side = folder / "regions.npy", _as_cut(recipe.preprocessing()), recipe.classifier.side
+    made = once(
+        file,
+        {"images": list(image_ids), "settings": _cutting(settings), "side": side, "lungs": recipe.lungs},
+        lambda part: store_regions(manifest, image_ids, finder, settings, side, part),
+    )
+    rows = {image_id: row for row, image_id in enumerate(image_ids)}
+    return RegionTable(np.load(file, mmap_mode="r"), rows), made
 
 
 def lung_engine(bundle: str) -> Engine:
@@ -307,8 +343,15 @@ def _batches(
     )
 
 
-def _check_weights(recipe: CovidCxNetRecipe) -> None:
+def _check(recipe: CovidCxNetRecipe, manifest: Manifest, learned: Sequence[str], shared: Shared | None) -> None:
     """Find now what would otherwise stop the training after the regions were cut."""
+    for image_id in learned:
+        if not manifest.image_file(image_id).is_file():
+            raise ManifestError(f"The file that the manifest names for {image_id} is not there: correct it.")
+    if shared is not None and not set(learned) <= set(shared.images):
+        raise ValueError("the shared regions must be those of all images that are learned from")
+    if shared is not None and shared.findings is not None:
+        return
     weights = recipe.classifier.weights if recipe.pretraining is None else recipe.pretraining.weights
     if weights != "none":
         backbone(recipe.classifier.network, recipe, weights)
@@ -317,7 +360,11 @@ def _check_weights(recipe: CovidCxNetRecipe) -> None:
 def _cutting(settings: Preprocessing) -> dict[str, object]:
     """What the stored regions depend on; enhancement comes later."""
     names = ("roi", "working_side", "margin", "dilation")
-    return {name: value for name, value in asdict(settings).items() if name in names}
+    return {name: getattr(settings, name) for name in names}
+
+
+def _as_cut(settings: Preprocessing) -> Preprocessing:
+    return replace(settings, roi="mask") if settings.roi == "box" else settings
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:
