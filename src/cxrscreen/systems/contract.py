@@ -104,6 +104,10 @@ class Stage:
         return None if self.probability is None else self.probability >= self.threshold
 
 
+MapKind = Literal["saliency", "coverage"]
+"""``saliency``: what spoke for a decision. ``coverage``: where the system looked, whatever it saw there."""
+
+
 @dataclass(frozen=True)
 class SaliencyMap:
     """A named map at the radiograph's size.
@@ -118,12 +122,19 @@ class SaliencyMap:
         float32 (H, W) at the radiograph's own size, range [0, 1], 1 = most important.
     lung_share
         Share of the map's sum inside the lung mask, in [0, 1]; None for an all-zero map.
+    kind
+        What it shows; a map of coverage is to be looked at, and is no explanation to be judged.
+    looked_at
+        bool (H, W), where the map knows anything: elsewhere its values are 0 for display and mean nothing. None:
+        everywhere.
     """
 
     name: str
     title: str
     values: NDArray[np.float32]
     lung_share: float | None
+    kind: MapKind = "saliency"
+    looked_at: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +200,11 @@ class Screening:
     def status(self) -> Status:
         """``"refused"`` where the gate stopped it, else ``"screened"``."""
         return "refused" if self.verdict.refused else "screened"
+
+    @property
+    def explanations(self) -> tuple[SaliencyMap, ...]:
+        """The maps that explain a decision: those of ``saliency`` without maps of coverage."""
+        return tuple(item for item in self.saliency if item.kind == "saliency")
 
     @property
     def probabilities(self) -> dict[str, float | None]:

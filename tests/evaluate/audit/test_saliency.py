@@ -178,3 +178,54 @@ def test_a_box_outside_its_image_is_refused(tmp_path):
     pd.DataFrame([("x00", "Mass", 900, 900, 5, 5)], columns=saliency.BOX_COLUMNS).to_csv(tmp_path / "boxes.csv")
     with pytest.raises(ManifestError, match="outside its image, of x00"):
         saliency.audit_saliency(data)
+
+
+class Patchy:
+    """Looks at a part of each image, with two maps of which another one comes first each time, and says where."""
+
+    bundle_id = "patchy@1"
+
+    def __init__(self, looked_at):
+        self.looked_at, self.turn = looked_at, 0
+
+    def screen(self, radiograph, *, force=False, explain=True):
+        self.turn += 1
+        names = ("viral", "normal") if self.turn % 2 else ("normal", "viral")
+        # Values where nobody looked mean nothing: these would count against the map.
+        values = np.where(self.looked_at, on_box(), 0.7).astype(np.float32)
+        maps = [SaliencyMap(name, name, values, 1.0, "saliency", self.looked_at) for name in names]
+        coverage = SaliencyMap("looked-at", "Looked at", self.looked_at.astype(np.float32), 1.0, "coverage")
+        stage = Stage("pneumonia", "Pneumonia", 0.7, 0.5, "youden")
+        return Screening((stage,), "viral", 0.7, LUNGS, 0.4, (*maps, coverage), "good", (), self.bundle_id)
+
+
+def test_what_was_not_looked_at_counts_for_no_map_and_coverage_is_no_explanation(tmp_path):
+    looked_at = np.zeros(SHAPE, bool)
+    looked_at[:24, :16] = True
+    part = saliency.audit_saliency(audit_data(tmp_path, Patchy(looked_at)))
+    assert part.passed is True
+    lungs, boxes, excess, coverage = part.tables
+    shares = {(row[0], row[1]): row[3] for row in lungs.rows}
+    inside = (LUNGS > 0) & looked_at
+    assert shares[saliency.OWN_LUNGS, "viral"].value == shares[saliency.OWN_LUNGS, "normal"].value == 1
+    for known in (saliency.EVEN, "chance: looked-at"):
+        assert shares[saliency.OWN_LUNGS, known].value == pytest.approx(inside.sum() / looked_at.sum())
+    # Four of the box's five rows were looked at, and nothing of the second box.
+    rows = {(row[0], row[1]): row for row in boxes.rows}
+    assert rows[saliency.ALL_BOXED, "viral"][5].value == pytest.approx(1)
+    assert rows[saliency.ALL_BOXED, saliency.LUNGS][5].value == pytest.approx(32 / inside.sum())
+    assert excess.rows[0][1:] == (12, excess.rows[0][2])
+    assert excess.rows[0][2].value == pytest.approx(1 - 32 / inside.sum())
+    shown = {row[0]: row[2].value for row in coverage.rows}
+    assert shown[saliency.OWN_LUNGS] == pytest.approx(inside.sum() / (LUNGS > 0).sum())
+    assert shown[saliency.ALL_BOXED] == pytest.approx((11 * 32 / 40 + 32 / 44) / 12)
+
+
+def test_boxes_that_nobody_looked_at_say_nothing(tmp_path):
+    looked_at = np.zeros(SHAPE, bool)
+    looked_at[:24, 24:] = True
+    part = saliency.audit_saliency(audit_data(tmp_path, Patchy(looked_at)))
+    rows = {(row[0], row[1]): row for row in part.tables[1].rows}
+    # Of twelve images one has a box there.
+    assert {row[2] for row in rows.values()} == {1}
+    assert "was not judged" in part.finding

@@ -54,14 +54,19 @@ def test_a_screening_has_every_class(screening, radiograph):
 def test_maps_of_all_classes_and_of_where_was_looked(screening, radiograph):
     names = [saliency.name for saliency in screening.saliency]
     assert sorted(names) == sorted([*MAP_TITLES, "looked-at"])
-    looked = screening.saliency[-1].values
+    # How often a place was looked at explains no decision, and no map speaks of places that no patch covers.
+    assert sorted(item.name for item in screening.explanations) == sorted(MAP_TITLES)
+    coverage = screening.saliency[-1]
+    assert coverage.kind == "coverage"
+    assert 0 < coverage.looked_at.mean() < 1
+    assert (coverage.values[coverage.looked_at] > 0).all()
     for saliency in screening.saliency:
         assert saliency.values.shape == radiograph.shape
         assert saliency.values.min() >= 0
         assert saliency.values.max() <= 1
-        # Interpolation reaches a pixel beyond the patches.
-        assert saliency.values[looked == 0].max(initial=0) == 0
-    assert looked.max() == pytest.approx(1, abs=0.2)
+        assert saliency.values[~saliency.looked_at].max(initial=0) == 0
+        np.testing.assert_array_equal(saliency.looked_at, coverage.looked_at)
+    assert coverage.values.max() == pytest.approx(1, abs=0.2)
 
 
 def test_the_same_image_gives_the_same_result(system, radiograph, screening):

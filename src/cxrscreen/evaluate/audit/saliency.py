@@ -1,6 +1,6 @@
 """Saliency: do the maps lie in the lungs, and on the disease where someone drew a box around it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -27,9 +27,9 @@ FEWEST = 10
 IN_LUNGS = 0.9
 """Mean share of a map inside the lungs that it must reach."""
 
-BLOB, LUNGS, EVEN = "chance: centred blob", "chance: the lung mask", "chance: everywhere the same"
-CHANCE = (BLOB, LUNGS, EVEN)
-"""Maps that know nothing of the disease."""
+CHANCE = "chance: "
+"""Begins the names of maps that know nothing of the disease."""
+BLOB, LUNGS, EVEN = f"{CHANCE}centred blob", f"{CHANCE}the lung mask", f"{CHANCE}everywhere the same"
 
 _Map = NDArray[np.float32]
 _Mask = NDArray[np.bool_]
@@ -50,13 +50,14 @@ def audit_saliency(data: AuditData) -> AuditPart:
     ManifestError
         If ``boxes.csv`` stands beside the manifest and is no table of boxes.
     """
-    lungs = pd.DataFrame(_in_lungs(data), columns=["reference", "map", "group", "energy"])
-    boxed = pd.DataFrame(_on_boxes(data), columns=["images", "map", "group", *MEASURES])
-    names = [name for name in dict.fromkeys(lungs["map"]) if name not in CHANCE]
+    lungs = pd.DataFrame(_in_lungs(data), columns=["reference", *_COLUMNS, "energy"])
+    boxed = pd.DataFrame(_on_boxes(data), columns=["images", *_COLUMNS, *MEASURES])
+    names = [name for name in dict.fromkeys(lungs["map"]) if not name.startswith(CHANCE)]
     shares = _means(data, lungs, "reference", ("energy",))
     localised = _means(data, boxed, "images", tuple(MEASURES))
-    excess = _excess(data, boxed, names[0]) if names else None
+    excess = _excess(data, boxed)
     verdicts = _verdicts(shares, names, excess)
+    coverage = {**_coverage(data, lungs, "reference"), **_coverage(data, boxed, "images")}
     return AuditPart(
         name="saliency",
         title="Where the maps lie",
@@ -68,26 +69,29 @@ def audit_saliency(data: AuditData) -> AuditPart:
             "whatever the finding; pointing game (is the hottest pixel inside, several counting as their share), "
             "intersection "
             "over union with the map cut at Otsu's threshold of the map itself, so that no box chose it, and the share "
-            "of the sum inside. Beside them maps that know nothing. Means with bootstrap intervals by patient group. "
+            "of the sum inside. Beside them maps that know nothing. Where a system did not look, its map has no value: "
+            "such pixels count for no map of the image, and an image none of whose boxes was looked at is left out; "
+            "maps of where was looked are no explanations, and stand among those that know nothing. Means with "
+            "bootstrap intervals by patient group. "
             f"Passed where every map has a mean share of at least {IN_LUNGS} inside the system's lungs and, with boxes "
             f"on at least {FEWEST} images, the first map's share inside boxes lies above that of the lung mask, "
             "interval included."
         ),
         passed=all(verdicts) if verdicts else None,
         finding=_finding(shares, localised, names, excess),
-        tables=tuple(_tables(shares, localised, excess, names)),
-        figures=tuple(_figures(shares, localised, names)),
+        tables=tuple(_tables(shares, localised, excess, coverage)),
+        figures=tuple(_figures(shares, localised)),
         not_to_conclude=(
             "A map cut to the lungs lies in the lungs whatever the network looked at: that share says nothing about "
             "what the decision rests on. A map on the disease does not prove that the decision is right, and boxes on "
             "a few images of one source say little about others. Boxes of images that were trained on (no box was) "
-            "flatter the map."
+            "flatter the map. Of what was not looked at a map says nothing, not that there is no disease."
         ),
     )
 
 
 def energy_inside(values: _Map, inside: _Mask) -> float:
-    """Share of a map's sum inside a mask, in [0, 1]; both (H, W), NaN for a map of zeros."""
+    """Share of a map's sum inside a mask, in [0, 1]; both of one shape, NaN for a map of zeros."""
     total = float(values.sum(dtype=np.float64))
     return float(values[inside].sum(dtype=np.float64)) / total if total > 0 else float("nan")
 
@@ -110,9 +114,9 @@ def otsu_overlap(values: _Map, inside: _Mask) -> float:
     Parameters
     ----------
     values
-        float32 (H, W) in [0, 1]; a map that is the same everywhere counts as hot everywhere.
+        float32 in [0, 1], (H, W) or the pixels that count; a map that is the same everywhere counts as hot everywhere.
     inside
-        bool (H, W).
+        bool of the same shape.
     """
     hot = np.ones_like(inside)
     if np.ptp(values) > 0:
@@ -171,7 +175,44 @@ def box_mask(boxes: pd.DataFrame, shape: tuple[int, int]) -> _Mask:
     return inside
 
 
-def _in_lungs(data: AuditData) -> Iterator[tuple[str, str, str, float]]:
+def measured_maps(
+    screening: Screening, inside: _Mask, measures: Sequence[Callable[[_Map, _Mask], float]]
+) -> Iterator[tuple[str, bool, float, tuple[float, ...]]]:
+    """Measure a screening's maps, and maps that know nothing, on the pixels at which the system looked.
+
+    Parameters
+    ----------
+    screening
+        With at least one explanation, else nothing is measured.
+    inside
+        bool (H, W).
+    measures
+        Of :data:`MEASURES`.
+
+    Yields
+    ------
+    tuple
+        Name of the map, whether it is the one shown first, the share of the mask that was looked at, and the measures;
+        NaN where none of the mask was looked at: the map then says nothing of it.
+    """
+    if not screening.explanations:
+        return
+    seen = np.ones(inside.shape, np.bool_)
+    for item in screening.explanations:
+        seen &= True if item.looked_at is None else item.looked_at
+    own = {item.name: item.values for item in screening.explanations}
+    own |= {f"{CHANCE}{item.name}": item.values for item in screening.saliency if item.kind == "coverage"}
+    own |= chance_maps(screening.lung_mask > 0)
+    looked_at = float(seen[inside].mean())
+    for number, (name, values) in enumerate(own.items()):
+        found = tuple(measure(values[seen], inside[seen]) if looked_at > 0 else float("nan") for measure in measures)
+        yield name, number == 0, looked_at, found
+
+
+_COLUMNS = ("map", "first", "group", "looked_at")
+
+
+def _in_lungs(data: AuditData) -> Iterator[tuple[object, ...]]:
     for image_id in _positives(data):
         data.advance("maps of positive test images")
         screening = _screened(data, image_id)
@@ -179,10 +220,9 @@ def _in_lungs(data: AuditData) -> Iterator[tuple[str, str, str, float]]:
             continue
         group = str(data.manifest.table.at[image_id, "group"])
         references = {OWN_LUNGS: screening.lung_mask > 0} | _human_lungs(data, image_id, screening.lung_mask.shape)
-        maps = {item.name: item.values for item in screening.saliency} | chance_maps(screening.lung_mask > 0)
         for reference, lungs in references.items():
-            for name, values in maps.items():
-                yield reference, name, group, energy_inside(values, lungs)
+            for name, first, looked_at, found in measured_maps(screening, lungs, (energy_inside,)):
+                yield reference, name, first, group, looked_at, *found
 
 
 OWN_LUNGS, HUMAN_LUNGS = "lungs the system found", "human lung masks"
@@ -196,7 +236,7 @@ def _human_lungs(data: AuditData, image_id: str, shape: tuple[int, ...]) -> dict
     return {HUMAN_LUNGS: mask} if mask.shape == shape and mask.any() else {}
 
 
-def _on_boxes(data: AuditData) -> Iterator[tuple[str, str, str, float, float, float]]:
+def _on_boxes(data: AuditData) -> Iterator[tuple[object, ...]]:
     file = data.manifest.root / BOXES
     if not file.is_file():
         return
@@ -208,17 +248,14 @@ def _on_boxes(data: AuditData) -> Iterator[tuple[str, str, str, float, float, fl
         screening = _screened(data, str(image_id))
         if screening is None:
             continue
-        shape = (screening.lung_mask.shape[0], screening.lung_mask.shape[1])
-        inside = box_mask(boxes, shape)
+        inside = box_mask(boxes, (screening.lung_mask.shape[0], screening.lung_mask.shape[1]))
         if not inside.any():
             raise ManifestError(f"{file.name} holds a box outside its image, of {image_id}: give pixels as stored.")
         group = str(data.manifest.table.at[image_id, "group"])
         kinds = [ALL_BOXED] if image_id in trained else [ALL_BOXED, UNSEEN_BOXED]
-        maps = {item.name: item.values for item in screening.saliency} | chance_maps(screening.lung_mask > 0)
-        for name, values in maps.items():
-            measured = [measure(values, inside) for measure in MEASURES.values()]
+        for name, first, looked_at, found in measured_maps(screening, inside, tuple(MEASURES.values())):
             for kind in kinds:
-                yield kind, name, group, measured[0], measured[1], measured[2]
+                yield kind, name, first, group, looked_at, *found
 
 
 ALL_BOXED, UNSEEN_BOXED = "all images with boxes", "those not trained on"
@@ -259,10 +296,11 @@ def _mean(data: AuditData, values: NDArray[np.float64], groups: list[str]) -> Es
     return bootstrap(lambda weights: weighted_mean(values, weights), groups, replicates=data.replicates, seed=data.seed)
 
 
-def _excess(data: AuditData, boxed: pd.DataFrame, name: str) -> Estimate | None:
-    """How much more of a map than of the lung mask lies inside the boxes, image by image."""
+def _excess(data: AuditData, boxed: pd.DataFrame) -> Estimate | None:
+    """How much more of the map shown first than of the lung mask lies inside the boxes, image by image."""
     rows = boxed[boxed["images"] == ALL_BOXED]
-    own, lungs = (rows[rows["map"] == which].reset_index(drop=True) for which in (name, LUNGS))
+    chosen = (rows["first"].astype(bool), rows["map"] == LUNGS)
+    own, lungs = (rows[of_map].reset_index(drop=True) for of_map in chosen)
     if not len(own):
         return None
     more = (own["energy"] - lungs["energy"]).to_numpy(dtype=np.float64)
@@ -270,6 +308,17 @@ def _excess(data: AuditData, boxed: pd.DataFrame, name: str) -> Estimate | None:
     if defined.sum() < FEWEST:
         return None
     return _mean(data, more[defined], own["group"][defined].tolist())
+
+
+def _coverage(data: AuditData, rows: pd.DataFrame, by: str) -> dict[str, Estimate]:
+    """Mean share of each reference that was looked at; nothing for systems that look everywhere."""
+    once = rows[rows["map"] == EVEN]
+    if not len(once) or (once["looked_at"] == 1).all():
+        return {}
+    return {
+        str(kind): _mean(data, own["looked_at"].to_numpy(dtype=np.float64), own["group"].tolist())
+        for kind, own in once.groupby(by, sort=False)
+    }
 
 
 def _verdicts(shares: _Means, names: list[str], excess: Estimate | None) -> list[bool]:
@@ -285,15 +334,18 @@ def _finding(shares: _Means, localised: _Means, names: list[str], excess: Estima
     text = f"Share inside the lungs found: {', '.join(inside)}." if inside else "No positive test image gave a map."
     if excess is None:
         return f"{text} Fewer than {FEWEST} images have disease boxes: the place of the disease was not judged."
-    first, lungs = localised[ALL_BOXED, names[0]], localised[ALL_BOXED, LUNGS]
+    on_boxes = [
+        f"{shown(localised[ALL_BOXED, name]['energy'])} of {name}" for name in names if (ALL_BOXED, name) in localised
+    ]
     return (
-        f"{text} Inside the disease boxes: {shown(first['energy'])} of {names[0]}, {shown(lungs['energy'])} of the "
-        f"lung mask used as a map, difference {shown(excess)}; pointing game {shown(first['pointing'])} against "
-        f"{shown(lungs['pointing'])}."
+        f"{text} Inside the disease boxes: {', '.join(on_boxes)}, {shown(localised[ALL_BOXED, LUNGS]['energy'])} of "
+        f"the lung mask used as a map; the map shown first less the lung mask, image by image: {shown(excess)}."
     )
 
 
-def _tables(shares: _Means, localised: _Means, excess: Estimate | None, names: list[str]) -> Iterator[AuditTable]:
+def _tables(
+    shares: _Means, localised: _Means, excess: Estimate | None, coverage: Mapping[str, Estimate]
+) -> Iterator[AuditTable]:
     if shares:
         rows: list[tuple[Cell, ...]] = [
             (reference, name, means["energy"].n, means["energy"]) for (reference, name), means in shares.items()
@@ -307,12 +359,17 @@ def _tables(shares: _Means, localised: _Means, excess: Estimate | None, names: l
         columns = ("Images", "Map", "n", *_HEADINGS.values())
         yield AuditTable("Each map against disease boxes", columns, tuple(rows))
     if excess is not None:
-        row: tuple[Cell, ...] = (f"{names[0]} less the lung mask", excess.n, excess)
+        row: tuple[Cell, ...] = ("the map shown first less the lung mask", excess.n, excess)
         yield AuditTable("Share inside boxes, image by image", ("Difference", "Images", "Mean"), (row,))
+    if coverage:
+        rows = [(kind, share.n, share) for kind, share in coverage.items()]
+        columns = ("Lungs, or boxes of", "Images", "Share looked at")
+        yield AuditTable("How much of the lungs and boxes was looked at", columns, tuple(rows))
 
 
-def _figures(shares: _Means, localised: _Means, names: list[str]) -> Iterator[AuditFigure]:
-    order = [*names, *CHANCE]
+def _figures(shares: _Means, localised: _Means) -> Iterator[AuditFigure]:
+    found = dict.fromkeys(name for _, name in [*shares, *localised])
+    order = sorted(found, key=lambda name: name.startswith(CHANCE))
     limits = (-0.02, 1.02)
     if shares:
         title = "Share of each map inside the lungs found"

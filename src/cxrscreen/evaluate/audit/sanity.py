@@ -157,7 +157,7 @@ def _references(data: AuditData, images: list[str]) -> Iterator[_Reference]:
         except CxrscreenError:
             continue
         lungs = at_side((screening.lung_mask > 0).astype(np.float32)) >= 0.5
-        maps = {item.name: at_side(item.values) for item in screening.saliency}
+        maps = {item.name: at_side(item.values) for item in screening.explanations}
         yield _Reference(radiograph, str(data.manifest.table.at[image_id, "group"]), screening, maps, lungs)
 
 
@@ -169,7 +169,7 @@ def _compared(
     back: Callable[[_Map], _Map] | None,
     inside: _Mask,
 ) -> Iterator[tuple[str, str, str, str, float, float]]:
-    for item in system.screen(radiograph, force=True).saliency:
+    for item in system.screen(radiograph, force=True).explanations:
         own, other = reference.maps[item.name], at_side(item.values)
         other = back(other) if back is not None else other
         rank, similarity = rank_correlation(own, other, inside), structural_similarity(own, other, inside)

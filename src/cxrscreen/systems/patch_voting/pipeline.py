@@ -18,7 +18,7 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, Precision, load_engine
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cautions import LIMITING, lung_cautions
-from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
+from cxrscreen.systems.contract import Finding, MapKind, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
 from cxrscreen.systems.patch_voting.morphology import (
     lung_probability,
@@ -259,13 +259,16 @@ class PatchVoting:
         first = [vote.label, *(label for label in range(len(CLASSES)) if label != vote.label)]
         shape = (mask.shape[0], mask.shape[1])
 
-        def placed(name: str, title: str, values: NDArray[np.float32]) -> SaliencyMap:
-            at_size = np.clip(upsample(values, shape), 0.0, 1.0)
-            return SaliencyMap(name, title, at_size, lung_share(at_size, mask))
+        # What is enlarged reaches a little over the patches' border, and means nothing there.
+        looked_at = upsample(found.looked_at.astype(np.float32), shape) >= 0.5
+
+        def placed(name: str, title: str, values: NDArray[np.float32], kind: MapKind = "saliency") -> SaliencyMap:
+            at_size = np.where(looked_at, np.clip(upsample(values, shape), 0.0, 1.0), np.float32(0))
+            return SaliencyMap(name, title, at_size, lung_share(at_size, mask), kind, looked_at)
 
         maps = [placed(CLASSES[label], MAP_TITLES[CLASSES[label]], found.shown(label)) for label in first]
         looks = (found.counts / max(int(found.counts.max()), 1)).astype(np.float32)
-        return (*maps, placed("looked-at", LOOKED_AT, looks))
+        return (*maps, placed("looked-at", LOOKED_AT, looks, "coverage"))
 
 
 TITLES = {

@@ -248,7 +248,7 @@ def target_at(target: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
         uint8 (side, side).
     """
     shares = [resize_to_square((target == organ).astype(np.float32), side) for organ in range(len(ORGANS))]
-    return np.argmax(shares, axis=0).astype(np.uint8)
+    return np.asarray(np.argmax(shares, axis=0), dtype=np.uint8)
 
 
 def _heart_file(manifest: Manifest, image_id: str) -> Path | None:
