@@ -1,0 +1,101 @@
+"""How a page is answered: a template, the headers that keep it private, and errors as pages instead of JSON."""
+
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.service.access import Role
+from cxrscreen.service.pages.rendering import ENVIRONMENT
+from cxrscreen.service.problems import NotSignedInError, ServiceError
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Content security policy of every page: scripts and styles are files of the service, nothing comes from elsewhere."""
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Render a template.
+
+    Parameters
+    ----------
+    request
+        What is answered; who asks is taken from its state.
+    template
+        Name without its ending.
+    status
+        HTTP status.
+    values
+        For the template.
+
+    Returns
+    -------
+    fastapi.responses.HTMLResponse
+        Not to be kept by the browser, since it may be about a patient.
+    """
+    principal = getattr(request.state, "principal", None)
+    text = ENVIRONMENT.get_template(f"{template}.html.j2").render(
+        principal=principal,
+        may_write=principal is not None and principal.role >= Role.READER,
+        path=request.url.path,
+        csrf=getattr(request.state, "csrf", ""),
+        **values,
+    )
+    return HTMLResponse(text, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+
+
+def pages_router() -> APIRouter:
+    """Make a router whose routes answer with pages; they are no part of the API's description."""
+    return APIRouter(route_class=_PageRoute, include_in_schema=False)
+
+
+class _PageRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except NotSignedInError:
+                return RedirectResponse(f"/sign-in?next={quote(_where(request))}", HTTPStatus.SEE_OTHER)
+            except RequestValidationError:
+                sentence = "The address of this page is not complete or not correct; open it from the worklist."
+                return _error(request, HTTPStatus.NOT_FOUND, sentence)
+            except CxrscreenError as error:
+                status = error.status if isinstance(error, ServiceError) else HTTPStatus.UNPROCESSABLE_ENTITY
+                return _error(request, status, str(error))
+
+        return answer
+
+
+def _where(request: Request) -> str:
+    # A form that was sent cannot be sent again after signing in; its page can be opened again.
+    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
+    return request.url.path + query
+
+
+def _error(request: Request, status: HTTPStatus, sentence: str) -> Response:
+    return page(request, "error", status=status, heading=_HEADINGS.get(status, "This did not work"), sentence=sentence)
+
+
+_HEADINGS: Final = {
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.FORBIDDEN: "Not allowed",
+    HTTPStatus.CONFLICT: "Not possible now",
+}
