@@ -7,16 +7,35 @@ from fastapi import APIRouter, FastAPI
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.service.access import Access, Authenticator, Principal, Role, bearer_token
-from cxrscreen.service.api import openapi, operations
+from cxrscreen.service.api import (
+    feedback,
+    images,
+    openapi,
+    operations,
+    results,
+    statistics,
+    studies,
+    submissions,
+    systems,
+)
 from cxrscreen.service.context import Context, open_context
+from cxrscreen.service.pictures import Gallery
 from cxrscreen.service.problems import Problem, handle_problems
 from cxrscreen.service.requests import RequestRecord, SizeLimit
 from cxrscreen.service.settings import Settings
 
-API: tuple[APIRouter, ...] = (openapi.router,)
-"""Routes under ``/api/v1``."""
-ELSEWHERE: tuple[APIRouter, ...] = (operations.router,)
-"""Routes with a path of their own."""
+ROUTERS: tuple[APIRouter, ...] = (
+    operations.router,
+    openapi.router,
+    submissions.router,
+    studies.router,
+    images.router,
+    results.router,
+    feedback.router,
+    statistics.router,
+    systems.router,
+)
+"""Every route of the service; each router holds its own prefix."""
 
 
 def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
@@ -32,7 +51,7 @@ def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
     Returns
     -------
     fastapi.FastAPI
-        With ``state.context``, ``state.access`` and ``state.metrics``.
+        With ``state.context``, ``state.access``, ``state.gallery`` and ``state.metrics``.
 
     Raises
     ------
@@ -60,10 +79,10 @@ def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
     app.state.context = opened
     app.state.access = Access(_authenticators(settings))
     app.state.metrics = operations.Metrics(opened)
+    app.state.gallery = Gallery(opened)
     handle_problems(app)
-    for router in API:
-        app.include_router(router, prefix="/api/v1")
-    for router in ELSEWHERE:
+    app.add_exception_handler(submissions.NothingAcceptedError, submissions.answer_refusal)
+    for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(SizeLimit, largest=settings.max_request_bytes)
     app.add_middleware(RequestRecord)

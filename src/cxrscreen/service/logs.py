@@ -46,6 +46,7 @@ def set_up_logs(level: str, form: Literal["json", "text"]) -> None:
     root.setLevel(level.upper())
     # Its lines hold addresses with query strings; our own line of each request holds the route's template.
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("alembic").setLevel("WARNING")
     logging.getLogger("uvicorn.error").setLevel("WARNING" if level != "debug" else "DEBUG")
 
 

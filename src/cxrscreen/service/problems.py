@@ -9,10 +9,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.service.logs import places_of
+from cxrscreen.service.store.database import DatabaseError
+from cxrscreen.service.store.files import FilesError
 
 _LOG = structlog.get_logger(__name__)
 
@@ -82,6 +85,9 @@ class Problem(BaseModel):
 def handle_problems(app: FastAPI) -> None:
     """Make the application answer every expected error with problem details."""
     app.add_exception_handler(CxrscreenError, _expected)
+    app.add_exception_handler(OperationalError, _away)
+    for kind in (DatabaseError, FilesError):
+        app.add_exception_handler(kind, _away)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
 
@@ -122,6 +128,12 @@ def _expected(request: Request, error: Exception) -> JSONResponse:
     status = error.status if isinstance(error, ServiceError) else HTTPStatus.UNPROCESSABLE_ENTITY
     headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
     return problem(request, status, str(error), headers)
+
+
+def _away(request: Request, error: Exception) -> JSONResponse:
+    _LOG.error("store failed", error=type(error).__name__, places=places_of(error))
+    detail = "The service cannot reach its database or disk at the moment; try again in a minute."
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "60"})
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -40,7 +40,7 @@ class RequestRecord:
         async def numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 message["headers"] = [*message["headers"], (b"x-request-id", number.encode())]
             await send(message)
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from cxrscreen.service.access import Principal, Role, require
+from cxrscreen.service.api import PREFIX
 
-router = APIRouter(tags=["interface"])
+router = APIRouter(prefix=PREFIX, tags=["interface"])
 
 
 @router.get("/openapi.json", include_in_schema=False)

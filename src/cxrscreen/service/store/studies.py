@@ -1,9 +1,85 @@
-"""Studies: what their jobs and results add up to, and the search through them."""
+"""Studies: what their jobs and results add up to, the search through them, and the earlier ones of a person."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from cxrscreen.service.store.models import Image, Job, Result, Study, StudyState
+from cxrscreen.service.store.models import Image, Job, Patient, Result, Study, StudyState
+
+Order = Literal["urgency", "newest", "oldest"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What to look for; a field that is None, or empty, does not narrow the search.
+
+    Parameters
+    ----------
+    states
+        Of these.
+    findings
+        Of these.
+    since, until
+        Received at or after, and before.
+    least_urgency
+        Urgency at or above, in [0, 1].
+    reviewed
+        With or without a reader's feedback.
+    patient
+        The hospital's number, exactly, or a part of the name.
+    accession_number
+        Exactly.
+    """
+
+    states: tuple[StudyState, ...] = ()
+    findings: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    least_urgency: float | None = None
+    reviewed: bool | None = None
+    patient: str | None = None
+    accession_number: str | None = None
+
+
+def find_studies(
+    session: Session, search: Search, order: Order = "urgency", *, limit: int = 50, offset: int = 0
+) -> tuple[list[Study], int]:
+    """Search.
+
+    Parameters
+    ----------
+    session
+        One that reads.
+    search
+        What for.
+    order
+        ``"urgency"``: what nobody reviewed before what somebody did; then studies without a result, refused and failed
+        ones, for nothing was said of them and a person has to look; then by urgency, greatest first; those that wait
+        last. Or by arrival.
+    limit, offset
+        Which part of the list.
+
+    Returns
+    -------
+    studies, total
+        The part, and how many there are in all.
+    """
+    wanted = _narrowed(select(Study), search)
+    total = session.scalar(select(func.count()).select_from(wanted.with_only_columns(Study.id).subquery())) or 0
+    studies = session.scalars(wanted.order_by(*_order(order)).limit(limit).offset(offset)).all()
+    return list(studies), total
+
+
+def earlier_studies(session: Session, study: Study) -> Sequence[Study]:
+    """List the other studies of the same person, newest first; none where nobody said who it is."""
+    if study.patient_id is None:
+        return ()
+    others = select(Study).where(Study.patient_id == study.patient_id, Study.id != study.id)
+    return session.scalars(others.order_by(Study.taken_on.desc(), Study.received_at.desc())).unique().all()
 
 
 def refresh_study(session: Session, study_id: str) -> None:
@@ -16,11 +92,14 @@ def refresh_study(session: Session, study_id: str) -> None:
     Parameters
     ----------
     session
-        One that writes; it should hold the study's row.
+        One that writes.
     study_id
         The study; one that is gone is let be.
     """
-    study = session.get(Study, study_id, populate_existing=True)
+    # Held until the transaction ends: who adds or ends a job of the same study waits, and then sees this one.
+    study = session.scalars(
+        select(Study).where(Study.id == study_id).with_for_update(of=Study).execution_options(populate_existing=True)
+    ).first()
     if study is None:
         return
     jobs = session.scalars(select(Job).join(Image).where(Image.study_id == study_id).order_by(Job.round)).all()
@@ -46,3 +125,34 @@ def _state(*, jobs_open: bool, results: dict[str, Result]) -> StudyState:
     if "screened" in statuses:
         return "screened"
     return "refused" if "refused" in statuses else "failed"
+
+
+def _narrowed(query: Select[Study], search: Search) -> Select[Study]:
+    conditions: list[ColumnElement[bool]] = []
+    if search.states:
+        conditions.append(Study.state.in_(search.states))
+    if search.findings:
+        conditions.append(Study.finding.in_(search.findings))
+    if search.since is not None:
+        conditions.append(Study.received_at >= search.since)
+    if search.until is not None:
+        conditions.append(Study.received_at < search.until)
+    if search.least_urgency is not None:
+        conditions.append(Study.urgency >= search.least_urgency)
+    if search.reviewed is not None:
+        conditions.append(Study.reviewed_at.is_not(None) if search.reviewed else Study.reviewed_at.is_(None))
+    if search.accession_number is not None:
+        conditions.append(Study.accession_number == search.accession_number)
+    if search.patient is not None:
+        named = Patient.name.icontains(search.patient, autoescape=True)
+        people = select(Patient.id).where(or_(Patient.reference == search.patient, named))
+        conditions.append(Study.patient_id.in_(people))
+    return query.where(*conditions)
+
+
+def _order(order: Order) -> tuple[SQLColumnExpression[Any], ...]:
+    if order == "urgency":
+        rank = case({"refused": 0, "failed": 0, "screened": 1}, value=Study.state, else_=2)
+        return Study.reviewed_at.is_not(None), rank, Study.urgency.desc(), Study.received_at, Study.id
+    arrival = Study.received_at.desc() if order == "newest" else Study.received_at.asc()
+    return arrival, Study.id

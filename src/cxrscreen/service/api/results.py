@@ -1,0 +1,96 @@
+"""One result: its data, its maps, and the report as page and PDF."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from cxrscreen.service.api import PREFIX
+from cxrscreen.service.api.asking import AuditLog, Id, Viewer
+from cxrscreen.service.api.images import PNG, PRIVATE, private_png
+from cxrscreen.service.api.views import Result, result_view
+from cxrscreen.service.context import Context, Here
+from cxrscreen.service.pictures import Gallery, Look
+from cxrscreen.service.problems import NotFoundError
+from cxrscreen.service.reports import FOLDER, html_report, pdf_report
+from cxrscreen.service.store import models
+
+router = APIRouter(prefix=f"{PREFIX}/results", tags=["results"])
+
+_PAGE_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+_PDF: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {}}, "description": "The report."}}
+
+
+@router.get("/{result_id}")
+def result(result_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> Result:
+    """Give a result as data."""
+    with _result(here, result_id) as found:
+        view = result_view(found)
+    log("result.seen", "result", result_id)
+    return view
+
+
+@router.get("/{result_id}/maps/{name}.png", response_class=Response, responses=PNG)
+def saliency_map(
+    result_id: Id,
+    name: Annotated[str, Path(pattern="^[a-z0-9_]{1,32}$", description="Of the map, or 'lungs'.")],
+    request: Request,
+    here: Here,
+    _asking: Viewer,
+    look: Annotated[Look, Query(description="'overlay' in colour with transparency, or 'values' in grey.")] = "overlay",
+) -> Response:
+    """Render a map, or the lung mask, by itself, to be laid over the picture."""
+    gallery: Gallery = request.app.state.gallery
+    with _result(here, result_id) as found:
+        return private_png(gallery.map(found, name, look))
+
+
+@router.get(f"/{{result_id}}/{FOLDER}/{{file}}", response_class=Response, responses=PNG)
+def picture(
+    result_id: Id,
+    file: Annotated[str, Path(pattern=r"^[a-z0-9_]{1,32}\.png$")],
+    request: Request,
+    here: Here,
+    _asking: Viewer,
+) -> Response:
+    """Render a framed picture with title and scale: original, lung_overlay, lung_mask, or a map by its name."""
+    gallery: Gallery = request.app.state.gallery
+    with _result(here, result_id) as found:
+        files = gallery.folder(found).files
+    if file not in files:
+        raise NotFoundError(f"The result has no such picture; it has {', '.join(sorted(files))}.")
+    return private_png(files[file])
+
+
+@router.get("/{result_id}/report.html", response_class=HTMLResponse)
+def page(result_id: Id, request: Request, here: Here, _asking: Viewer, log: AuditLog) -> HTMLResponse:
+    """Give the report as a page that needs nothing else."""
+    gallery: Gallery = request.app.state.gallery
+    with _result(here, result_id) as found:
+        content = html_report(found, gallery.folder(found))
+    log("result.report_made", "result", result_id, form="html")
+    return HTMLResponse(content, headers={**PRIVATE, "Content-Security-Policy": _PAGE_POLICY})
+
+
+@router.get("/{result_id}/report.pdf", response_class=Response, responses=_PDF)
+def document(result_id: Id, request: Request, here: Here, _asking: Viewer, log: AuditLog) -> Response:
+    """Give the report as PDF."""
+    gallery: Gallery = request.app.state.gallery
+    with _result(here, result_id) as found:
+        content = pdf_report(found, gallery.folder(found))
+    log("result.report_made", "result", result_id, form="pdf")
+    headers = {**PRIVATE, "Content-Disposition": f'inline; filename="{result_id}.pdf"'}
+    return Response(content, media_type="application/pdf", headers=headers)
+
+
+@contextmanager
+def _result(here: Context, result_id: str) -> Iterator[models.Result]:
+    with here.database.reading() as session:
+        found = session.get(models.Result, result_id)
+        if found is None:
+            raise NotFoundError("There is no such result; check its identifier, or it was deleted.")
+        yield found

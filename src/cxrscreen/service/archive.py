@@ -1,0 +1,109 @@
+"""A zip archive -> its files, each within bounds that are counted and not believed."""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final
+
+from cxrscreen.service.problems import ServiceError, TooLargeError, UnreadableUploadError
+
+_CHUNK: Final = 2**20
+_IN_MEMORY: Final = 2**22
+_READ_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED: Final = 0x1
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of an archive.
+
+    Parameters
+    ----------
+    name
+        Its own name, without folders: a label, never a path.
+    content
+        Open at its start, closed with the next member; None where it cannot be had.
+    problem
+        Why not.
+    """
+
+    name: str
+    content: IO[bytes] | None
+    problem: ServiceError | None = None
+
+
+def members(source: IO[bytes], *, max_files: int, max_file_bytes: int, max_bytes: int) -> Iterator[Member]:
+    """Unpack an archive, one file after the other.
+
+    Folders and hidden files (names that start with a dot, ``__MACOSX``) are passed over. Nothing is written to a path
+    that the archive names.
+
+    Parameters
+    ----------
+    source
+        The archive.
+    max_files
+        Most entries.
+    max_file_bytes, max_bytes
+        Largest file and largest sum, counted while unpacking; what the archive says of sizes is not relied on.
+
+    Yields
+    ------
+    Member
+        In the archive's order.
+
+    Raises
+    ------
+    TooLargeError
+        If there are too many entries, or their content passes the sum.
+    UnreadableUploadError
+        If the archive itself is damaged.
+    """
+    try:
+        archive = zipfile.ZipFile(source)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+        raise UnreadableUploadError("The zip archive is damaged; pack and send it again.") from error
+    with archive:
+        entries = archive.infolist()
+        if len(entries) > max_files:
+            raise TooLargeError(f"The archive holds more than {max_files} files; send several smaller ones.")
+        unpacked = 0
+        for entry in entries:
+            path = PurePosixPath(entry.filename.replace("\\", "/"))
+            if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+                continue
+            with SpooledTemporaryFile(max_size=_IN_MEMORY) as content:
+                try:
+                    unpacked += _unpack(archive, entry, content, max_file_bytes)
+                except ServiceError as error:
+                    # A file that is too large by itself was unpacked up to its limit.
+                    unpacked += content.tell()
+                    yield Member(path.name, None, error)
+                else:
+                    content.seek(0)
+                    yield Member(path.name, content)
+            if unpacked > max_bytes:
+                raise TooLargeError(
+                    f"The archive unpacks to more than {max_bytes / 2**20:g} MiB; send several smaller ones."
+                )
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes], max_bytes: int) -> int:
+    if entry.flag_bits & _ENCRYPTED:
+        raise UnreadableUploadError("The file in the archive is encrypted; send it without a password.")
+    if entry.compress_type not in _READ_METHODS:
+        raise UnreadableUploadError("The file in the archive is packed by a method that is not read; use deflate.")
+    size = 0
+    try:
+        with archive.open(entry) as packed:
+            while chunk := packed.read(_CHUNK):
+                size += len(chunk)
+                if size > max_bytes:
+                    raise TooLargeError(f"The file in the archive is larger than {max_bytes / 2**20:g} MiB.")
+                target.write(chunk)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
+        raise UnreadableUploadError("The file in the archive is damaged; pack and send it again.") from error
+    return size
