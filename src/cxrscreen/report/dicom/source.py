@@ -1,0 +1,173 @@
+"""The image the results refer to: a DICOM file's header, or, for a picture, a Secondary Capture made of it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.imaging.silence import without_warnings
+from cxrscreen.report.dicom.identity import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION, MANUFACTURER, derived_uid
+from cxrscreen.report.wording import shown_name
+
+_ESSENTIAL: Final = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_MAY_BE_EMPTY: Final = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PatientOrientation",
+)
+_SEXES: Final = frozenset({"", "M", "F", "O"})
+
+
+class DicomObjectError(CxrscreenError):
+    """A result that cannot be made a DICOM object."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The image that results refer to.
+
+    Parameters
+    ----------
+    header
+        Its attributes without pixels, with patient, study, series and SOP instance.
+    shape
+        Rows and columns, those of the radiograph and of every mask and map.
+    pixel_spacing_mm
+        Row and column spacing, or None where it is not known.
+    made
+        The whole instance where it was made of a picture, to be stored with the results; None for a DICOM file.
+    """
+
+    header: Dataset
+    shape: tuple[int, int]
+    pixel_spacing_mm: tuple[float, float] | None
+    made: Dataset | None = None
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """UID of the image."""
+        return str(self.header.SOPInstanceUID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        """UID of its study."""
+        return str(self.header.StudyInstanceUID)
+
+
+def source_of(path: Path, radiograph: Radiograph) -> Source:
+    """Describe the image of a radiograph for the objects that refer to it.
+
+    Parameters
+    ----------
+    path
+        The file the radiograph was read from.
+    radiograph
+        What was read; of a picture, a Secondary Capture instance is made of its pixels, whose UIDs derive from them,
+        in a study of its own without a patient.
+
+    Returns
+    -------
+    Source
+        Attributes that an object must have, even empty, are there.
+
+    Raises
+    ------
+    DicomObjectError
+        If the header lacks an identifier, or the radiograph has another size than the file.
+    """
+    if radiograph.provenance.format != "DICOM":
+        made = secondary_capture_of(radiograph)
+        return Source(_without_pixels(made), radiograph.shape, radiograph.pixel_spacing_mm, made)
+    try:
+        with without_warnings():
+            header = _completed(pydicom.dcmread(path, stop_before_pixels=True, force=True))
+    except CxrscreenError:
+        raise
+    except Exception as error:
+        # damaged headers raise whatever their values lead to, and values must not reach a message
+        raise DicomObjectError(
+            f"The header of {shown_name(path)} cannot be used for results ({type(error).__name__}); export it again."
+        ) from error
+    lacking = [keyword for keyword in _ESSENTIAL if not header.get(keyword)]
+    if lacking:
+        raise DicomObjectError(
+            f"{shown_name(path)} lacks {lacking[0]}, to which results refer; export it from the archive again."
+        )
+    if (int(header.Rows), int(header.Columns)) != radiograph.shape:
+        raise DicomObjectError(f"{shown_name(path)} and its radiograph differ in size; screen the file itself.")
+    return Source(header, radiograph.shape, radiograph.pixel_spacing_mm)
+
+
+def secondary_capture_of(radiograph: Radiograph) -> Dataset:
+    """Make a Secondary Capture instance of a picture, so that results have something to refer to.
+
+    Parameters
+    ----------
+    radiograph
+        Read from a PNG, JPEG, WebP or TIFF file.
+
+    Returns
+    -------
+    Dataset
+        SC Image Storage, MONOCHROME2, 8 or 16 bits as the picture had, Explicit VR Little Endian; patient empty.
+    """
+    bits = 16 if (radiograph.provenance.bits or 8) > 8 else 8
+    stored = np.rint(radiograph.pixels.astype(np.float64) * (2**bits - 1)).astype(f"<u{bits // 8}")
+    digest = hashlib.sha256(stored.tobytes() + repr(stored.shape).encode()).hexdigest()
+    dataset = Dataset()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = uid.SecondaryCaptureImageStorage
+    dataset.SOPInstanceUID = derived_uid("picture", digest)
+    dataset.SeriesInstanceUID = derived_uid("picture series", digest)
+    dataset.StudyInstanceUID = derived_uid("picture study", digest)
+    for keyword in _MAY_BE_EMPTY:
+        setattr(dataset, keyword, "")
+    dataset.Modality = "OT"
+    dataset.ConversionType = "WSD"
+    dataset.Manufacturer = MANUFACTURER
+    dataset.SeriesNumber, dataset.InstanceNumber = 1, 1
+    dataset.BodyPartExamined = "CHEST"
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
+    raw = stored.tobytes()
+    dataset.PixelData = raw + b"\0" * (len(raw) % 2)
+    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    meta.ImplementationClassUID, meta.ImplementationVersionName = IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
+    dataset.file_meta, dataset.preamble = meta, bytes(128)
+    return dataset
+
+
+def _completed(header: Dataset) -> Dataset:
+    for keyword in _MAY_BE_EMPTY:
+        if header.get(keyword) is None:
+            setattr(header, keyword, "")
+    # "U" and the like are common and not allowed; an object with it would be refused
+    if str(header.PatientSex) not in _SEXES:
+        header.PatientSex = ""
+    return header
+
+
+def _without_pixels(instance: Dataset) -> Dataset:
+    header = Dataset()
+    header.file_meta = instance.file_meta
+    header.update({element.tag: element for element in instance if element.keyword != "PixelData"})
+    return header

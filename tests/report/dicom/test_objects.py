@@ -1,0 +1,167 @@
+"""The objects as a reader gets them: geometry, references, repeats."""
+
+from io import BytesIO
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from pydicom import uid
+
+from cxrscreen.data.phantoms import write_png
+from cxrscreen.imaging.read import read
+from cxrscreen.report.dicom.objects import dicom_objects, encoded, write_objects
+from cxrscreen.report.dicom.segmentation import regions_of
+from cxrscreen.report.dicom.source import DicomObjectError
+
+
+@pytest.fixture(scope="module")
+def written(objects, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("objects")
+    return {path.name: pydicom.dcmread(path) for path in write_objects(folder / "new", objects)}
+
+
+def test_what_is_referred_to_is_written_first(written):
+    names = ["segmentation.dcm", "maps.dcm", "capture-1.dcm", "capture-2.dcm", "capture-3.dcm", "report.dcm"]
+    assert list(written) == names
+
+
+def test_masks_lie_pixel_for_pixel_over_the_image(objects, phantom):
+    segmentation = hd.seg.Segmentation.from_dataset(objects.segmentation)
+    frames = segmentation.pixel_array
+    for frame, expected in zip(frames, (phantom.lungs == 1, phantom.lungs == 2, phantom.heart), strict=True):
+        assert np.array_equal(frame.astype(bool), expected)
+    labels = [segmentation.get_segment_description(number).segment_label for number in (1, 2, 3)]
+    assert labels == ["Right lung", "Left lung", "Heart"]
+    right = segmentation.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0]
+    assert right.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Right"
+    assert right.CodeValue == "39607008"
+
+
+def test_an_off_centre_mark_comes_back_where_it_was(written, off_centre):
+    maps = written["maps.dcm"]
+    assert maps.pixel_array.shape == (2, *off_centre.shape)
+    mapping = maps.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    values = maps.pixel_array[0] * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
+    np.testing.assert_allclose(values, off_centre, atol=1 / 131070 + 1e-9)
+    meanings = [
+        frame.RealWorldValueMappingSequence[0].QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeMeaning
+        for frame in maps.PerFrameFunctionalGroupsSequence
+    ]
+    assert meanings == ["Class activation", "Gradient-weighted class activation"]
+
+
+def test_every_object_is_in_the_study_and_refers_to_the_image(written, dicom_path):
+    image = pydicom.dcmread(dicom_path, stop_before_pixels=True)
+    for name, dataset in written.items():
+        assert dataset.StudyInstanceUID == image.StudyInstanceUID, name
+        assert dataset.PatientID == image.PatientID, name
+        assert dataset.SeriesInstanceUID != image.SeriesInstanceUID, name
+        assert "research use only" in dataset.SeriesDescription, name
+        referred = {element.value for element in dataset.iterall() if element.keyword == "ReferencedSOPInstanceUID"}
+        assert image.SOPInstanceUID in referred, name
+    assert written["report.dcm"].CurrentRequestedProcedureEvidenceSequence[0].StudyInstanceUID == image.StudyInstanceUID
+
+
+def test_the_report_refers_to_the_segments(written):
+    segmentation = written["segmentation.dcm"].SOPInstanceUID
+    frames = [
+        element.value.get("ReferencedFrameNumber")
+        for element in _items(written["report.dcm"])
+        if element.value.get("ReferencedSOPInstanceUID") == segmentation and "ReferencedFrameNumber" in element.value
+    ]
+    assert frames == [1, 2, 3]
+
+
+def test_a_repeat_gives_the_same_bytes_and_another_time_the_same_uids(screening, radiograph, phantom, objects, made):
+    again = dicom_objects(screening, radiograph, made=made, heart=phantom.heart).named
+    for name, dataset in objects.named.items():
+        assert encoded(dataset) == encoded(again[name]), name
+    later = dicom_objects(screening, radiograph, heart=phantom.heart).named
+    uids = [dataset.SOPInstanceUID for dataset in objects.named.values()]
+    assert uids == [dataset.SOPInstanceUID for dataset in later.values()]
+    assert len(set(uids)) == len(uids)
+
+
+def test_a_refused_radiograph_gets_a_report_alone(refused, radiograph, made):
+    objects = dicom_objects(refused, radiograph, made=made)
+    assert list(objects.named) == ["report.dcm"]
+    said = encoded(objects.report)
+    assert b"This is a lateral view." in said
+    assert b"Probability given" not in said
+
+
+def test_one_map_alone_and_no_map(make_screening, radiograph, made):
+    assert dicom_objects(make_screening(maps=("h2",)), radiograph, made=made).maps.NumberOfFrames == 1
+    assert dicom_objects(make_screening(maps=()), radiograph, made=made).maps is None
+
+
+def test_disease_is_a_segment_of_its_own(screening, radiograph, phantom, made):
+    spot = np.zeros(radiograph.shape, bool)
+    spot[40:50, 30:44] = True
+    segments = dicom_objects(screening, radiograph, made=made, disease={"covid19": spot}).segmentation
+    last = segments.SegmentSequence[-1]
+    assert last.SegmentLabel == "COVID-19 (estimate)"
+    assert last.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
+    assert last.SegmentedPropertyTypeCodeSequence[0].CodeValue == "840539006"
+    assert last.SegmentAlgorithmName == "cascade"
+    assert np.array_equal(segments.pixel_array[-1].astype(bool), spot)
+    assert [region.label for region in regions_of(screening, np.zeros_like(spot))] == ["Right lung", "Left lung"]
+
+
+def test_a_mask_of_another_size_is_refused(screening, radiograph):
+    with pytest.raises(DicomObjectError, match="own size"):
+        dicom_objects(screening, radiograph, heart=np.ones((4, 4), bool))
+
+
+def test_a_picture_gets_an_image_to_refer_to(screening, phantom, tmp_path, made):
+    write_png(phantom, tmp_path / "chest.png", bits=16)
+    picture = read(tmp_path / "chest.png")
+    objects = dicom_objects(screening, picture, made=made)
+    names = list(objects.named)
+    assert names[0] == "image.dcm"
+    image = objects.image
+    assert image.SOPClassUID == uid.SecondaryCaptureImageStorage
+    np.testing.assert_allclose(image.pixel_array / 65535, picture.pixels, atol=1e-5)
+    assert objects.report.StudyInstanceUID == image.StudyInstanceUID
+    again = dicom_objects(screening, picture, made=made).image
+    assert again.SOPInstanceUID == image.SOPInstanceUID
+    paths = write_objects(tmp_path / "out", objects)
+    np.testing.assert_array_equal(read(paths[0]).pixels.shape, picture.shape)
+
+
+def test_a_header_without_a_study_is_refused_in_words(screening, dicom_path, radiograph, tmp_path):
+    bare = pydicom.dcmread(dicom_path)
+    del bare.StudyInstanceUID
+    bare.save_as(tmp_path / "bare.dcm")
+    with pytest.raises(DicomObjectError, match=r"bare\.dcm lacks StudyInstanceUID"):
+        dicom_objects(screening, read(tmp_path / "bare.dcm"))
+
+
+def test_an_odd_header_still_gets_its_objects(screening, dicom_path, tmp_path, made):
+    odd = pydicom.dcmread(dicom_path)
+    odd.PatientSex = "U"
+    for keyword in ("PatientBirthDate", "StudyID", "StudyDate", "StudyTime", "PatientOrientation", "AccessionNumber"):
+        delattr(odd, keyword)
+    odd.PatientName = "Müller^Jürgen"
+    odd.save_as(tmp_path / "odd.dcm")
+    objects = dicom_objects(screening, read(tmp_path / "odd.dcm"), made=made)
+    for name, dataset in objects.named.items():
+        back = pydicom.dcmread(BytesIO(encoded(dataset)))
+        assert str(back.PatientName) == "Müller^Jürgen", name
+
+
+def test_a_folder_that_cannot_be_written_is_said(objects, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(DicomObjectError, match="could not be written"):
+        write_objects(tmp_path / "taken", objects)
+
+
+def _items(dataset):
+    class _Item:
+        def __init__(self, value):
+            self.value = value
+
+    for element in dataset.iterall():
+        if element.VR == "SQ":
+            yield from (_Item(item) for item in element.value)
