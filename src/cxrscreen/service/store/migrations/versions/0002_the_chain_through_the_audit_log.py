@@ -8,6 +8,7 @@ from datetime import UTC
 
 import sqlalchemy as sa
 from alembic import op
+
 from cxrscreen.service.store.chain import BEGINNING, LINKED, digest_of
 
 revision = "0002"
@@ -54,6 +55,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the step back."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER audit_events_no_replace")
     for name in ("digest", "previous"):
         op.drop_column("audit_events", name)
 
