@@ -11,13 +11,15 @@ from rich.markup import escape
 
 
 def reproduce(
-    system: Annotated[Literal["cascade", "patch-voting"], typer.Argument(help="Whose paper.")],
+    system: Annotated[Literal["cascade", "patch-voting", "covid-cxnet"], typer.Argument(help="Whose paper.")],
     table: Annotated[
         str,
         typer.Argument(
             metavar="TABLE",
             help="cascade: table3 to table7, lambda-sweep, learning-curve, leave-one-out. "
-            "patch-voting: table5, table10, table13 to table17, figure12. Or all.",
+            "patch-voting: table5, table10, table13 to table17, figure12. "
+            "covid-cxnet: table1 to table5, paediatric-bias, roi, burned-in-text, imagenet, learning-curve, "
+            "training-curves, leave-one-out. Or all.",
         ),
     ],
     *,
@@ -53,6 +55,8 @@ def reproduce(
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import CxrscreenError
+    from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import CxNetReproduceRecipe
+    from cxrscreen.evaluate.reproduce.covid_cxnet.run import reproduce_covid_cxnet
     from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
     from cxrscreen.evaluate.reproduce.patch_voting.run import reproduce_patch_voting
     from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
@@ -74,6 +78,13 @@ def reproduce(
         if seeds is not None:
             raise CxrscreenError("The trainings of patch voting have their recipes' seed: leave out --seeds.")
         files = reproduce_patch_voting(table, load_variants(recipe), kept, out, manifest=manifest, command=command)
+    elif system == "covid-cxnet":
+        if seeds is not None or bundle != "cascade":
+            raise CxrscreenError(
+                "The recipe of COVID-CXNet names its seeds and its lungs: leave out --seeds and --bundle."
+            )
+        own = load_recipe(recipe, CxNetReproduceRecipe)
+        files = reproduce_covid_cxnet(table, own, kept, out, manifest=manifest, command=command)
     else:
         settings = load_recipe(recipe, ReproduceRecipe).seeded(_numbers(seeds))
         make = None if manifest is None else (open_bundle(bundle), manifest)

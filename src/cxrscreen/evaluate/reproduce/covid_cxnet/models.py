@@ -1,0 +1,258 @@
+"""Tables 1 to 5: the paper's five models, and the bias of normal images of children."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from cxrscreen.evaluate.bootstrap import Estimate
+from cxrscreen.evaluate.goal import Goal
+from cxrscreen.evaluate.reproduce.covid_cxnet import wording as say
+from cxrscreen.evaluate.reproduce.covid_cxnet.measure import Figures, Measured, compare, left_out_rows, measure
+from cxrscreen.evaluate.reproduce.covid_cxnet.paper import (
+    MATRICES,
+    PRINTED,
+    REMARKS,
+    TABLE5,
+    TITLES,
+    VERSION,
+    of_matrix,
+)
+from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import WITHOUT
+from cxrscreen.evaluate.reproduce.covid_cxnet.runs import CxNetRuns
+from cxrscreen.evaluate.reproduce.table import Part, Table, percent
+from cxrscreen.systems.covid_cxnet.classes import CLASSES, WORDS
+
+GOALS: Mapping[str, Mapping[str, Goal]] = {
+    "own": {"accuracy": Goal(0.986), "f1 covid19": Goal(0.94)},
+    "whole": {"accuracy": Goal(0.986), "f1 covid19": Goal(0.94)},
+    "three": {"accuracy": Goal(0.942), "f1 covid19": Goal(0.86)},
+}
+"""What the paper prints, as bars for the pooled figures."""
+
+
+def table1(runs: CxNetRuns) -> Table:
+    """The base model that learned normal chests from children, on adults."""
+    return _table(runs, "table1", "Table 1: the base model on adults it did not learn from", ("base-v1",))
+
+
+def table2(runs: CxNetRuns) -> Table:
+    """The base model that learned from adults."""
+    return _table(runs, "table2", "Table 2: the base model with normal images of adults", ("base-v2",))
+
+
+def table3(runs: CxNetRuns) -> Table:
+    """COVID-CXNet without and with the region of interest."""
+    return _table(runs, "table3", "Table 3: COVID-CXNet on whole radiographs and on the lungs alone", ("whole", "own"))
+
+
+def table4(runs: CxNetRuns) -> Table:
+    """The three-class version."""
+    return _table(runs, "table4", "Table 4: normal, other pneumonia and COVID-19", ("three",))
+
+
+def table5(runs: CxNetRuns) -> Table:
+    """All five models, and the range of accuracy over seeds."""
+    lines, content = [], []
+    for name, (accuracy, spread, score) in TABLE5.items():
+        ours, paper = measured(runs, name), of_matrix(name)
+        printed = {"accuracy": f"{accuracy:.2f} ({spread[0]:.2f} to {spread[1]:.2f})", "f1 covid19": f"{score:.0f}"}
+        lines += [_line((TITLES[name],), figure, printed[figure], paper, ours) for figure in printed]
+        content.append({"model": name, "printed": [accuracy, *spread, score]} | _content(paper, ours))
+    accuracies = seed_accuracies(runs)
+    low, high = stats.t.interval(0.95, len(accuracies) - 1, np.mean(accuracies), stats.sem(accuracies))
+    head = ("Trainings", "Accuracy of each", "Least", "Largest", "Mean [95 %, of the training's chance alone]")
+    shown = ", ".join(f"{100 * value:.1f}" for value in accuracies)
+    mean = f"{100 * np.mean(accuracies):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    least, most = (f"{100 * value:.1f}" for value in (min(accuracies), max(accuracies)))
+    part = Part(
+        "Range over seeds: a short training of COVID-CXNet v2, test images",
+        head,
+        ((str(len(accuracies)), shown, least, most, mean),),
+    )
+    made = _assembled(
+        runs, "table5", "Table 5: all models", ("Model",), lines, content, tuple(TABLE5), differs=say.SEEDS_DIFFERS
+    )
+    seeds = {"seeds": list(runs.recipe.seeds), "accuracies": accuracies, "mean_interval": [float(low), float(high)]}
+    return replace(made, parts=(*made.parts, part), content=(*made.content, seeds))
+
+
+def paediatric_bias(runs: CxNetRuns) -> Table:
+    """Table 1 against Table 2: both versions of the base model on the same adults, image by image."""
+    found = compare(runs.outputs("base-v1"), runs.outputs("base-v2"))
+    paper = {name: of_matrix(name) for name in ("base-v1", "base-v2")}
+    ours = {name: measured(runs, name) for name in paper}
+    words = {"accuracy": "accuracy", "auc": "auc covid19", "sensitivity": "sensitivity covid19"}
+    words["specificity"] = "specificity covid19"
+    lines = tuple(
+        (
+            name.upper() if name == "auc" else name.capitalize(),
+            *(percent(paper[model].get(figure)) for model in paper),
+            *(percent(ours[model].pooled.get(figure)) for model in ours),
+            percent(found[name], signed=True),
+        )
+        for name, figure in words.items()
+    )
+    head = ("Figure", "Paper, version 1", "Paper, version 2", "Ours, version 1", "Ours, version 2", "Ours, 2 less 1")
+    elsewhere = _part("Within sources and of the source left out", ("Model",), _lines(runs, tuple(paper), ours))
+    adults = "specificity covid19"
+    learned = {model: percent(each.pooled.get(adults)) for model, each in ours.items()}
+    printed = {model: percent(each[adults]) for model, each in paper.items()}
+    change = percent(found["specificity"], signed=True)
+    answer = (
+        f"Taught normal chests by children alone, the base model calls {learned['base-v1']} % of the normal adults "
+        f"normal; taught by adults {learned['base-v2']} %, a difference of {change} points. By the paper's matrices it "
+        f"is {printed['base-v1']} and {printed['base-v2']}, of other images.",
+    )
+    content = [{"figure": name, "difference": asdict(each)} for name, each in found.items()]
+    content += [{"model": name} | _content(paper[name], ours[name]) for name in paper]
+    return Table(
+        "paediatric-bias",
+        "The bias of normal images of children: table 1 against table 2",
+        (Part("Both versions on the same adults", head, lines), elsewhere),
+        content,
+        remarks=tuple(f"{TITLES[name]}: {REMARKS[name]}" for name in paper),
+        differs=(*say.CHILDREN_DIFFERS, *say.DIFFERS),
+        not_to_conclude=(*say.CHILDREN_CONCLUDE, say.FEW_NORMAL, *say.NOT_CONCLUDED),
+        answer=answer,
+        system=say.SYSTEM,
+        intervals=f"{say.INTERVALS} {say.PAIRED}",
+    )
+
+
+def measured(runs: CxNetRuns, name: str) -> Measured:
+    """A model's figures, with those of the same training without the source that holds every class."""
+    source = runs.recipe.within
+    unseen = left_out_rows(runs.outputs(f"{name}{WITHOUT}{source}"), source)
+    return measure(runs.outputs(name), CLASSES[VERSION[name]], unseen)
+
+
+def seed_accuracies(runs: CxNetRuns) -> list[float]:
+    """Accuracy on the test images of the short trainings, a seed each."""
+    classes, found = CLASSES["binary"], []
+    for seed in runs.recipe.seeds:
+        rows = runs.outputs(f"seed-{seed}")
+        test = rows[rows["part"] == "test"]
+        called = test[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+        found.append(float((np.array(classes)[called] == test["truth"]).mean()))
+    return found
+
+
+def _table(runs: CxNetRuns, name: str, title: str, models: tuple[str, ...]) -> Table:
+    ours = {model: measured(runs, model) for model in models}
+    content = [{"model": model} | _content(of_matrix(model), ours[model]) for model in models]
+    made = _assembled(runs, name, title, ("Model",), _lines(runs, models, ours), content, models)
+    matrices = tuple(
+        _matrix(f"{TITLES[model]}: {whose}", model, matrix)
+        for model in models
+        for whose, matrix in (("the paper's images", MATRICES.get(model)), ("our test images", ours[model].confusion))
+        if matrix is not None
+    )
+    differs = say.CHILDREN_DIFFERS if models == ("base-v1",) else ()
+    return replace(
+        made,
+        parts=(*made.parts, *matrices),
+        answer=tuple(_verdict(model, ours[model]) for model in models if model in GOALS),
+        differs=(*differs, *made.differs),
+    )
+
+
+def _assembled(
+    runs: CxNetRuns,
+    name: str,
+    title: str,
+    labels: tuple[str, ...],
+    lines: Sequence[tuple[str, ...]],
+    content: Sequence[Mapping[str, Any]],
+    models: Sequence[str],
+    *,
+    differs: tuple[str, ...] = (),
+) -> Table:
+    return Table(
+        name,
+        title,
+        (_part("The paper's figures and ours", labels, lines),),
+        content,
+        remarks=tuple(f"{TITLES[model]}: {REMARKS[model]}" for model in models),
+        differs=(*differs, *say.DIFFERS),
+        not_to_conclude=(*say.NOT_CONCLUDED, *((say.FEW_NORMAL,) if runs.recipe.within == "cohen" else ())),
+        system=say.SYSTEM,
+        intervals=say.INTERVALS,
+    )
+
+
+def _part(title: str, labels: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Part:
+    head = ("Figure", "Printed", "Recomputed from the matrix", "Ours, pooled", "Ours, within sources", "Ours, left out")
+    return Part(title, (*labels, *head), tuple(lines))
+
+
+def _lines(runs: CxNetRuns, models: Sequence[str], ours: Mapping[str, Measured]) -> list[tuple[str, ...]]:
+    source, lines = runs.recipe.within, []
+    for model in models:
+        paper = of_matrix(model)
+        for figure in ours[model].pooled:
+            said = PRINTED[model].get(figure)
+            printed = "-" if said is None else f"{said:.2f}".removesuffix(".00")
+            lines.append(_line((TITLES[model],), figure, printed, paper, ours[model], source))
+    return lines
+
+
+def _line(
+    labels: tuple[str, ...], figure: str, printed: str, paper: Figures, ours: Measured, source: str = ""
+) -> tuple[str, ...]:
+    within = "; ".join(
+        f"{name} {percent(own[figure])}, {own[figure].n} images" for name, own in ours.within.items() if figure in own
+    )
+    kind = "" if ours.within_of == "test images" or not within else f" ({ours.within_of})"
+    unseen = ours.left_out.get(figure)
+    left_out = "-" if unseen is None else f"{source} {percent(unseen)}".strip()
+    return (
+        *labels,
+        figure_in_words(figure),
+        printed,
+        percent(paper.get(figure)),
+        percent(ours.pooled.get(figure)),
+        f"{within}{kind}" or "-",
+        left_out,
+    )
+
+
+def figure_in_words(figure: str) -> str:
+    """``f1 covid19`` as a reader knows it."""
+    kind, _, name = figure.partition(" ")
+    word = {"auc": "AUC", "f1": "F1"}.get(kind, kind.capitalize())
+    return f"{word}, {WORDS[name]}" if name in WORDS else word  # type: ignore[index]
+
+
+def _matrix(title: str, model: str, matrix: Sequence[Sequence[int]]) -> Part:
+    names = [WORDS[name] for name in CLASSES[VERSION[model]]]
+    rows = tuple((name, *map(str, row)) for name, row in zip(names, matrix, strict=True))
+    return Part(title, ("Truth, and what was called", *names), rows)
+
+
+def _verdict(model: str, ours: Measured) -> str:
+    said = ", ".join(
+        f"{figure_in_words(figure)} {percent(ours.pooled.get(figure))} ({goal} in the paper: "
+        f"{goal.verdict(ours.pooled.get(figure))})"
+        for figure, goal in GOALS[model].items()
+    )
+    unseen: Estimate | None = ours.left_out.get("auc covid19")
+    return (
+        f"{TITLES[model]}, pooled: {said}. Of a source left out, AUC {percent(unseen)}: that figure, not the pooled "
+        "one, says whether disease was recognised."
+    )
+
+
+def _content(paper: Figures, ours: Measured) -> dict[str, Any]:
+    return {
+        "recomputed": {figure: asdict(each) for figure, each in paper.items()},
+        "confusion": ours.confusion,
+        "pooled": {figure: asdict(each) for figure, each in ours.pooled.items()},
+        "within": {
+            source: {figure: asdict(each) for figure, each in own.items()} for source, own in ours.within.items()
+        },
+        "within_of": ours.within_of,
+        "left_out": {figure: asdict(each) for figure, each in ours.left_out.items()},
+    }

@@ -1,0 +1,91 @@
+"""What the COVID-CXNet tables say beside their figures."""
+
+SYSTEM = "covid-cxnet"
+
+INTERVALS = (
+    "All figures are percentages; in brackets 95 % intervals by patient (bootstrap; accuracies and rates by Wilson "
+    "with the sample size adjusted for patients), of the paper's matrices by image. The class of greatest probability "
+    "is called, as in the paper: no threshold is chosen. One training each, so what another seed would change is in no "
+    "interval; the ten seeds of table 5 show its size. Within sources: sources with at least 5 images of two classes, "
+    "named one by one. Left out: all images of a source by a training that saw none of its images or patients."
+)
+PAIRED = "Differences are paired: the same images on the same resamples of patients."
+
+DIFFERS = (
+    "The images are others: COVID-19 of Cohen, Hannover and Armiro, normal ones of NIH, Shenzhen and Montgomery, other "
+    "pneumonia of NIH and Cohen; a few hundred of each class, where the paper has up to 5,000 normal ones. Parts share "
+    "no patient and no known copy, and the test images choose nothing; the paper splits at random and tests on its "
+    "validation images.",
+    "The network is the recipe's: EfficientNet-Lite0 at 224 pixels on two cores in place of CheXNet's DenseNet-121 at "
+    "320, pre-trained here on the findings of the images at hand, since CheXNet's weights are no package. Trainings "
+    "are far shorter.",
+    "Lungs are found by the U-Net of the cascade's bundle, which has learned from lung masks, though never from "
+    "labels, of Shenzhen, Montgomery and others.",
+)
+NOT_CONCLUDED = (
+    "That a disease is recognised because pooled figures are high: COVID-19 and normal images come from different "
+    "hospitals, so that recognising the hospital is enough. Read the figures within sources and of sources left out.",
+    "That the method is better or worse than the paper's because a figure is higher or lower: the images are others.",
+    "That a figure holds at another hospital.",
+)
+FEW_NORMAL = (
+    "That the specificity within Cohen's collection is known: it holds 17 normal images, of patients who mostly had "
+    "COVID-19 at another time."
+)
+
+CHILDREN_DIFFERS = (
+    "Version 1 learns normal chests from children alone (Kermany), and COVID-19 from adults; both versions are tested "
+    "on the same adults. The paper's 60 external images are not published as a list.",
+)
+CHILDREN_CONCLUDE = (
+    "That version 2 recognises COVID-19 because it does better: it has learned what the hospitals of the test's normal "
+    "images look like, and version 1 has not.",
+)
+
+ROI_DIFFERS = (
+    "The paper shows maps and no share. Here it is the share of the sum of Grad-CAM inside the lungs as they were "
+    "found, of each image's true class, at the resolution of the feature maps (7 x 7), beside the share that a map "
+    "has which is the same everywhere: a region cut to the lungs raises both.",
+)
+ROI_CONCLUDE = (
+    "That the network looks at disease where its map lies in the lungs: with the mask there is nothing else to look "
+    "at, and the outline of the mask is itself something to learn from.",
+)
+
+TEXT_DIFFERS = (
+    "The paper shows two images. Here marks are burned into every test image (a letter at the top left, a word at the "
+    "top right), and what looks like a mark near the border is painted over; lungs are found again in the edited "
+    "image.",
+)
+TEXT_CONCLUDE = (
+    "That no text moves the network because these marks do not: what was never beside the disease in the training "
+    "images could not be learned, and marks over the lungs stay whatever the region.",
+    "That painting over marks is harmless: some are missed, and some bone near the border is painted over.",
+)
+
+IMAGENET_DIFFERS = (
+    "The paper gives no figures for its section 5.2, only a curve of DenseNet-121 that does not learn with frozen "
+    "features and overfits otherwise, trained with the normal images of children.",
+)
+
+CURVE_DIFFERS = (
+    "The paper's curves (Figs. 11 and 12) are of the loss of its base model with 300, 450 and 600 images; the table "
+    "shows the accuracy of the main network after the same number of steps on a share of the images, the same of each "
+    "class.",
+)
+
+SEEDS_DIFFERS = (
+    "The paper does not say whether its ten trainings differ in the split as well. Here they share split and "
+    "pre-training and differ in initial head, batches and variation; they are shorter than those of the rows above.",
+)
+
+LEFT_OUT_DIFFERS = (
+    "The paper has no such table: it is this project's question to the method. Left out means: neither learned from "
+    "nor chosen by, nor seen in pre-training, nor any image of a patient of these sources.",
+    "The image to whose histogram the three-class version matches all others is of NIH, also where NIH is left out.",
+)
+LEFT_OUT_CONCLUDE = (
+    "That a sensitivity without a specificity, or the reverse, is a skill: a network that calls all images of a source "
+    "alike reaches 100 % of one.",
+    "That a loss is all shortcut: sources differ in patients and labelling too.",
+)
