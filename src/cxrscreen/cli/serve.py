@@ -46,7 +46,7 @@ def serve(
     the shipped cascade; a token for the API is drawn and shown once. PostgreSQL, more workers, other systems, limits
     and retention are settings. Ctrl-C or SIGTERM ends it after the requests and images in hand.
     """
-    settings = _settings(config, folder=folder, host=host, port=port, workers=workers)
+    settings = settings_for(config, folder=folder, host=host, port=port, workers=workers)
     from cxrscreen import RESEARCH_USE
     from cxrscreen.service.run import serve as run
     from cxrscreen.service.run import with_token
@@ -73,13 +73,14 @@ def work(config: Config = None, folder: Folder = None) -> None:
 
     Ctrl-C or SIGTERM ends it after the image in hand.
     """
-    settings = _settings(config, folder=folder)
+    settings = settings_for(config, folder=folder)
     from cxrscreen.service.worker import run_worker
 
     run_worker(settings)
 
 
-def _settings(config: Path | None, **given: object) -> "Settings":
+def settings_for(config: Path | None, **given: object) -> "Settings":
+    """Put the server's settings together, or say which libraries are missing."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise CxrscreenError(

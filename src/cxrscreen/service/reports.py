@@ -13,7 +13,8 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
-from reportlab.pdfbase.pdfmetrics import registerFont
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfbase.pdfmetrics import registerFont, registerFontFamily
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
@@ -21,7 +22,6 @@ from reportlab.platypus import (
     Flowable,
     Frame,
     Image,
-    KeepTogether,
     PageTemplate,
     Paragraph,
     Spacer,
@@ -30,6 +30,7 @@ from reportlab.platypus import (
 )
 
 from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.report.folder import Thumbnail
 from cxrscreen.report.page import Details, Entry, render_report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import FINDING_LABELS, LIMITS, TRIAGE_LABELS, printable, stage_sentence
@@ -43,7 +44,8 @@ FOLDER: Final = "pictures"
 
 _INK, _QUIET, _LINE = HexColor("#1a2330"), HexColor("#55606e"), HexColor("#c9d1db")
 _MARGIN: Final = 18 * mm
-_COLUMN: Final = 84 * mm
+_COLUMN, _TALLEST = 82 * mm, 100 * mm
+_BARE: Final = TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
 
 
 def html_report(result: models.Result, folder: ResultFolder) -> str:
@@ -116,17 +118,10 @@ def _story(result: models.Result, folder: ResultFolder) -> Iterable[Flowable]:
         for warning in record.warnings:
             yield _plain(f"• {warning}")
     yield Spacer(1, 4 * mm)
-    pictures = [
-        KeepTogether(
-            [
-                _fitted(folder.files[thumbnail.file], thumbnail.width / thumbnail.height),
-                _quiet(f"{thumbnail.title}. {thumbnail.note}".strip()),
-                Spacer(1, 3 * mm),
-            ]
-        )
-        for thumbnail in folder.thumbnails
-    ]
-    yield from pictures
+    cells = [[*_picture(folder, thumbnail)] for thumbnail in folder.thumbnails]
+    for left in range(0, len(cells), 2):
+        row = cells[left : left + 2]
+        yield Table([row + [[]] * (2 - len(row))], [A4[0] / 2 - _MARGIN] * 2, style=_BARE, hAlign="LEFT")
     yield Paragraph("What this does not say", _style(11, bold=True))
     for claim, explanation in LIMITS:
         yield Paragraph(f"<b>{escape(claim)}</b> {escape(explanation)}", _style(8))
@@ -175,11 +170,12 @@ def _moment(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _fitted(png: bytes, ratio: float) -> Image:
-    height = min(_COLUMN / ratio, 100 * mm)
-    picture = Image(io.BytesIO(png), width=height * ratio, height=height, kind="proportional")
-    picture.hAlign = "LEFT"
-    return picture
+def _picture(folder: ResultFolder, thumbnail: Thumbnail) -> tuple[Flowable, ...]:
+    png = folder.files[thumbnail.file]
+    width, height = ImageReader(io.BytesIO(png)).getSize()
+    scale = min(_COLUMN / width, _TALLEST / height)
+    picture = Image(io.BytesIO(png), width=width * scale, height=height * scale, hAlign="LEFT")
+    return picture, _quiet(f"{thumbnail.title}. {thumbnail.note}".strip()), Spacer(1, 3 * mm)
 
 
 def _table(rows: list[list[Paragraph]], widths: tuple[float | None, ...]) -> Table:
@@ -234,8 +230,6 @@ def _font(*, bold: bool) -> str:
 
 
 def _register_family() -> None:
-    from reportlab.pdfbase.pdfmetrics import registerFontFamily  # noqa: PLC0415
-
     _font(bold=True)
     registerFontFamily(
         "DejaVuSans", normal="DejaVuSans", bold="DejaVuSans-Bold", italic="DejaVuSans", boldItalic="DejaVuSans-Bold"
