@@ -17,7 +17,7 @@ def reproduce(
         typer.Argument(
             metavar="TABLE",
             help="cascade: table3 to table7, lambda-sweep, learning-curve, leave-one-out. "
-            "patch-voting: table5, table10, table13 to table17, figure12. "
+            "patch-voting: table5, table10, table12 to table17, figure12. "
             "covid-cxnet: table1 to table5, paediatric-bias, roi, burned-in-text, imagenet, learning-curve, "
             "training-curves, leave-one-out. Or all.",
         ),

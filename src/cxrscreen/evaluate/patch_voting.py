@@ -27,15 +27,19 @@ from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, vote_scores
 Reader = Callable[[Path], Radiograph]
 
 
-class Voter(Protocol):
+class Votes(Protocol):
+    """What votes among classes."""
+
+    def vote(self, radiograph: Radiograph) -> Vote:
+        """The patches' vote."""
+
+
+class Voter(Votes, Protocol):
     """What is measured: :class:`cxrscreen.systems.patch_voting.pipeline.PatchVoting`."""
 
     @property
     def can_share(self) -> bool:
         """Whether :meth:`vote_shared` can be asked."""
-
-    def vote(self, radiograph: Radiograph) -> Vote:
-        """The patches' vote."""
 
     def segment(self, radiograph: Radiograph) -> Organs:
         """Lungs and heart."""
@@ -69,12 +73,13 @@ def splits_of_bundle(bundle: Bundle, manifest: Manifest) -> dict[str, Split]:
 
 
 def class_scores(
-    system: Voter,
+    system: Votes,
     manifest: Manifest,
     image_ids: Sequence[str],
     truth: Mapping[str, int],
     read: Reader,
     advance: Callable[[], None],
+    classes: Sequence[str] = CLASSES,
 ) -> pd.DataFrame:
     """Ask a system for its vote on images.
 
@@ -90,6 +95,8 @@ def class_scores(
         From a file to a radiograph.
     advance
         Called after each image.
+    classes
+        Names of the classes, in the order of the votes.
 
     Returns
     -------
@@ -106,8 +113,8 @@ def class_scores(
                 "image_id": image_id,
                 "source": facts["source"],
                 "group": facts["group"],
-                "truth": CLASSES[truth[image_id]],
-                **{PREFIX + name: float(score) for name, score in zip(CLASSES, scores, strict=True)},
+                "truth": classes[truth[image_id]],
+                **{PREFIX + name: float(score) for name, score in zip(classes, scores, strict=True)},
             }
         )
         advance()

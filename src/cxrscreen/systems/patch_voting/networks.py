@@ -17,6 +17,6 @@ def organ_network(recipe: OrganRecipe) -> UNet | FCDenseNet:
     return FCDenseNet(103 if recipe.network == "fc-densenet103" else 67, num_outputs=len(ORGANS))
 
 
-def patch_classifier(recipe: ClassifierRecipe, pooling: Pooling) -> Classifier:
-    """Build the patch classifier with random weights."""
-    return classifier_named(recipe.network, len(CLASSES), dropout=recipe.dropout, pooling=pooling)
+def patch_classifier(recipe: ClassifierRecipe, pooling: Pooling, classes: int = len(CLASSES)) -> Classifier:
+    """Build the patch classifier with random weights; it tells so many classes apart."""
+    return classifier_named(recipe.network, classes, dropout=recipe.dropout, pooling=pooling)

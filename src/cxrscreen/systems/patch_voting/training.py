@@ -32,7 +32,6 @@ from cxrscreen.systems.patch_voting.recipe import OrganRecipe, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT, shared, splits_of
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
 from cxrscreen.systems.patch_voting.vote_task import VoteTask
-from cxrscreen.systems.patch_voting.voting import CLASSES
 from cxrscreen.train.batches import EvenBatches
 from cxrscreen.train.loop import fit
 from cxrscreen.train.organs import OrganImages, OrganTask
@@ -83,31 +82,14 @@ def train_patch_voting(
     _check_files(manifest, splits)
     load_classifier_weights(patch_classifier(recipe.classifier, recipe.pooling), recipe.classifier.weights)
     torch.set_float32_matmul_precision("high")
-    class_split = splits[CLASS_SPLIT]
-    settings = asdict(recipe.preprocessing)
     organs, made_organs = train_organs(recipe, manifest, organs_in or work / "organs")
-    images = (images_in or work / "images") / "images.npy"
-    made_images = once(
-        images,
-        {
-            "organs": made_organs,
-            "side": recipe.image_side,
-            "preprocessing": _universal(recipe),
-            "split": class_split.digest,
-        },
-        lambda part: _preprocess_all(recipe, manifest, class_split, load_file(organs), part),
-    )
-    classifier = work / "classifier" / "final.safetensors"
-    once(
-        classifier,
-        {
-            "images": made_images,
-            "recipe": recipe.classifier.model_dump(mode="json"),
-            "preprocessing": settings,
-            "seed": recipe.seed,
-            "truth": [class_split.truth[i] for i in _learned_from(class_split)],
-        },
-        lambda part: _save(_train_classifier(recipe, manifest, class_split, images, classifier.parent), part),
+    classifier = train_classifier(
+        recipe,
+        manifest,
+        splits[CLASS_SPLIT],
+        (organs, made_organs),
+        images_in=images_in or work / "images",
+        folder=work / "classifier",
     )
     return Trained(load_file(organs), load_file(classifier))
 
@@ -133,6 +115,61 @@ def train_organs(recipe: PatchVotingRecipe, manifest: Manifest, folder: Path) ->
         lambda part: _save(_train_organs(recipe, manifest, split, folder), part),
     )
     return weights, made
+
+
+def train_classifier(
+    recipe: PatchVotingRecipe,
+    manifest: Manifest,
+    split: Split,
+    organs: tuple[Path, str],
+    *,
+    images_in: Path,
+    folder: Path,
+) -> Path:
+    """Train the classifier alone, on any split into classes, unless that is done.
+
+    Parameters
+    ----------
+    recipe, manifest
+        As for :func:`train_patch_voting`.
+    split
+        The images, and the class of each by its place; every class has an image in the training part.
+    organs
+        From :func:`train_organs`.
+    images_in
+        Folder of the preprocessed images of the split.
+    folder
+        Of checkpoints and curves.
+
+    Returns
+    -------
+    Path
+        Its weights' file in ``folder``.
+    """
+    weights, made_organs = organs
+    images, final = images_in / "images.npy", folder / "final.safetensors"
+    made_images = once(
+        images,
+        {
+            "organs": made_organs,
+            "side": recipe.image_side,
+            "preprocessing": _universal(recipe),
+            "split": split.digest,
+        },
+        lambda part: _preprocess_all(recipe, manifest, split, load_file(weights), part),
+    )
+    once(
+        final,
+        {
+            "images": made_images,
+            "recipe": recipe.classifier.model_dump(mode="json"),
+            "preprocessing": asdict(recipe.preprocessing),
+            "seed": recipe.seed,
+            "truth": [split.truth[i] for i in _learned_from(split)],
+        },
+        lambda part: _save(_train_classifier(recipe, manifest, split, images, folder), part),
+    )
+    return final
 
 
 def _universal(recipe: PatchVotingRecipe) -> dict[str, object]:
@@ -307,14 +344,14 @@ def _train_classifier(
     labels = [split.truth[i] for i in learned]
     training = LearnedPatches(table, learned, labels, settings, own.side, own.augment)
     judged = JudgedPatches(table, split.validation, settings, own.side, own.judged)
-    network = patch_classifier(own, recipe.pooling)
+    network = patch_classifier(own, recipe.pooling, len(set(labels)))
     load_classifier_weights(network, own.weights)
     state: dict[str, Tensor] = dict(network.state_dict())
     for number, phase in enumerate(own.phases, start=1):
         network.load_state_dict(state)
         batches = phase.batches or -(-len(learned) // phase.batch)
         sampler = EvenBatches(
-            [CLASSES[label] for label in labels],
+            [str(label) for label in labels],
             manifest.table.loc[learned, "source"].tolist(),
             weights=phase.source_weights,
             batch=phase.batch,

@@ -12,9 +12,11 @@ from cxrscreen.errors import RecipeError
 from cxrscreen.evaluate.reproduce.patch_voting import runs as runs_module
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import Variants
 from cxrscreen.evaluate.reproduce.patch_voting.runs import SETS, PatchRuns
+from cxrscreen.evaluate.reproduce.recipe import CovidNetRecipe
 from cxrscreen.systems.patch_voting.voting import Vote
 
 SIDE = 64
+COVID_NET_TEST = CovidNetRecipe(sources=("phantom",), normal=2, pneumonia=3, covid19=2)
 
 
 class BrightIsLung:
@@ -41,6 +43,11 @@ class Viral:
         return Vote(3, np.array([1, 1, 1, 7]), np.array([0.1, 0.1, 0.1, 0.7]))
 
 
+class Third:
+    def vote(self, radiograph):
+        return Vote(2, np.array([1, 1, 8]), np.array([0.1, 0.1, 0.8]))
+
+
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
@@ -50,7 +57,7 @@ def phantoms(tmp_path_factory):
 
 @pytest.fixture
 def made(variants, phantoms, tmp_path, monkeypatch):
-    settings = variants.settings.model_copy(update={"elsewhere": "phantom"})
+    settings = variants.settings.model_copy(update={"elsewhere": "phantom", "covid_net": COVID_NET_TEST})
     classifier = variants.own.classifier.model_copy(update={"sources": ("phantom",)})
     own = variants.own.model_copy(update={"classifier": classifier})
     asked, engine = [], BrightIsLung()
@@ -64,7 +71,12 @@ def made(variants, phantoms, tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         return engine
 
-    fakes = SimpleNamespace(voting_bundle=voting_bundle, organ_engine=organ_engine)
+    def other_classes(recipe, manifest, split, folder, organs):
+        asked.append((recipe, split, folder.name, organs.name))
+        folder.mkdir(parents=True)
+        return Third()
+
+    fakes = SimpleNamespace(voting_bundle=voting_bundle, organ_engine=organ_engine, other_classes=other_classes)
     monkeypatch.setattr(runs_module, "_experiments", lambda: fakes)
     monkeypatch.setattr(runs_module, "load_system", lambda folder: Viral())
     return PatchRuns(tmp_path / "work", Variants(settings, own, variants.baseline), phantoms), asked, engine
@@ -100,6 +112,25 @@ def test_votes_are_measured_on_the_test_part_and_share_organs(made, phantoms):
         ("fc-densenet67", "fc-densenet67", "fc-densenet67"),
     ]
     assert asked[0][0].patch == 112
+
+
+def test_covid_nets_classes_are_drawn_by_its_counts(made, phantoms):
+    runs, asked, _ = made
+    table = runs.covid_net()
+    assert table["truth"].value_counts().to_dict() == {"normal": 2, "pneumonia": 3, "covid19": 2}
+    assert (table["p_covid19"] > 0.7).all()
+    recipe, split, folder, organs = asked[0]
+    assert (recipe, folder, organs) == (runs.variants.own, "covid-net", "own")
+    labels = phantoms.table["label"]
+    # Any pneumonia but COVID-19 is one class; the parts share no patient.
+    assert {(labels[i], split.truth[i]) for i in (*split.train, *split.validation, *split.test)} == {
+        ("normal", 0),
+        ("bacterial", 1),
+        ("tuberculosis", 1),
+        ("covid19", 2),
+    }
+    assert {split.truth[i] for i in split.train} == {split.truth[i] for i in split.validation} == {0, 1, 2}
+    assert not {split.groups[i] for i in split.test} & {split.groups[i] for i in split.train}
 
 
 def test_a_folder_of_other_images_is_refused(made, phantoms):

@@ -8,6 +8,7 @@ from scipy.stats import wilcoxon
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError
+from cxrscreen.evaluate.reproduce.patch_voting.covid_net import table12
 from cxrscreen.evaluate.reproduce.patch_voting.run import NAMES, reproduce_patch_voting
 from cxrscreen.evaluate.reproduce.patch_voting.segmentation import overlap_of, table5, table13, table15
 from cxrscreen.evaluate.reproduce.patch_voting.votes import accuracies, diseased_called, figure12, table10, table17
@@ -72,6 +73,21 @@ def test_the_mask_alone_is_also_asked_for_any_disease():
     assert found["specificity"].value == pytest.approx(14 / 15)
 
 
+def test_our_counts_give_the_printed_figures_of_table_12(finished):
+    table = table12(finished)
+    rows = {(row["class"], row["figure"]): row for row in table.content if "figure" in row}
+    assert len(rows) == 7
+    # The votes have the counts that the paper's figures imply, and so must give all of them.
+    for row in rows.values():
+        assert 100 * row["ours"]["value"] == pytest.approx(row["printed"]["percent"], abs=0.06)
+        for said in ("printed", "covid_net"):
+            right, count = row[said]["counts"]
+            assert 100 * right / count == pytest.approx(row[said]["percent"], abs=0.06)
+    assert "10/10 = 100.0 [72.2, 100.0]" in table.parts[0].rows[3]
+    assert table.content[-1]["support"] == [100, 100, 10]
+    assert any("ten images" in text for text in (*table.remarks, *table.not_to_conclude))
+
+
 def test_shares_are_drawn_absolute_and_relative(finished):
     points = {(point.approach, point.share): point for point in figure12(finished)}
     assert len(points) == 8
@@ -101,6 +117,6 @@ def test_every_table_is_written_with_what_must_not_be_concluded(finished, tmp_pa
 
 
 def test_an_unknown_table_is_a_sentence(finished, tmp_path):
-    with pytest.raises(CxrscreenError, match="no table 'table12' of patch voting: use one of table5"):
-        reproduce_patch_voting("table12", finished.variants, finished.work, tmp_path)
+    with pytest.raises(CxrscreenError, match="no table 'table6' of patch voting: use one of table5"):
+        reproduce_patch_voting("table6", finished.variants, finished.work, tmp_path)
     assert len(TRUTH) == len(pd.unique(votes(0)["image_id"]))

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from cxrscreen.evaluate.reproduce.paper import Printed
+
 JACCARD: Mapping[str, Mapping[str, str]] = {
     "table5": {
         "lungs": "0.955 ± 0.015",
@@ -42,3 +44,14 @@ SENSITIVITIES: Mapping[str, tuple[float, float, float, float]] = {
     "global": (0.632, 0.30, 0.545, 0.925),
 }
 """By class, Table XI."""
+
+TABLE12: Mapping[tuple[str, str], tuple[Printed, Printed]] = {
+    ("all", "accuracy"): (Printed(92.4, (194, 210)), Printed(91.9, (193, 210))),
+    ("normal", "sensitivity"): (Printed(95.0, (95, 100)), Printed(90.0, (90, 100))),
+    ("pneumonia", "sensitivity"): (Printed(91.0, (91, 100)), Printed(93.0, (93, 100))),
+    ("covid19", "sensitivity"): (Printed(80.0, (8, 10)), Printed(100.0, (10, 10))),
+    ("normal", "precision"): (Printed(91.3, (95, 104)), Printed(95.7, (90, 94))),
+    ("pneumonia", "precision"): (Printed(93.8, (91, 97)), Printed(90.3, (93, 103))),
+    ("covid19", "precision"): (Printed(88.9, (8, 9)), Printed(76.9, (10, 13))),
+}
+"""Table XII by class and figure: COVID-Net's, and the paper's. The counts follow from 100, 100 and 10 test images."""

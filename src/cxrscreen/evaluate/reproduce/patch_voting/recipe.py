@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from cxrscreen.errors import RecipeError
+from cxrscreen.evaluate.reproduce.recipe import CovidNetRecipe
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchVotingRecipe
 from cxrscreen.train.recipe import Settings, load_recipe
 
@@ -32,6 +33,8 @@ class PatchReproduceRecipe(Settings):
         Source whose lung masks train no organ network here.
     normal_only
         Whether only its normal images are measured, as in the paper.
+    covid_net
+        Sources and test images of Table XII.
     """
 
     system: Literal["patch_voting"]
@@ -42,6 +45,7 @@ class PatchReproduceRecipe(Settings):
     patches: tuple[PositiveInt, ...] = Field(default=(112, 224, 448), min_length=2)
     elsewhere: str = "montgomery"
     normal_only: bool = True
+    covid_net: CovidNetRecipe = CovidNetRecipe(sources=("cohen", "nih"), covid19=10)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import make_split
 from cxrscreen.errors import CxrscreenError, ManifestError, RecipeError
 from cxrscreen.evaluate.patch_voting import Voter, class_scores, organ_overlaps
+from cxrscreen.evaluate.reproduce.patch_voting.covid_net_split import COVID_NET, three_classes
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import Variants
 from cxrscreen.imaging.enhancement import WHITE, resize_to_square
 from cxrscreen.imaging.radiograph import Radiograph
@@ -69,6 +70,11 @@ class PatchRuns:
         name = self.variants.same(name)
         folder = self.work / "votes" / name
         return self._outputs(folder, "classes.csv", lambda: self._measure_votes(name, folder))
+
+    def covid_net(self) -> pd.DataFrame:
+        """Votes among COVID-Net's three classes on a test set of its counts; columns as of :meth:`votes`."""
+        folder = self.work / "covid-net"
+        return self._outputs(folder, "classes.csv", lambda: self._measure_covid_net(folder))
 
     @cached_property
     def about(self) -> About:
@@ -149,6 +155,12 @@ class PatchRuns:
         split = make_split(CLASS_SPLIT, manifest, recipe.seed, recipe.classifier.sources)
         system = cast(Voter, load_system(bundle.folder))
         return class_scores(system, manifest, split.test, split.truth, read, lambda: None)
+
+    def _measure_covid_net(self, folder: Path) -> pd.DataFrame:
+        manifest, recipe = self._given, self.variants.own
+        split = three_classes(manifest, self.variants.settings.covid_net, recipe.seed)
+        system = _experiments().other_classes(recipe, manifest, split, folder, self.work / "organs" / "own")
+        return class_scores(system, manifest, split.test, split.truth, read, lambda: None, COVID_NET)
 
     @property
     def _given(self) -> Manifest:
