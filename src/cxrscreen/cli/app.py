@@ -15,6 +15,7 @@ from cxrscreen.cli.biomarkers import biomarkers
 from cxrscreen.cli.card import card
 from cxrscreen.cli.compare_audits import compare_audits
 from cxrscreen.cli.database import database
+from cxrscreen.cli.dicom import dicom
 from cxrscreen.cli.doctor import doctor
 from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.enhance import enhance
@@ -64,6 +65,7 @@ app.command(epilog=RESEARCH_USE)(learning_rate)
 app.command(epilog=RESEARCH_USE)(serve)
 app.command(epilog=RESEARCH_USE)(work)
 app.add_typer(database)
+app.add_typer(dicom)
 app.command(epilog=RESEARCH_USE)(label_by_tests)
 
 

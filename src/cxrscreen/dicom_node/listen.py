@@ -1,0 +1,209 @@
+"""The node at work: instances are received, screened study by study, and their results sent on."""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrscreen.dicom_node.durable import sync_folder, write_durably
+from cxrscreen.dicom_node.outbox import FolderOutbox
+from cxrscreen.dicom_node.scp import Commitment, Node
+from cxrscreen.dicom_node.sender import Sender
+from cxrscreen.dicom_node.settings import NodeSettings
+from cxrscreen.dicom_node.spool import Spool, Waiting
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.report.dicom.objects import dicom_objects, write_objects
+from cxrscreen.report.fhir import screening_bundle
+from cxrscreen.report.folder import write_folder
+from cxrscreen.report.record import ScreeningRecord
+from cxrscreen.systems.contract import Screening
+
+if sys.platform != "win32":
+    import fcntl
+
+_LOG = logging.getLogger(__name__)
+RESULTS: Final = "results"
+OUTBOX: Final = "outbox"
+LOCK: Final = "node.lock"
+RETRY_SECONDS: Final = 5.0
+ATTEMPTS: Final = 3
+"""An instance whose screening ended the process so often is set aside, since it would end it for ever."""
+
+
+class ListenError(CxrscreenError):
+    """A folder that the node cannot use."""
+
+
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """One radiograph and its result.
+
+    Parameters
+    ----------
+    radiograph, screening
+        What was read and what was found.
+    heart
+        bool (H, W), of a system that segments it.
+    """
+
+    radiograph: Radiograph
+    screening: Screening
+    heart: NDArray[np.bool_] | None = None
+
+
+Screen = Callable[[Path], Screened]
+"""Reads and screens one file; raises `CxrscreenError` for one that cannot be."""
+
+
+def listen(
+    settings: NodeSettings,
+    root: Path,
+    screen: Screen | None,
+    stop: threading.Event,
+    *,
+    started: Callable[[int], None] | None = None,
+    on_record: Callable[[ScreeningRecord], None] | None = None,
+    poll_seconds: float = 0.5,
+) -> None:
+    """Run the node until it is told to stop.
+
+    What was received is in ``root/received`` before it is acknowledged. Once its study is quiet, each instance is
+    screened, its results are written to ``root/results/<study>_<instance>`` and put into the outbox of every peer, and
+    only then is it moved to ``root/screened``. A kill anywhere repeats at most the last instance, whose results have
+    the same UIDs and are sent once.
+
+    Parameters
+    ----------
+    settings
+        The node and its peers.
+    root
+        The folder; made where missing.
+    screen
+        None: instances are received and kept, nothing more.
+    stop
+        Ends it after the instance at work.
+    started
+        Called with the port once callers are taken.
+    on_record
+        Called with the record of each instance.
+    poll_seconds
+        How often to look for quiet studies.
+
+    Raises
+    ------
+    ListenError
+        If the folder cannot be used, or another node uses it.
+    NodeSettingsError
+        If the node cannot listen.
+    """
+    with _alone(root), ExitStack() as running:
+        spool = Spool(root)
+        (root / RESULTS).mkdir(exist_ok=True)
+        outboxes = {peer.name: FolderOutbox(root / OUTBOX / peer.name) for peer in settings.peers}
+        wake = {peer.name: threading.Event() for peer in settings.peers}
+
+        def committed(answer: Commitment) -> None:
+            if not any(outbox.committed(answer) for outbox in outboxes.values()):
+                _LOG.warning("an answer of storage commitment belongs to no request")
+
+        node = running.enter_context(
+            Node(settings, spool.received, committed if any(peer.commitment for peer in settings.peers) else None)
+        )
+        for peer in settings.peers:
+            sender = Sender(settings.ae_title, peer, outboxes[peer.name], wake[peer.name])
+            thread = threading.Thread(target=sender.run, args=(stop,), name=f"send-{peer.name}", daemon=True)
+            thread.start()
+            running.callback(thread.join, 10.0)
+            running.callback(wake[peer.name].set)
+        if started is not None:
+            started(node.port)
+        while not stop.is_set():
+            ready = () if screen is None else spool.complete(settings.study_quiet_seconds)
+            for waiting in ready:
+                if stop.is_set() or screen is None:
+                    break
+                try:
+                    record = screen_one(waiting, spool, root / RESULTS, screen, tuple(outboxes.values()))
+                except (OSError, CxrscreenError) as error:
+                    # The disk is full or gone: the instance stays where it is, and its turn comes again.
+                    _LOG.error("a result could not be written (%s)", type(error).__name__)
+                    stop.wait(RETRY_SECONDS)
+                    break
+                for event in wake.values():
+                    event.set()
+                if on_record is not None:
+                    on_record(record)
+            if not ready:
+                stop.wait(poll_seconds)
+
+
+def screen_one(
+    waiting: Waiting, spool: Spool, results: Path, screen: Screen, outboxes: tuple[FolderOutbox, ...]
+) -> ScreeningRecord:
+    """Screen one received instance, write its results, put them into the outboxes, and mark it as done.
+
+    An instance that cannot be screened is set aside with its reason, and the record holds the reason.
+
+    Raises
+    ------
+    OSError, CxrscreenError
+        If a result cannot be written; the instance stays where it is.
+    """
+    path = waiting.path
+    if spool.begin(waiting) > ATTEMPTS:
+        reason = f"Its screening ended the process {ATTEMPTS} times; the file may be damaged."
+        spool.set_aside(waiting, reason)
+        return ScreeningRecord.failed(Path(path.name), reason, "none")
+    try:
+        found = screen(path)
+        record = ScreeningRecord.screened(
+            path, found.radiograph, found.screening, read_seconds=0.0, write_seconds=0.0
+        ).model_copy(update={"file": path.name})
+        objects = dicom_objects(found.screening, found.radiograph, heart=found.heart)
+    except Exception as error:
+        # the text of an unexpected error may carry what is in the file, so it is not repeated
+        known = str(error).replace(f"{path.parent}/", "") if isinstance(error, CxrscreenError) else ""
+        reason = known or f"It met an unexpected fault ({type(error).__name__})."
+        _LOG.warning("an instance was set aside (%s)", type(error).__name__, exc_info=not known)
+        spool.set_aside(waiting, reason)
+        return ScreeningRecord.failed(Path(path.name), reason, "none")
+    folder = results / path.stem
+    if record.status == "screened":
+        write_folder(folder, found.radiograph, found.screening)
+    written = write_objects(folder, objects)
+    image_uid = found.radiograph.provenance.sop_instance_uid or ""
+    bundle = screening_bundle(found.screening, study_uid=waiting.study_instance_uid, image_uid=image_uid)
+    write_durably(folder / "fhir.json", json.dumps(bundle).encode())
+    write_durably(folder / "record.json", f"{record.line()}\n".encode())
+    sync_folder(results)
+    for outbox in outboxes:
+        for order, result in enumerate(written):
+            outbox.put(result, order)
+    spool.done(waiting)
+    return record
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the folder for one node."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / LOCK).open("a")
+    except OSError as error:
+        raise ListenError(f"The folder {root.name!r} cannot be used ({error.strerror}); choose another.") from error
+    with lock:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ListenError(f"Another node uses the folder {root.name!r}; stop it or choose another.") from error
+        yield

@@ -1,0 +1,211 @@
+"""The node that others call: C-ECHO, C-STORE, and the answers of storage commitment."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from types import TracebackType
+from typing import Final, Self, cast
+
+from pydicom.dataset import Dataset
+from pynetdicom import _config, evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # type: ignore[attr-defined]
+
+from cxrscreen.dicom_node.instance import (
+    DOES_NOT_MATCH,
+    INVALID_INSTANCE,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    STORED_CLASSES,
+    SUCCESS,
+    NotTakenError,
+    examine,
+    is_uid,
+    readable_syntaxes,
+)
+from cxrscreen.dicom_node.security import server_context
+from cxrscreen.dicom_node.settings import NodeSettings, NodeSettingsError
+
+_LOG = logging.getLogger(__name__)
+_BACKLOG: Final = 128
+# Its log quotes data sets, which name patients, and whole tracebacks of what strangers send.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+_config.LOG_HANDLER_LEVEL = "none"
+
+
+@dataclass(frozen=True)
+class CallingPeer:
+    """Who sent an instance.
+
+    Parameters
+    ----------
+    ae_title
+        Its calling title, as it says.
+    address
+        Its network address.
+    """
+
+    ae_title: str
+    address: str
+
+
+Received = Callable[[bytes, CallingPeer], None]
+"""Takes an instance as the bytes of a DICOM file, just as it was sent; it must be durable when this returns.
+
+Raising ``OSError`` answers "out of resources", so that the peer tries again; `NotTakenError` answers its status; any
+other exception answers "processing failure".
+"""
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """A peer's answer to a request for storage commitment.
+
+    Parameters
+    ----------
+    transaction_uid
+        Of the request.
+    stored, failed
+        SOP instance UIDs.
+    """
+
+    transaction_uid: str
+    stored: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+class Node:
+    """A running node; a context manager that stops it at the end.
+
+    Parameters
+    ----------
+    settings
+        Names, places, callers, limits.
+    received
+        Takes the instances; called by several threads at once.
+    committed
+        Takes the answers of storage commitment; None: they are refused.
+
+    Raises
+    ------
+    NodeSettingsError
+        If the address is taken, or the TLS files cannot be used.
+    """
+
+    def __init__(
+        self, settings: NodeSettings, received: Received, committed: Callable[[Commitment], None] | None = None
+    ) -> None:
+        self._settings, self._received, self._committed = settings, received, committed
+        entity = ApplicationEntity(settings.ae_title)
+        entity.require_called_aet = True
+        entity.maximum_associations = settings.max_associations
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.timeout_seconds
+        entity.add_supported_context(Verification)
+        for storage in STORED_CLASSES:
+            entity.add_supported_context(storage, list(readable_syntaxes()))
+        if committed is not None:
+            entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
+        handlers: list[EventHandlerType] = [
+            (evt.EVT_REQUESTED, self._admit),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._report),
+        ]
+        tls = None if settings.tls is None else server_context(settings.tls)
+        try:
+            server = entity.start_server(
+                (settings.host, settings.port), block=False, evt_handlers=handlers, ssl_context=tls
+            )
+        except OSError as error:
+            raise NodeSettingsError(
+                f"The node cannot listen on {settings.host} port {settings.port} ({error.strerror}); choose another."
+            ) from error
+        if server is None or server.socket is None:
+            raise NodeSettingsError("The node did not start; choose another address.")
+        # The five connections that may wait by default are fewer than modalities that send at the same moment.
+        server.socket.listen(_BACKLOG)
+        self._entity, self._server = entity, server
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._server.server_address[1])
+
+    def stop(self) -> None:
+        """Take no more calls and end those that are running."""
+        self._entity.shutdown()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _admit(self, event: Event) -> None:
+        """Refuse a caller that is not on the list, before anything is agreed."""
+        request = event.assoc.requestor.primitive
+        title = str(request.calling_ae_title).strip() if request is not None else ""
+        if self._settings.admits(title, str(event.assoc.requestor.address)):
+            return
+        _LOG.warning("a caller that is not on the list was refused")
+        # Rejected permanent, by the service user, calling AE title not recognised (DICOM PS3.8 table 9-21).
+        event.assoc.acse.send_reject(0x01, 0x01, 0x03)
+        event.assoc.kill()
+
+    def _store(self, event: Event) -> int | Dataset:
+        caller = CallingPeer(str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address))
+        request = cast(C_STORE, event.request)
+        try:
+            size = cast(BytesIO, request.DataSet).getbuffer().nbytes
+            if size > self._settings.max_instance_bytes:
+                raise NotTakenError(OUT_OF_RESOURCES, "The instance is larger than this node takes")
+            # The file meta information is made of these, so they are looked at before it is.
+            if not is_uid(str(request.AffectedSOPInstanceUID or "")):
+                raise NotTakenError(INVALID_INSTANCE, "The SOP instance UID is invalid")
+            content = event.encoded_dataset()
+            instance = examine(content)
+            announced = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
+            if announced != (instance.sop_class_uid, instance.sop_instance_uid):
+                raise NotTakenError(DOES_NOT_MATCH, "The data set is not the instance that was announced")
+            self._received(content, caller)
+        except NotTakenError as refusal:
+            return _status(refusal.status, str(refusal))
+        except OSError:
+            _LOG.exception("an instance could not be kept")
+            return _status(OUT_OF_RESOURCES, "The instance could not be kept; send it again later")
+        except Exception as error:
+            _LOG.error("an instance could not be taken (%s)", type(error).__name__)
+            return _status(PROCESSING_FAILURE, "The instance could not be taken")
+        return SUCCESS
+
+    def _report(self, event: Event) -> tuple[int, None]:
+        if self._committed is None:
+            return PROCESSING_FAILURE, None
+        try:
+            answer = _commitment(event.event_information)
+            self._committed(answer)
+        except Exception as error:
+            _LOG.error("an answer of storage commitment could not be taken (%s)", type(error).__name__)
+            return PROCESSING_FAILURE, None
+        return SUCCESS, None
+
+
+def _status(code: int, comment: str) -> Dataset:
+    status = Dataset()
+    status.Status, status.ErrorComment = code, comment[:64]
+    return status
+
+
+def _commitment(information: Dataset) -> Commitment:
+    def uids(items: Sequence[Dataset]) -> tuple[str, ...]:
+        return tuple(str(item.ReferencedSOPInstanceUID) for item in items)
+
+    return Commitment(
+        transaction_uid=str(information.TransactionUID),
+        stored=uids(information.get("ReferencedSOPSequence") or []),
+        failed=uids(information.get("FailedSOPSequence") or []),
+    )

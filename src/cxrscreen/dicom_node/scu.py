@@ -1,0 +1,199 @@
+"""Calls to a peer: C-ECHO, C-STORE of files, and the request for storage commitment."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import pydicom
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pynetdicom import _config
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+    Verification,
+)
+
+from cxrscreen.dicom_node.security import client_context
+from cxrscreen.dicom_node.settings import Peer
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.imaging.silence import without_warnings
+
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+_config.LOG_HANDLER_LEVEL = "none"
+
+MOST_CONTEXTS: Final = 120
+"""Presentation contexts of one association; DICOM allows 128."""
+_REQUEST: Final = 1
+
+
+class PeerError(CxrscreenError):
+    """A peer that cannot be reached, refuses the association, or answers wrongly; worth another try later."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came of one file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    outcome
+        ``"stored"``: the peer has it. ``"refused"``: it does not want it, and will not later. ``"later"``: it can not
+        take it now.
+    reason
+        In words, with the status of the peer; empty where stored.
+    """
+
+    path: Path
+    outcome: Literal["stored", "refused", "later"]
+    reason: str = ""
+
+
+def echo(own_title: str, peer: Peer, *, timeout: float = 10.0) -> None:
+    """Ask a peer whether it is there (C-ECHO).
+
+    Raises
+    ------
+    PeerError
+        If it is not, or does not answer as it should.
+    """
+    with _association(own_title, peer, [(Verification, (uid.ImplicitVRLittleEndian,))], timeout) as association:
+        status = association.send_c_echo()
+        if status.get("Status") != 0x0000:
+            raise PeerError(f"The peer {peer.name} did not answer the echo; ask its administrator.")
+
+
+def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 30.0) -> Iterator[Delivery]:
+    """Send files over one association (C-STORE), in their order.
+
+    Parameters
+    ----------
+    own_title
+        The calling title.
+    peer
+        Where to.
+    paths
+        DICOM files; at most :data:`MOST_CONTEXTS` kinds of objects and transfer syntaxes.
+    timeout
+        Of a silent connection, seconds.
+
+    Yields
+    ------
+    Delivery
+        For each file, as soon as it is known; where the connection breaks, the rest come as ``"later"``.
+
+    Raises
+    ------
+    PeerError
+        If the peer cannot be reached or refuses the association.
+    """
+    readable: list[tuple[Path, tuple[str, str]]] = []
+    for path in paths:
+        try:
+            readable.append((path, _kind(path)))
+        except Exception:
+            yield Delivery(path, "refused", "the file cannot be read as DICOM")
+    kinds = list(dict.fromkeys(kind for _, kind in readable))
+    if not kinds:
+        return
+    wanted = [(storage, (syntax,)) for storage, syntax in kinds[:MOST_CONTEXTS]]
+    with _association(own_title, peer, wanted, timeout) as association:
+        for path, kind in readable:
+            yield _stored(association, path, kind)
+
+
+def request_commitment(
+    own_title: str, peer: Peer, transaction_uid: str, instances: Sequence[tuple[str, str]], *, timeout: float = 30.0
+) -> None:
+    """Ask a peer to commit itself to instances (N-ACTION); its answer comes to the node later.
+
+    Parameters
+    ----------
+    own_title
+        The calling title, by which the peer knows where to send the answer.
+    peer
+        Which holds the instances.
+    transaction_uid
+        New for each request.
+    instances
+        Pairs of SOP class and SOP instance UID.
+
+    Raises
+    ------
+    PeerError
+        If the peer cannot be reached, offers no storage commitment, or refuses the request.
+    """
+    request = Dataset()
+    request.TransactionUID = transaction_uid
+    request.ReferencedSOPSequence = [_reference(*pair) for pair in instances]
+    wanted = [(StorageCommitmentPushModel, (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian))]
+    with _association(own_title, peer, wanted, timeout) as association:
+        status, _ = association.send_n_action(
+            request, _REQUEST, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+        if status.get("Status") != 0x0000:
+            raise PeerError(f"The peer {peer.name} refused the request for storage commitment; ask its administrator.")
+
+
+@contextmanager
+def _association(
+    own_title: str, peer: Peer, wanted: Sequence[tuple[str, Sequence[str]]], timeout: float
+) -> Iterator[Association]:
+    entity = ApplicationEntity(own_title)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = timeout
+    for abstract, syntaxes in wanted:
+        entity.add_requested_context(abstract, list(syntaxes))
+    tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
+    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls)
+    if not association.is_established:
+        if association.is_rejected:
+            raise PeerError(f"The peer {peer.name} refused the association: check both AE titles and its list.")
+        raise PeerError(f"The peer {peer.name} cannot be reached or accepts nothing offered: check host, port and TLS.")
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Delivery:
+    accepted = {
+        (str(context.abstract_syntax), str(context.transfer_syntax[0])) for context in association.accepted_contexts
+    }
+    if not association.is_established:
+        return Delivery(path, "later", "the connection was lost")
+    if kind not in accepted:
+        return Delivery(path, "refused", "the peer takes no such object in this transfer syntax")
+    try:
+        with without_warnings():
+            answer = association.send_c_store(path)
+    except Exception as error:
+        return Delivery(path, "refused", f"the file cannot be sent ({type(error).__name__})")
+    status = answer.get("Status")
+    if status is None:
+        return Delivery(path, "later", "the peer did not answer")
+    # Warnings (Bxxx) say that the peer has it, with something changed or dropped.
+    if status == 0x0000 or status & 0xF000 == 0xB000:
+        return Delivery(path, "stored")
+    said = f"the peer answered 0x{status:04X}"
+    lasting = status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000 or status in (0x0117, 0x0122, 0x0124)
+    return Delivery(path, "refused" if lasting else "later", said)
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    with without_warnings():
+        header = pydicom.dcmread(path, specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    return str(header.SOPClassUID), str(header.file_meta.TransferSyntaxUID)
+
+
+def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class_uid, sop_instance_uid
+    return item
