@@ -4,7 +4,7 @@
 ``routing``           ``pages_router``, ``page``: templates with the headers of a page; errors as pages
 ``rendering``         the templates' environment; ``wording``: words that the report does not have
 ``static_files``      style sheets and scripts, kept by the browser under an address that names their content
-``sign_in``           the form; who sends it is checked in ``service/security``
+``sign_in``           the form; its script opens a session by the API
 ``upload``            the drop zone; its script sends to the API and follows the images
 ``worklist``          studies by urgency, with filters, live
 ``study``             one study: viewer, decisions, measurements, earlier images, the readers' answers
@@ -13,8 +13,23 @@
 ``figures``           volumes, turnaround, agreement with readers, drift of the scores
 ====================  ==================================================================================================
 
-What the pages ask of accounts and sessions: ``request.state.csrf``, where there is one, goes into every form as
-``csrf_token`` and into every request of a script as ``X-CSRF-Token``; ``POST /sign-in`` takes ``name``, ``password``
-and ``next`` and answers a refusal with :func:`~cxrscreen.service.pages.sign_in.sign_in_page`; ``POST /sign-out`` ends
-a session.
+Every page of a session holds the session's token against forged requests, which its scripts send with each change.
 """
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from cxrscreen.service.pages import compare, figures, sign_in, static_files, study, upload, viewing, worklist
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    static_files.router,
+    sign_in.router,
+    worklist.router,
+    upload.router,
+    study.router,
+    compare.router,
+    viewing.router,
+    figures.router,
+)
+"""Every route of the pages."""

@@ -11,9 +11,11 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 
 from cxrscreen.errors import CxrscreenError
-from cxrscreen.service.access import Role
+from cxrscreen.service.access import Principal, Role
 from cxrscreen.service.pages.rendering import ENVIRONMENT
 from cxrscreen.service.problems import NotSignedInError, ServiceError
+from cxrscreen.service.security.keys import forgery_token
+from cxrscreen.service.security.sessions import cookie_name
 
 POLICY: Final = "; ".join(
     (
@@ -49,12 +51,12 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     fastapi.responses.HTMLResponse
         Not to be kept by the browser, since it may be about a patient.
     """
-    principal = getattr(request.state, "principal", None)
+    principal: Principal | None = getattr(request.state, "principal", None)
     text = ENVIRONMENT.get_template(f"{template}.html.j2").render(
         principal=principal,
         may_write=principal is not None and principal.role >= Role.READER,
         path=request.url.path,
-        csrf=getattr(request.state, "csrf", ""),
+        csrf=_forgery_token(request, principal),
         **values,
     )
     return HTMLResponse(text, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
@@ -82,6 +84,12 @@ class _PageRoute(APIRoute):
                 return _error(request, status, str(error))
 
         return answer
+
+
+def _forgery_token(request: Request, principal: Principal | None) -> str:
+    if principal is None or principal.kind != "session":
+        return ""
+    return forgery_token(request.cookies.get(cookie_name(request.app.state.context.settings), ""))
 
 
 def _where(request: Request) -> str:

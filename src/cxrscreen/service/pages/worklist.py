@@ -89,7 +89,7 @@ def rows(request: Request, here: Here, _asking: Viewer, wanted: Annotated[Wanted
     return page(request, "worklist_part", **_part(here, wanted))
 
 
-@router.post("/worklist")
+@router.post("/worklist/found")
 def search(
     request: Request,
     here: Here,
@@ -97,7 +97,7 @@ def search(
     log: AuditLog,
     whom: Annotated[str, Form(min_length=1, max_length=128)],
 ) -> HTMLResponse:
-    """Show the studies with an accession number, of a person with a number, or with a part of a name."""
+    """Give the script the studies with an accession number, of a person's number, or with a part of a name."""
     sought = whom.strip()
     with here.database.reading() as session:
         found, total = find_studies(session, Search(accession_number=sought[:64]), "newest", limit=_FOUND_AT_MOST)
@@ -105,7 +105,7 @@ def search(
             found, total = find_studies(session, Search(patient=sought), "newest", limit=_FOUND_AT_MOST)
         made = rows_of(session, found, here.settings.used_systems[0])
     log("study.searched", "service", None, found=total)
-    return page(request, "found", rows=made, total=total, whom=sought)
+    return page(request, "found", rows=made, total=total)
 
 
 def rows_of(session: Session, studies: Sequence[Study], first: str) -> list[Row]:

@@ -1,5 +1,6 @@
 // What every page has: colours, the list of keys, times in the reader's own zone.
 
+import { ask } from "./ask.js";
 import { onKeys, keysAreOn, setKeysOn } from "./keys.js";
 import { localise } from "./times.js";
 
@@ -47,5 +48,10 @@ onKeys(Object.fromEntries([["w", "/worklist"], ["u", "/upload"], ["f", "/figures
     return true;
   },
 ])), { first: true });
+
+document.querySelector("[data-sign-out]")?.addEventListener("click", async () => {
+  await ask("/api/v1/session", { method: "DELETE" });
+  location.assign("/sign-in");
+});
 
 localise(document);

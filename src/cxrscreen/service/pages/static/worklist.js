@@ -96,6 +96,23 @@ onKeys({
   u: () => (waiting ? take(waiting) : false),
 });
 
+// Whom one looks for is sent in a body: addresses end in logs.
+document.querySelector("[data-search]")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    const answer = await ask("/worklist/found", { method: "POST", body: new FormData(event.target) });
+    const found = document.createElement("div");
+    found.innerHTML = await answer.text();
+    localise(found);
+    live.checked = false;
+    document.querySelector("[data-filters]").hidden = true;
+    take(found);
+    said.textContent = part.querySelector("strong").textContent;
+  } catch (error) {
+    said.textContent = error.message;
+  }
+});
+
 if (part) {
   news.addEventListener("click", () => waiting && take(waiting));
   const filters = document.querySelector("[data-filters]");

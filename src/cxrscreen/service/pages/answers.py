@@ -1,0 +1,227 @@
+"""What a page shows of a result: decisions in words, maps, warnings, and measurements of the lung mask."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+
+from cxrscreen.biomarkers.morphology import lung_shape
+from cxrscreen.biomarkers.under_segmentation import SYMMETRY, missing_share
+from cxrscreen.report.record import ScreeningRecord
+from cxrscreen.report.wording import printable, stage_sentence
+from cxrscreen.service.store.files import Files
+from cxrscreen.service.store.models import Image, Job, Result, StoredMap
+from cxrscreen.service.store.results import LUNGS, load_map, record_of
+from cxrscreen.systems.contract import MapKind, Stage
+
+SYSTEM_TITLES: Final = {
+    "cascade": "Cascade",
+    "covid_cxnet": "COVID-CXNet",
+    "patch_voting": "Patch voting",
+    "comit_net": "COMiT-Net",
+}
+
+
+@dataclass(frozen=True)
+class ShownMap:
+    """A map to choose.
+
+    Parameters
+    ----------
+    name
+        In the address of its values.
+    title
+        In plain words.
+    note
+        One fact on it.
+    kind
+        Whether it explains or tells where the system looked.
+    """
+
+    name: str
+    title: str
+    note: str
+    kind: MapKind
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one system said of an image, ready for a page.
+
+    Parameters
+    ----------
+    result
+        As stored.
+    title
+        Of the system.
+    record
+        Its record.
+    decisions
+        Title, probability, threshold, operating point, whether it is reached, and a sentence, by decision.
+    classes
+        Scores of classes that exclude each other, greatest first.
+    warnings
+        Sentences, those of the gate's concerns left out.
+    maps
+        In the order to show them, without the lung mask.
+    has_lungs
+        Whether lungs were found.
+    """
+
+    result: Result
+    title: str
+    record: ScreeningRecord
+    decisions: tuple[dict[str, Any], ...]
+    classes: tuple[tuple[str, float], ...]
+    warnings: tuple[str, ...]
+    maps: tuple[ShownMap, ...]
+    has_lungs: bool
+
+    @property
+    def coverage(self) -> str | None:
+        """Name of the map that says where the system looked; where it is 0, the result's other maps mean nothing."""
+        return next((shown.name for shown in self.maps if shown.kind == "coverage"), None)
+
+
+@dataclass(frozen=True)
+class Open:
+    """Work of a system on an image that has no result: it waits, is in hand, or was set aside for a reason."""
+
+    image_id: str
+    system: str
+    title: str
+    state: Literal["waiting", "leased", "set_aside"]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured value: what, how much, and how to read it."""
+
+    title: str
+    value: str
+    note: str = ""
+
+
+def answers_of(image: Image, first: str) -> list[Answer]:
+    """Give the latest result of each system on an image, that of the system that orders the worklist first."""
+    latest = {result.system: result for result in sorted(image.results, key=lambda result: result.made_at)}
+    return [answer_of(latest[system]) for system in sorted(latest, key=lambda name: (name != first, name))]
+
+
+def answer_of(result: Result) -> Answer:
+    """Prepare a result for a page."""
+    record = record_of(result)
+    concerns = () if record.verdict is None else record.verdict.concerns
+    told = {concern.sentence for concern in concerns}
+    maps = [stored for stored in result.maps if stored.name != LUNGS]
+    return Answer(
+        result=result,
+        title=title_of(result.system),
+        record=record,
+        decisions=tuple(_decision(Stage(**stage)) for stage in result.stages) if record.status == "screened" else (),
+        classes=tuple(sorted(result.classes.items(), key=lambda item: -item[1])),
+        warnings=tuple(printable(warning) for warning in record.warnings if warning not in told),
+        maps=tuple(_shown(stored) for stored in maps),
+        has_lungs=any(stored.name == LUNGS for stored in result.maps) and bool(record.lung_area_fraction),
+    )
+
+
+def open_work(image: Image) -> list[Open]:
+    """List the systems whose latest job on an image did not end with a result."""
+    latest: dict[str, Job] = {}
+    for job in sorted(image.jobs, key=lambda job: job.round):
+        latest[job.system] = job
+    return [
+        Open(image.id, job.system, title_of(job.system), job.state, job.reason)  # type: ignore[arg-type]
+        for job in latest.values()
+        if job.state != "done"
+    ]
+
+
+def title_of(system: str) -> str:
+    """Return a system's name for people."""
+    return SYSTEM_TITLES.get(system, printable(system))
+
+
+def measurements(files: Files, answer: Answer) -> list[Measurement]:
+    """Measure the lung mask of a result.
+
+    Parameters
+    ----------
+    files
+        Where the mask is.
+    answer
+        The result.
+
+    Returns
+    -------
+    list
+        Empty where no lungs were found.
+    """
+    stored = next((stored for stored in answer.result.maps if stored.name == LUNGS), None)
+    if stored is None or not answer.has_lungs:
+        return []
+    shape = lung_shape(load_map(files, stored))
+    missing = missing_share(shape.right_area, shape.left_area, SYMMETRY)
+    doubt = missing >= SYMMETRY.threshold
+    found = [
+        Measurement("Lung area", f"{100 * (answer.record.lung_area_fraction or 0):.1f}% of the image"),
+        Measurement("Right lung", f"{100 * shape.right_area:.1f}%", "viewer's left"),
+        Measurement("Left lung", f"{100 * shape.left_area:.1f}%", "viewer's right"),
+    ]
+    if shape.right_area > 0 and shape.left_area > 0:
+        found.append(Measurement("Left lung / right lung", f"{shape.left_area / shape.right_area:.2f}"))
+    note = "a part of one lung may not be outlined: check the outline" if doubt else "the lungs' sizes fit each other"
+    found.append(Measurement("Missing, estimated", f"{100 * missing:.0f}% of one lung", note))
+    return found
+
+
+@lru_cache(maxsize=1)
+def scales() -> Mapping[MapKind, str]:
+    """Return the colours of maps from value 0 to 255, by kind, each as base64 of 768 bytes: red, green, blue.
+
+    Those of an explanation are the report's; those of coverage are others, so that nobody takes one for the other.
+    """
+    return {"saliency": _colours(cv2.COLORMAP_INFERNO), "coverage": _colours(cv2.COLORMAP_VIRIDIS)}
+
+
+def differ(answers: Sequence[Answer]) -> bool:
+    """Tell whether systems that answered called different findings."""
+    return len({answer.record.finding for answer in answers if answer.record.finding is not None}) > 1
+
+
+def _colours(table: int) -> str:
+    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], table)[0, :, ::-1]
+    return base64.b64encode(np.ascontiguousarray(colours).tobytes()).decode("ascii")
+
+
+def _decision(stage: Stage) -> dict[str, Any]:
+    return {
+        "name": stage.name,
+        "title": printable(stage.title),
+        "probability": stage.probability,
+        "threshold": stage.threshold,
+        "operating_point": printable(stage.operating_point),
+        "positive": stage.positive,
+        "sentence": stage_sentence(stage),
+    }
+
+
+def _shown(stored: StoredMap) -> ShownMap:
+    kind = _kind(stored)
+    if kind == "coverage":
+        note = "Where the system looked, whatever it saw there; no explanation."
+    elif stored.lung_share is None:
+        note = "The map is empty: nothing spoke for it."
+    else:
+        note = f"{stored.lung_share:.0%} of it lies inside the lungs."
+    return ShownMap(stored.name, printable(stored.title), note, kind)
+
+
+def _kind(stored: StoredMap) -> MapKind:
+    return "coverage" if stored.name == "looked-at" else "saliency"

@@ -1,0 +1,103 @@
+"""The page of one study: the radiograph, what the systems said, the person's earlier images, the readers' answers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final, Literal
+
+from fastapi import Query, Request
+from fastapi.responses import HTMLResponse
+from pydantic import BaseModel
+from sqlalchemy.orm import Session
+
+from cxrscreen.service.api.asking import AuditLog, Id, Viewer
+from cxrscreen.service.context import Here
+from cxrscreen.service.pages.answers import answers_of, differ, measurements, open_work, scales
+from cxrscreen.service.pages.routing import page, pages_router
+from cxrscreen.service.pages.timeline import events_of, timeline
+from cxrscreen.service.problems import NotFoundError
+from cxrscreen.service.store.models import Image, Study
+from cxrscreen.service.store.studies import Search, earlier_studies, find_studies
+
+router = pages_router()
+
+ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
+
+
+class State(BaseModel):
+    """How far a study is, for a page that waits."""
+
+    state: Literal["waiting", "screened", "refused", "failed"]
+    finding: str | None
+    urgency: float | None
+
+
+@router.get("/studies/{study_id}")
+def study(
+    study_id: Id, request: Request, here: Here, _asking: Viewer, log: AuditLog, image: ImageId = None
+) -> HTMLResponse:
+    """Show a study; with several images, one of them."""
+    with here.database.reading() as session:
+        found = study_of(session, study_id)
+        shown = _chosen(found.images, image)
+        answers = [] if shown is None else answers_of(shown, here.settings.used_systems[0])
+        others = earlier_studies(session, found)
+        answer = page(
+            request,
+            "study",
+            study=found,
+            image=shown,
+            answers=answers,
+            differ=differ(answers),
+            work=[] if shown is None else open_work(shown),
+            measured=measurements(here.files, answers[0]) if answers else [],
+            others=others,
+            line=timeline(events_of([found, *others], found.id)),
+            next_study=_next(session, found),
+            scales=scales(),
+        )
+    log("study.seen", "study", study_id)
+    return answer
+
+
+@router.get("/studies/{study_id}/state")
+def state(study_id: Id, here: Here, _asking: Viewer) -> State:
+    """Tell how far a study is; asked again and again by a page that waits, so it is no entry of the audit log."""
+    with here.database.reading() as session:
+        return State.model_validate(study_of(session, study_id), from_attributes=True)
+
+
+def study_of(session: Session, study_id: str) -> Study:
+    """Give a study.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    """
+    found = session.get(Study, study_id)
+    if found is None:
+        raise NotFoundError("There is no such study; it may have been deleted. Open it from the worklist.")
+    return found
+
+
+def _chosen(images: Sequence[Image], image_id: str | None) -> Image | None:
+    if image_id is not None:
+        wanted = next((image for image in images if image.id == image_id), None)
+        if wanted is None:
+            raise NotFoundError("The study has no such image; open it from the worklist.")
+        return wanted
+    # The one that makes the study urgent is what the reader came for.
+    return max(images, key=_urgency, default=None)
+
+
+def _urgency(image: Image) -> float:
+    return max((result.triage_score or 0.0 for result in image.results), default=-1.0)
+
+
+_NEXT_FEW: Final = 2
+
+
+def _next(session: Session, current: Study) -> str | None:
+    """Return the most urgent study that nobody has read, other than this one."""
+    search = Search(reviewed=False, states=("screened", "refused", "failed"))
+    found, _ = find_studies(session, search, limit=_NEXT_FEW)
+    return next((study.id for study in found if study.id != current.id), None)
