@@ -22,6 +22,7 @@ from cxrscreen.cli.enhance import enhance
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.explain import explain
 from cxrscreen.cli.label_by_tests import label_by_tests
+from cxrscreen.cli.learning_curves import learning_curves
 from cxrscreen.cli.learning_rate import learning_rate
 from cxrscreen.cli.metrics import metrics
 from cxrscreen.cli.patch_voting import patch_voting
@@ -62,6 +63,7 @@ app.command(epilog=RESEARCH_USE)(patch_voting)
 app.command(epilog=RESEARCH_USE)(enhance)
 app.command(epilog=RESEARCH_USE)(explain)
 app.command(epilog=RESEARCH_USE)(learning_rate)
+app.command(epilog=RESEARCH_USE)(learning_curves)
 app.command(epilog=RESEARCH_USE)(serve)
 app.command(epilog=RESEARCH_USE)(work)
 app.add_typer(database)

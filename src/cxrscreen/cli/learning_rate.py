@@ -9,6 +9,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+FALLEN = 0.95
+"""Of the first smoothed loss: where it never falls below, nothing was learned at any rate."""
+
 
 def learning_rate(
     recipe: Annotated[Path, typer.Argument(help="YAML recipe, for example recipes/covid-cxnet.yaml.")],
@@ -55,4 +58,6 @@ def learning_rate(
     }
     (out / "learning-rate.json").write_text(json.dumps(content) + "\n", encoding="utf-8")
     console = Console(stderr=True)
+    if found.smoothed.min() > FALLEN * found.smoothed[0]:
+        console.print("The loss hardly fell, so the suggestion means little: take more --steps, or look at the plot.")
     console.print(f"The loss falls fastest at {found.suggestion:.1e}. Written to {escape(str(out))}.", soft_wrap=True)
