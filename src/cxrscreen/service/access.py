@@ -35,15 +35,21 @@ class Principal:
         What they may do.
     kind
         How they were recognised.
+    account_id
+        Of their account; None where they have none, as the settings' token and a DICOM node.
     """
 
     name: str
     role: Role
-    kind: Literal["token", "session", "node"]
+    kind: Literal["token", "session", "node", "console", "nobody"]
+    account_id: str | None = None
 
 
 Authenticator = Callable[[Request], Principal | None]
-"""Recognises who sends a request; None where it cannot tell. It raises nothing for wrong credentials."""
+"""Recognises who sends a request; None where it cannot tell.
+
+It raises nothing for wrong credentials, and :class:`ForbiddenError` for right ones that somebody else made use of.
+"""
 
 
 @dataclass(frozen=True)

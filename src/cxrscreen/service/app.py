@@ -8,20 +8,29 @@ from fastapi import APIRouter, FastAPI
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.service.access import Access, Authenticator, Principal, Role, bearer_token
 from cxrscreen.service.api import (
+    accounts,
+    audit_log,
     feedback,
     images,
     openapi,
     operations,
     results,
+    sign_in,
     statistics,
     studies,
     submissions,
     systems,
+    tokens,
 )
 from cxrscreen.service.context import Context, open_context
 from cxrscreen.service.pictures import Gallery
 from cxrscreen.service.problems import Problem, handle_problems
 from cxrscreen.service.requests import RequestRecord, SizeLimit
+from cxrscreen.service.security.first_admin import make_first_admin
+from cxrscreen.service.security.headers import HeaderLimit, SecurityHeaders
+from cxrscreen.service.security.identity_provider import provider_of
+from cxrscreen.service.security.recognise import by_cookie, by_token
+from cxrscreen.service.security.refusals import note_refusals
 from cxrscreen.service.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -34,8 +43,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     feedback.router,
     statistics.router,
     systems.router,
+    sign_in.router,
+    accounts.router,
+    tokens.router,
+    audit_log.router,
 )
 """Every route of the service; each router holds its own prefix."""
+IMAGES_AT = ("/api/v1/submissions",)
+"""Where bodies may be large."""
 
 
 def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
@@ -44,7 +59,7 @@ def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
     Parameters
     ----------
     settings
-        Without a token in them nobody can sign in.
+        Without a token, a first administrator or an identity provider in them, accounts are made on the console.
     context
         An open store; None: opened from the settings, and closed with the application.
 
@@ -77,19 +92,26 @@ def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
         responses={"4XX": {"model": Problem, "description": "Problem details (RFC 9457)."}},
     )
     app.state.context = opened
-    app.state.access = Access(_authenticators(settings))
+    make_first_admin(opened)
+    app.state.access = Access(_authenticators(opened))
+    app.state.provider = provider_of(settings)
     app.state.metrics = operations.Metrics(opened)
     app.state.gallery = Gallery(opened)
     handle_problems(app)
+    note_refusals(app)
     app.add_exception_handler(submissions.NothingAcceptedError, submissions.answer_refusal)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(SizeLimit, largest=settings.max_request_bytes)
+    app.add_middleware(SizeLimit, largest=settings.max_request_bytes, images_at=IMAGES_AT)
+    app.add_middleware(HeaderLimit)
     app.add_middleware(RequestRecord)
+    app.add_middleware(SecurityHeaders, behind_tls=settings.behind_tls)
     return app
 
 
-def _authenticators(settings: Settings) -> tuple[Authenticator, ...]:
-    if settings.api_token is None:
-        return ()
-    return (bearer_token(settings.api_token.get_secret_value(), Principal("settings token", Role.ADMIN, "token")),)
+def _authenticators(context: Context) -> tuple[Authenticator, ...]:
+    known = (by_token(context), by_cookie(context))
+    token = context.settings.api_token
+    if token is None:
+        return known
+    return (bearer_token(token.get_secret_value(), Principal("settings token", Role.ADMIN, "token")), *known)

@@ -1,7 +1,8 @@
 """What happens around every request: a number, a line in the log, a measurement, a bound on its size."""
 
 import time
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Final
 
 import structlog
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from cxrscreen.service.problems import problem, unforeseen
 from cxrscreen.service.store.columns import new_id
 
 _LOG = structlog.get_logger(__name__)
+_FORM_BYTES: Final = 2**20
 
 
 class RequestRecord:
@@ -69,21 +71,26 @@ class SizeLimit:
     app
         What answers.
     largest
-        Bytes.
+        Bytes, where images come in.
+    images_at
+        The paths of those routes; elsewhere a body is a small form, which is held in memory before anybody looks at
+        who sent it.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
+    def __init__(self, app: ASGIApp, largest: int, images_at: Collection[str]) -> None:
         self._app = app
-        self._largest = largest
+        self._largest_image = largest
+        self._images_at = frozenset(images_at)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        largest = self._largest_image if scope["path"] in self._images_at else min(_FORM_BYTES, self._largest_image)
         announced = dict(scope["headers"]).get(b"content-length", b"")
-        if announced.isdigit() and int(announced) > self._largest:
-            await self._refuse(scope, receive, send)
+        if announced.isdigit() and int(announced) > largest:
+            await _refuse(scope, receive, send, largest)
             return
         received = 0
         begun = False
@@ -92,7 +99,7 @@ class SizeLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._largest:
+            if received > largest:
                 raise _TooLong
             return message
 
@@ -105,11 +112,12 @@ class SizeLimit:
             await self._app(scope, counted, watched)
         except _TooLong:
             if not begun:
-                await self._refuse(scope, receive, send)
+                await _refuse(scope, receive, send, largest)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = f"The request is larger than {self._largest / 2**20:g} MiB; send fewer files at once."
-        await problem(Request(scope), 413, detail)(scope, receive, send)
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, largest: int) -> None:
+    detail = f"The request is larger than {largest / 2**20:g} MiB; send fewer files at once."
+    await problem(Request(scope), 413, detail)(scope, receive, send)
 
 
 class _TooLong(BaseException):

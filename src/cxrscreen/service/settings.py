@@ -3,9 +3,10 @@
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from cxrscreen.errors import CxrscreenError
@@ -17,6 +18,22 @@ _MIB = 2**20
 
 class SettingsError(CxrscreenError):
     """Settings that are malformed, contradict each other or would open the service to everybody."""
+
+
+RoleName = Literal["viewer", "reader", "admin"]
+
+
+class IdentityProvider(BaseModel):
+    """An identity provider (OpenID Connect) whose people may sign in; its secret is ``Settings.oidc_secret``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(description="Its address, as its tokens name it; https, unless it runs on this machine.")
+    client_id: str = Field(description="The name under which it knows this service.")
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    name_claim: str = Field("preferred_username", description="What becomes the account's name.")
+    groups_claim: str = Field("groups", description="Where it says which groups somebody belongs to.")
+    roles: dict[str, RoleName] = Field(description="Role by group; the highest counts, and no group is no access.")
 
 
 class Settings(BaseSettings):
@@ -34,6 +51,27 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; anything but the machine itself needs a token.")
     port: int = Field(8080, ge=0, le=65535)
     api_token: SecretStr | None = Field(None, description="Lets whoever sends it do everything; 16 characters or more.")
+    public_url: str | None = Field(
+        None, description="How browsers reach the service; with https:// cookies are bound to TLS, and HSTS is sent."
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        ("127.0.0.1",), description="Addresses whose X-Forwarded-For and X-Forwarded-Proto are believed."
+    )
+    first_admin: str | None = Field(None, description="Account that is made while there is none at all.")
+    first_admin_password: SecretStr | None = Field(None, description="Its password.")
+    session_hours: float = Field(12.0, gt=0.0, description="After which everybody signs in again.")
+    session_idle_minutes: float = Field(60.0, gt=0.0, description="Without a request, after which a session ends.")
+    attempts_per_account: int = Field(10, ge=1, description="Failed sign-ins in 15 minutes before more are refused.")
+    attempts_per_address: int = Field(100, ge=1, description="The same from one address, whatever the account.")
+    oidc: IdentityProvider | None = Field(None, description="Identity provider whose people may sign in.")
+    oidc_secret: SecretStr | None = Field(None, description="What the service is known by there; none: PKCE alone.")
+    deidentify: Literal["off", "basic", "basic_keep_intervals"] = Field(
+        "off", description="Whether images lose names and numbers on arrival (DICOM PS3.15, basic profile)."
+    )
+    pseudonym_key: SecretStr | None = Field(
+        None, description="Makes the same pseudonym of the same person; 32 characters or more, kept apart from backups."
+    )
+
     workers: int = Field(1, ge=0, le=64, description="Worker processes this server starts; 0: others do the work.")
     threads: int | None = Field(None, ge=1, description="Threads of one worker's networks; none: all cores.")
 
@@ -69,6 +107,16 @@ class Settings(BaseSettings):
             raise ValueError(f"screen_with names {unknown[0]!r}, which is not among the systems")
         if self.api_token is not None and len(self.api_token.get_secret_value()) < 16:
             raise ValueError("api_token must have 16 characters or more")
+        if (self.first_admin is None) != (self.first_admin_password is None):
+            raise ValueError("first_admin and first_admin_password belong together")
+        if self.public_url is not None:
+            _check_address("public_url", self.public_url)
+        if self.oidc is not None:
+            _check_address("oidc.issuer", self.oidc.issuer)
+            if self.public_url is None:
+                raise ValueError("oidc needs public_url, the address to which its people come back")
+        if self.deidentify != "off" and len(_secret(self.pseudonym_key)) < 32:
+            raise ValueError("deidentify needs a pseudonym_key of 32 characters or more")
         return self
 
     @property
@@ -82,6 +130,11 @@ class Settings(BaseSettings):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.folder.absolute() / 'cxrscreen.sqlite'}"
+
+    @property
+    def behind_tls(self) -> bool:
+        """Whether browsers reach the service by TLS."""
+        return self.public_url is not None and self.public_url.startswith("https://")
 
     @property
     def on_loopback(self) -> bool:
@@ -117,6 +170,17 @@ def load_settings(file: Path | None = None, **given: Any) -> Settings:
         ) from None
     except ValueError as error:
         raise SettingsError("A setting in the environment is malformed: give lists and tables as JSON.") from error
+
+
+def _check_address(name: str, address: str) -> None:
+    parts = urlsplit(address)
+    local = parts.scheme == "http" and parts.hostname in LOOPBACK
+    if not parts.hostname or not (parts.scheme == "https" or local):
+        raise ValueError(f"{name} must begin with https://, or with http:// and this machine's own name")
+
+
+def _secret(value: SecretStr | None) -> str:
+    return "" if value is None else value.get_secret_value()
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:

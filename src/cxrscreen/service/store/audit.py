@@ -6,7 +6,7 @@ from cxrscreen.service.access import Principal
 from cxrscreen.service.context import Context
 from cxrscreen.service.store.people import AuditEvent
 
-Target = Literal["submission", "study", "image", "result", "service"]
+Target = Literal["submission", "study", "image", "result", "service", "account", "token", "audit_log"]
 
 
 def record(

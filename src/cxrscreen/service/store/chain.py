@@ -41,7 +41,7 @@ class ChainCheck:
     head
         Digest of the last one; :data:`BEGINNING` for an empty log.
     broken_at
-        Number of the first event that is not as it was written or does not follow the one before it; None: all are well.
+        Number of the first event that is not as it was written or does not follow the one before it; None: none.
     """
 
     events: int
