@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.service import pages
 from cxrscreen.service.access import Access, Authenticator, Principal, Role, bearer_token
 from cxrscreen.service.api import (
     accounts,
@@ -47,6 +48,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,
     tokens.router,
     audit_log.router,
+    *pages.ROUTERS,
 )
 """Every route of the service; each router holds its own prefix."""
 IMAGES_AT = ("/api/v1/submissions",)
