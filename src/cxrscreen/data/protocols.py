@@ -80,6 +80,7 @@ IN_NO_CXNET_CLASS = Rule(
     lambda t: ~t["label"].isin([label for own in CXNET_CLASSES.values() for label in own]),
 )
 OTHER_PNEUMONIA = Rule("pneumonia other than COVID-19", lambda t: ~t["label"].isin(("normal", "covid19")))
+NO_FINDING = Rule("the source gives no finding", lambda t: t["label"] == "unknown")
 NOT_LUNG_SOURCE = Rule("not in Shenzhen or Montgomery", lambda t: ~t["source"].isin(LUNG_SOURCES))
 
 
@@ -117,6 +118,7 @@ class Protocol:
 
 _ADULTS = (DUPLICATE, LATERAL, PAEDIATRIC, UNLABELLED)
 _PATCH_RULES = (*_ADULTS, IN_NO_PATCH_CLASS)
+_COMIT_RULES = (DUPLICATE, LATERAL, PAEDIATRIC, NO_FINDING)
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
@@ -144,10 +146,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         Protocol("cxnet-classes", (*_ADULTS, IN_NO_CXNET_CLASS), classes=CXNET_CLASSES),
         Protocol("cxnet-binary", (*_ADULTS, OTHER_PNEUMONIA), positive=("covid19",)),
+        Protocol("comit-images", (DUPLICATE, LATERAL)),
+        Protocol("comit-unhealthy", _COMIT_RULES, positive=tuple(n for n in LABELS if n not in {"normal", "unknown"})),
+        Protocol("comit-covid19", _COMIT_RULES, positive=("covid19",)),
+        Protocol("comit-other", _ADULTS, positive=tuple(n for n in PNEUMONIA_LABELS if n != "covid19")),
     )
 }
-"""Paediatric images stay in unless the protocol's name ends in ``-adults`` or begins with ``patch-`` or ``cxnet-``
-(those papers' are of adults): Kermany holds most bacterial images."""
+"""Paediatric images stay in unless the protocol's name ends in ``-adults`` or begins with ``patch-``, ``cxnet-`` or
+``comit-`` (those papers' are of adults): Kermany holds most bacterial images. ``comit-images`` asks nothing: it parts
+all images, children among them, for a network that learns from whatever labels each of them has."""
 
 
 @dataclass(frozen=True)
@@ -274,7 +281,7 @@ def truth_by_label(name: str) -> dict[str, int]:
     return {str(label): _truth(protocol, str(label)) for label in left["label"]}
 
 
-_LABEL_RULES = (UNLABELLED, NOT_PNEUMONIA, IN_NO_PATCH_CLASS)
+_LABEL_RULES = (UNLABELLED, NOT_PNEUMONIA, NO_FINDING, IN_NO_PATCH_CLASS)
 
 
 def _left(table: pd.DataFrame, rules: Sequence[Rule]) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -103,7 +103,8 @@ class ComitNet(nn.Module):
         """All tasks at once."""
         levels = self.encoder.levels(x)
         pooled = levels[-1].mean(dim=(2, 3))
-        embedding = F.dropout(pooled, self.dropout, self.training)
+        # Left out and not turned off where nothing is dropped: a copy would take the output's name in exported graphs.
+        embedding = F.dropout(pooled, self.dropout) if self.training and self.dropout > 0 else pooled
         size = (x.shape[2], x.shape[3])
         return Outputs(
             lungs=None if self.lungs is None else self.lungs(levels, size),

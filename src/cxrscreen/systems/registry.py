@@ -8,7 +8,7 @@ from cxrscreen.errors import BundleError
 from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.contract import System
 
-SYSTEMS = ("cascade", "patch_voting", "covid_cxnet")
+SYSTEMS = ("cascade", "patch_voting", "covid_cxnet", "comit_net")
 """Folders of this room.
 
 Each has ``pipeline.load(bundle, threads) -> System``, ``decisions.DECISIONS`` and, for training (with torch),

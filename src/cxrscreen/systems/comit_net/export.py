@@ -1,0 +1,150 @@
+"""From a trained network to a bundle: exported graph, splits and the card."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.protocols import Split, make_split
+from cxrscreen.errors import RecipeError
+from cxrscreen.runtime.export_comit import export_comit
+from cxrscreen.systems.bundle import (
+    CARD,
+    PROVISIONAL,
+    Bundle,
+    Card,
+    begin_bundle,
+    check_out,
+    finish_bundle,
+    open_bundle,
+)
+from cxrscreen.systems.comit_net.decisions import DECISIONS, NETWORK
+from cxrscreen.systems.comit_net.networks import comit_network
+from cxrscreen.systems.comit_net.pipeline import LUNGS_FILE
+from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, Encoder, Task
+from cxrscreen.systems.comit_net.splits import LUNGS, Parts, parts_of
+from cxrscreen.systems.comit_net.training import Trained, train_comit_net
+from cxrscreen.systems.learned import data_card
+from cxrscreen.train.recipe import load_recipe
+
+ENCODERS: Mapping[Encoder, str] = {
+    "vgg16": "VGG-16",
+    "vgg19": "VGG-19",
+    "efficientnet-lite0": "EfficientNet-Lite0",
+}
+TASK_WORDS: Mapping[Task, str] = {
+    "lungs": "the lungs",
+    "disease": "the diseased region",
+    "health": "healthy or not",
+    "diagnosis": "COVID-19 or other pneumonia",
+}
+WORDS_FILE = Path(__file__).with_name("card.yaml")
+"""What every bundle's card says in words; the recipe adds its network and what depends on the data."""
+
+
+def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
+    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+
+    Raises
+    ------
+    RecipeError, ManifestError, BundleError
+        As :func:`~cxrscreen.systems.comit_net.training.train_comit_net` and :func:`write_bundle` say, and if the recipe
+        cannot be read.
+    """
+    recipe = load_recipe(recipe_file, ComitNetRecipe)
+    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+        return made
+    check_out(out)
+    parts = parts_of(recipe, manifest)
+    if "lungs" not in parts.masks:
+        _lung_files(recipe)
+    return write_bundle(recipe, manifest, train_comit_net(recipe, manifest, work), out)
+
+
+def write_bundle(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained, out: Path) -> Bundle:
+    """Export the network and write the card, with provisional operating points at 0.5 and no results yet.
+
+    Raises
+    ------
+    RecipeError
+        If ``out`` is not a new or empty folder, or the network has learned no lungs and ``lungs`` names no bundle that
+        finds them.
+    """
+    part = begin_bundle(out)
+    if "lungs" not in trained.settings.masks:
+        for file in _lung_files(recipe):
+            shutil.copyfile(file, part / file.name)
+    network = comit_network(recipe)
+    network.load_state_dict(trained.network)
+    export_comit(network, recipe.network.side, part / f"{NETWORK}.safetensors", part / f"{NETWORK}.onnx")
+    parts = parts_of(recipe, manifest)
+    asked = _asked(recipe, manifest, trained)
+    for name, split in ({"learned": parts.split} | asked).items():
+        split.save(part / f"split-{name}.json.gz")
+    card = Card(
+        name="comit_net",
+        version=recipe.version,
+        system="comit_net",
+        created=datetime.now(UTC).date().isoformat(),
+        **_words(recipe, trained, parts),
+        licence=recipe.licence,
+        preprocessing=asdict(trained.settings),
+        stages=dict.fromkeys(trained.decisions, PROVISIONAL),
+        data=data_card(manifest, {"learned": parts.split}, recipe.splitting).model_copy(
+            update={
+                "splits": {name: split.digest for name, split in asked.items()},
+                "sources": {name: list(recipe.data.learned) for name in asked},
+            }
+        ),
+        recipe=recipe.model_dump(mode="json"),
+        files={},
+    )
+    return finish_bundle(part, card, out)
+
+
+def _asked(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained) -> dict[str, Split]:
+    """Splits of the protocols on whose validation and test parts the bundle is measured."""
+    names = [decision.protocols[0] for decision in DECISIONS if decision.stage in trained.decisions]
+    human = manifest.table["lung_mask_origin"].isin(("human", "exact")).any()
+    lungs = [LUNGS] if human and "lungs" in trained.settings.masks else []
+    return {name: make_split(name, manifest, recipe.splitting, recipe.data.learned) for name in (*names, *lungs)}
+
+
+def _lung_files(recipe: ComitNetRecipe) -> tuple[Path, Path]:
+    bundle = open_bundle(recipe.lungs)
+    graph = bundle.file(LUNGS_FILE)
+    if not graph.is_file():
+        raise RecipeError(
+            f"No image teaches the lungs, and the bundle {bundle.folder.name} finds none: name one with {LUNGS_FILE} "
+            "as lungs."
+        )
+    return graph, graph.with_suffix(".safetensors")
+
+
+def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts) -> dict[str, Any]:
+    words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
+    tasks = [TASK_WORDS[name] for name in recipe.tasks]
+    words["summary"] = words["summary"].format(encoder=ENCODERS[recipe.network.encoder], tasks=", ".join(tasks))
+    limits = [f"The whole radiograph is seen at {recipe.network.side} pixels; small lesions are lost."]
+    if "disease" in trained.settings.masks:
+        count = len(
+            {
+                i
+                for i, on in zip(parts.train.image_ids, parts.train.region, strict=True)
+                if on and i in parts.regions.image_ids
+            }
+        )
+        limits.append(
+            f"The diseased region was learned from {count} images with a mask or box; boxes hold healthy lung as well."
+        )
+    if "lungs" not in trained.settings.masks:
+        limits.append("The lungs are found by a network of another bundle.")
+    if recipe.network.weights == "none":
+        limits.append("Its encoder began from random weights.")
+    words["limits"] = [*words["limits"], *limits, *recipe.data_limits]
+    return words
