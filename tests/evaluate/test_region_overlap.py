@@ -1,34 +1,7 @@
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis.extra.numpy import arrays
 
-from cxrscreen.evaluate.overlap import jaccard
-from cxrscreen.evaluate.region_overlap import PixelCounts, count_pixels, region_figures
-
-MASK = arrays(bool, (5, 4))
-
-
-def test_pixels_are_counted_by_hand():
-    reference, predicted = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
-    reference[:2], predicted[1:3] = True, True
-    assert count_pixels(predicted, reference) == PixelCounts(4, 4, 4)
-    known = np.zeros((4, 4), bool)
-    known[:, 0] = True
-    assert count_pixels(predicted, reference, known) == PixelCounts(1, 1, 1)
-    with pytest.raises(ValueError, match="one shape"):
-        count_pixels(predicted, reference[:2])
-    with pytest.raises(ValueError, match="bool"):
-        count_pixels(predicted, reference.astype(np.uint8))
-
-
-@given(MASK, MASK, MASK)
-def test_counts_agree_with_the_jaccard_index(predicted, reference, known):
-    counts = count_pixels(predicted, reference, known)
-    total = counts.true_positive + counts.false_positive + counts.false_negative
-    expected = jaccard(predicted & known, reference & known)
-    assert expected == (1 if total == 0 else pytest.approx(counts.true_positive / total))
+from cxrscreen.evaluate.region_overlap import region_figures
 
 
 def test_everything_called_disease_is_found_out_by_the_precision():

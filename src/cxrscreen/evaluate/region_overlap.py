@@ -9,50 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap_all
 from cxrscreen.evaluate.metrics import Floats
 
 REGION_COLUMNS = ("image_id", "source", "group", "true_positive", "false_positive", "false_negative")
 """Columns of a table of regions: one row per image, the last three in pixels."""
-
-
-@dataclass(frozen=True)
-class PixelCounts:
-    """Pixels of a region that were found, that are false, and that were missed."""
-
-    true_positive: int
-    false_positive: int
-    false_negative: int
-
-
-def count_pixels(
-    predicted: NDArray[np.bool_], reference: NDArray[np.bool_], known: NDArray[np.bool_] | None = None
-) -> PixelCounts:
-    """Count the outcomes of one image.
-
-    Parameters
-    ----------
-    predicted, reference
-        bool (H, W).
-    known
-        bool (H, W): which pixels the reference decides; None: all.
-
-    Raises
-    ------
-    ValueError
-        If shapes differ or an array is not bool.
-    """
-    arrays = [predicted, reference] if known is None else [predicted, reference, known]
-    if len({array.shape for array in arrays}) > 1 or any(array.dtype != np.bool_ for array in arrays):
-        raise ValueError("regions must be bool arrays of one shape")
-    asked = np.ones_like(reference) if known is None else known
-    return PixelCounts(
-        int((predicted & reference & asked).sum()),
-        int((predicted & ~reference & asked).sum()),
-        int((~predicted & reference & asked).sum()),
-    )
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """The eight combinations of tasks of the COMiT-Net paper's Table 5, by the numbers of their tasks."""
 
 from collections.abc import Mapping
-from typing import Literal
 
-Task = Literal["lungs", "disease", "health", "diagnosis"]
+from cxrscreen.systems.comit_net.recipe import TASKS, Task
 
-TASK_NUMBERS: Mapping[str, Task] = {"1": "lungs", "2": "disease", "3": "health", "4": "diagnosis"}
+TASK_NUMBERS: Mapping[str, Task] = dict(zip("1234", TASKS, strict=True))
 """Lung mask, disease region, healthy or not, COVID-19 and other disease (section 2)."""
 COMBINATIONS = ("1234", "4", "14", "24", "34", "124", "134", "234")
 """In the paper's order."""

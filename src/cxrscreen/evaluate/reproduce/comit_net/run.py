@@ -1,0 +1,106 @@
+"""From the name of a table or figure of the COMiT-Net paper to its files."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.comit_net.classification import table4, table5
+from cxrscreen.evaluate.reproduce.comit_net.curves import curves, curves_figure, figure9_table
+from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, figure11, figure11_table, neighbours
+from cxrscreen.evaluate.reproduce.comit_net.external import external_table
+from cxrscreen.evaluate.reproduce.comit_net.heat import figure12_table, heat_figure, mean_heats
+from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
+from cxrscreen.evaluate.reproduce.comit_net.regions import disease_table, lungs_table
+from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
+from cxrscreen.evaluate.reproduce.comit_net.spread import figure8_table, spread_figure, spreads
+from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+
+Made = tuple[Table, Figure | None]
+
+
+def _figure8(runs: ComitRuns) -> Made:
+    found = spreads(runs)
+    return figure8_table(found), spread_figure(found)
+
+
+def _figure9(runs: ComitRuns) -> Made:
+    found = curves(runs)
+    return figure9_table(found), curves_figure(found, runs.variants.on_embedding)
+
+
+def _figure11(runs: ComitRuns) -> Made:
+    images = embedded(runs)
+    return figure11_table(neighbours(images)), figure11(images)
+
+
+def _figure12(runs: ComitRuns) -> Made:
+    found = mean_heats(runs)
+    return figure12_table(found), heat_figure(found)
+
+
+MAKERS: Mapping[str, Callable[[ComitRuns], Made]] = {
+    "table4": lambda runs: (table4(runs), None),
+    "table5": lambda runs: (table5(runs), None),
+    "lungs": lambda runs: (lungs_table(runs), None),
+    "disease": lambda runs: (disease_table(runs), None),
+    "external": lambda runs: (external_table(runs), None),
+    "figure8": _figure8,
+    "figure9": _figure9,
+    "figure11": _figure11,
+    "figure12": _figure12,
+}
+NAMES = tuple(MAKERS)
+"""What can be asked for, in the order of ``all``; later ones use trainings of earlier ones."""
+
+
+def reproduce_comit_net(
+    name: str, variants: Variants, work: Path, out: Path, *, manifest: Manifest | None = None, command: str = ""
+) -> dict[str, Path]:
+    """Make tables and figures of the COMiT-Net paper again and write them.
+
+    Parameters
+    ----------
+    name
+        One of :data:`NAMES`, or ``"all"``.
+    variants
+        The recipes.
+    work
+        Folder of the trainings; finished ones are not repeated, a stopped one goes on.
+    out
+        Folder for ``comit-net-NAME.md``, ``.json`` and, for the figures, ``.png`` and ``.svg``.
+    manifest
+        Images with which missing trainings are made; None: only finished ones are read.
+    command
+        What a reader types to get ``name``, for the page.
+
+    Returns
+    -------
+    dict
+        Path by file name.
+
+    Raises
+    ------
+    CxrscreenError
+        If there is no such table, or ``manifest`` is None and a training is missing.
+    RecipeError
+        If the work folder holds trainings of another recipe or of other images, or a figure needs more of the recipe.
+    ManifestError
+        If the images do not allow a table.
+    """
+    if name != "all" and name not in NAMES:
+        raise CxrscreenError(f"There is no table {name!r} of COMiT-Net: use one of {', '.join(NAMES)}, or all.")
+    runs = ComitRuns(work, variants, manifest)
+    files: list[Path] = []
+    for each in NAMES if name == "all" else (name,):
+        table, figure = MAKERS[each](runs)
+        about = runs.about
+        own = command.replace(f" {name}", f" {each}", 1)
+        origin = Origin(own, "", about.recipe_sha256, about.images_sha256, variants.seeds())
+        files += write_table(table, origin, out).values()
+        if figure is not None:
+            files += write_figure(figure, out, table.stem)
+    return {file.name: file for file in files}

@@ -1,0 +1,202 @@
+"""The trainings behind the tables: read where they are finished, made where that is allowed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.errors import CxrscreenError, RecipeError
+from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS, TASK_NUMBERS, tasks_of
+from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
+from cxrscreen.systems.comit_net.answers import ARRAYS, LEFT_OUT, Answers, load_answers
+from cxrscreen.systems.comit_net.comparator_recipe import EmbeddingComparator
+from cxrscreen.systems.learned import images_digest
+from cxrscreen.train.embedding_classifier import fit_on_embedding
+
+ABOUT, IMAGES, COMPARATOR = "about.json", "images.csv", "comparator.json"
+FACTS = ("image_id", "source", "group", "label")
+COVID19 = "covid19"
+
+
+@dataclass(frozen=True)
+class About:
+    """What finished runs were made from: digests of COMiT-Net's recipe and of the images."""
+
+    recipe_sha256: str
+    images_sha256: str
+
+
+@dataclass(eq=False)
+class ComitRuns:
+    """Answers of trainings, by variant, seed and sources left out.
+
+    A variant is a combination of tasks such as ``"124"``, or the name of a comparator.
+
+    Parameters
+    ----------
+    work
+        Keeps them.
+    variants
+        The recipes.
+    manifest
+        Images with which missing trainings are made; None: a missing one is an error.
+    """
+
+    work: Path
+    variants: Variants
+    manifest: Manifest | None = None
+    _kept: dict[tuple[str, int, tuple[str, ...]], Answers] = field(default_factory=dict, repr=False)
+
+    def answers(self, variant: str, seed: int, left_out: tuple[str, ...] = ()) -> Answers:
+        """What one training says; that of a classifier on the embedding has probabilities alone."""
+        key = (variant, seed, left_out)
+        if key not in self._kept:
+            comparator = self.variants.comparators.get(variant)
+            fitted = isinstance(comparator, EmbeddingComparator)
+            self._kept[key] = self._on_embedding(*key) if fitted else self._trained(*key)
+        return self._kept[key]
+
+    def scores(self, variant: str, seed: int, part: str, left_out: tuple[str, ...] = ()) -> pd.DataFrame:
+        """COVID-19 scores of the images of a part.
+
+        Returns
+        -------
+        DataFrame
+            image_id, source, group, label, truth (1 for COVID-19) and score (in [0, 1]).
+        """
+        found = self.answers(variant, seed, left_out)
+        rows = pd.DataFrame({"image_id": found.image_ids, "part": found.parts, "score": found.covid19.astype(float)})
+        rows = rows[rows["part"] == part].drop(columns="part").merge(self.facts, on="image_id", how="left")
+        return rows.assign(truth=(rows["label"] == COVID19).astype(int))
+
+    def trainings(self, variant: str, part: str) -> list[pd.DataFrame]:
+        """Scores of a part by all trainings on all sources."""
+        return [self.scores(variant, seed, part) for seed in self.variants.seeds()]
+
+    def left_out(self, variant: str, sets: Sequence[tuple[str, ...]] | None = None) -> list[pd.DataFrame]:
+        """Scores of sources that were not learned from, for each seed: every set's by the training without it.
+
+        Parameters
+        ----------
+        variant
+            See above.
+        sets
+            Which sets; None: all of the recipe.
+        """
+        asked = self.variants.settings.left_out if sets is None else sets
+        if not asked:
+            return []
+        return [
+            pd.concat([self.scores(variant, seed, LEFT_OUT, together) for together in asked], ignore_index=True)
+            for seed in self.variants.seeds(left_out=True)
+        ]
+
+    def regions(self, variant: str, region: str) -> pd.DataFrame:
+        """Pixels of a region, of images that trained nothing, by all trainings on all sources, a row for each."""
+        found = [self.answers(variant, seed).regions for seed in self.variants.seeds()]
+        own = [table[table["region"] == region].merge(self.facts, on="image_id", how="left") for table in found]
+        return pd.concat(own, ignore_index=True)
+
+    @cached_property
+    def facts(self) -> pd.DataFrame:
+        """Source, patient group and label of every image."""
+        _ = self.about
+        return pd.read_csv(self.work / IMAGES, dtype=str, keep_default_na=False)
+
+    @cached_property
+    def about(self) -> About:
+        """What all runs are made from.
+
+        Raises
+        ------
+        CxrscreenError
+            If nothing has been made here.
+        RecipeError
+            If trainings of another recipe or of other images are here.
+        """
+        file = self.work / ABOUT
+        if self.manifest is not None:
+            about = About(self.variants.digest, images_digest(self.manifest))
+            if file.is_file() and _about(file) != about:
+                raise RecipeError(
+                    "The work folder holds trainings of other recipes or images: give another --work, or remove it."
+                )
+            self.work.mkdir(parents=True, exist_ok=True)
+            self.manifest.table[list(FACTS)].to_csv(self.work / IMAGES, index=False, lineterminator="\n")
+            file.write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
+        if not file.is_file():
+            raise CxrscreenError(f"{self.work.name} holds no finished training: run without --table-only.")
+        found = _about(file)
+        if found.recipe_sha256 != self.variants.digest:
+            raise RecipeError("The work folder holds trainings of another recipe: give the recipe that made them.")
+        return found
+
+    def _trained(self, variant: str, seed: int, left_out: tuple[str, ...]) -> Answers:
+        _ = self.about
+        base = self.work / (f"without-{'-'.join(left_out)}" if left_out else "all-sources")
+        folder = base / _folder_name(variant) / f"seed-{seed}"
+        if not (folder / ARRAYS).is_file():
+            if self.manifest is None:
+                raise CxrscreenError(
+                    f"The work folder has no finished {folder.relative_to(self.work)}: run without --table-only."
+                )
+            made = self._make(variant, seed, left_out, folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / COMPARATOR).write_text(self._settings(variant), encoding="utf-8")
+            made.save(folder)
+        if (folder / COMPARATOR).read_text(encoding="utf-8") != self._settings(variant):
+            raise RecipeError(f"The work folder holds {variant} of another recipe: give another --work, or remove it.")
+        return load_answers(folder)
+
+    def _settings(self, variant: str) -> str:
+        comparator = self.variants.comparators.get(variant)
+        return "{}" if comparator is None else comparator.model_dump_json()
+
+    def _make(self, variant: str, seed: int, left_out: tuple[str, ...], folder: Path) -> Answers:
+        made: Answers
+        own, comparator = self.variants.own, self.variants.comparators.get(variant)
+        shared = {"seed": seed, "left_out": left_out, "folder": folder, "images_in": self.work / "images"}
+        if comparator is None:
+            made = _experiments().combination_answers(own, self.manifest, tasks_of(variant), **shared)
+        else:
+            made = _experiments().comparator_answers(own, self.manifest, comparator, **shared)
+        return made
+
+    def _on_embedding(self, variant: str, seed: int, left_out: tuple[str, ...]) -> Answers:
+        comparator = self.variants.comparators[variant]
+        assert isinstance(comparator, EmbeddingComparator)
+        base = self.answers(ALL_TASKS, seed, left_out)
+        learned = np.flatnonzero(np.asarray(base.parts) == "train")
+        label = self.facts.set_index("image_id")["label"]
+        truth = np.array([label[base.image_ids[row]] == COVID19 for row in learned], np.int64)
+        score = fit_on_embedding(comparator, base.pooled[learned], truth, seed=seed)
+        count = len(base.image_ids)
+        none = np.full(count, np.nan, np.float32)
+        flat, empty = np.zeros((count, 0), np.float32), np.zeros((count, 0, 0), np.float32)
+        scores = score(base.pooled).astype(np.float32)
+        return Answers(base.image_ids, base.parts, scores, none, none, flat, empty, empty, base.regions.iloc[:0])
+
+
+def _folder_name(variant: str) -> str:
+    return f"tasks-{variant}" if set(variant) <= set(TASK_NUMBERS) else variant
+
+
+def _about(file: Path) -> About:
+    return About(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def _experiments() -> Any:
+    try:
+        # Torch is needed here alone, and only by those who train.
+        from cxrscreen.systems.comit_net import experiments  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise CxrscreenError(
+            f"Training needs {error.name}, which is not installed: install cxrscreen[train]."
+        ) from error
+    return experiments

@@ -1,0 +1,108 @@
+"""What the COMiT-Net tables say beside their figures."""
+
+SYSTEM = "comit-net"
+
+VARIANTS = {
+    "densenet121": "DenseNet-121",
+    "mobilenetv2": "MobileNetV2",
+    "resnet18": "ResNet-18",
+    "vgg19": "VGG-19",
+    "unet": "U-Net",
+    "segnet": "SegNet",
+    "mask-rcnn": "Mask R-CNN",
+    "forest": "COMiT embedding + random forest",
+    "svm-sigmoid": "COMiT embedding + SVM, sigmoid",
+    "svm-rbf": "COMiT embedding + SVM, Gaussian = RBF",
+    "1234": "COMiT-Net",
+}
+
+INTERVALS = (
+    "Figures in percent. In brackets: 95 % intervals; ours are by patient (bootstrap; of rates Wilson with the sample "
+    "size adjusted for patients), the paper's are Wilson's. Pooled and within-source figures read their threshold off "
+    "the measured images, as the paper's do. Within sources: the mean over the sources with at least 5 images of "
+    "either class. Never trained on: the same for sources that the training did without. Differences are paired: the "
+    "same images on the same resamples. Several trainings are averaged; what another seed would change is in no "
+    "interval but those of Fig. 8."
+)
+REGION_INTERVALS = (
+    "In brackets: 95 % intervals by patient (bootstrap). Means over images, and over trainings where there are "
+    "several; an image without a called pixel has the precision 0. Measured at the side of the network's input."
+)
+DIFFERS = (
+    "The images are others: the paper's healthy and other diseased images are those of ChestX-ray14 and CheXpert, its "
+    "COVID-19 images come from seven collections of positives, its test part has 125 of them against 6174 others. Here "
+    "parts share no patient and no known copy.",
+    "Networks, their initial weights, lengths and augmentation are those of the recipes. The paper begins all of them "
+    "from ImageNet weights; where a recipe says none for one network and imagenet for another, the beginning is part "
+    "of their difference.",
+    "The comparators' loop is the one of this project (AdamW, one cycle, the best validation score kept); the paper "
+    "has Adam, or SGD for Mask R-CNN, and a fixed number of epochs.",
+)
+NOT_CONCLUDED = (
+    "That COVID-19 is recognised, from a pooled figure: most COVID-19 images and most others come from different "
+    "sources, so that a network can call the source. Read the columns within sources and never trained on.",
+    "That a method is better or worse than the paper's because a figure is higher or lower: the images are others.",
+    "That one variant beats another where the interval of the difference holds 0; and where it does not, another seed "
+    "can still change it.",
+)
+FEW_NEGATIVES = (
+    "Anything fine from a sensitivity at 99 % specificity on fewer than 100 negative images: it is then the "
+    "sensitivity at 100 %, which one image decides."
+)
+BOXES_PRINTED = (
+    "The paper's lung masks are two solid boxes for each image (section 3.2): its 0.82 to 0.85 cannot be compared with "
+    "overlaps of outlines. Beside them stands the overlap of the boxes around our lungs with those around the "
+    "reference lungs, which is nearer to it.",
+)
+SENSITIVITY_ALONE = (
+    "The paper prints the share of disease pixels that is found and not what is called falsely; calling every pixel "
+    "would score 1.00.",
+)
+DISEASE_DIFFERS = (
+    "References are boxes that readers of NIH drew around a finding: a box holds healthy lung too, which no exact mask "
+    "would call. The paper adds masks of 200 COVID-19 images that were never released with it.",
+)
+DISEASE_CONCLUDED = (
+    "That a disease is outlined: references are few, are boxes, and are of one source and of images whose finding was "
+    "already clear enough for a box. None of COVID-19 is there.",
+)
+LUNGS_CONCLUDED = (
+    "That diseased lungs are found as well as healthy ones: many masks are of healthy or nearly healthy lungs.",
+    "That a millimetre is right: images are reduced to the side of the network's input.",
+)
+EXTERNAL_DIFFERS = (
+    "The paper measures positives alone on other sources, so that no specificity of them exists; it carries over the "
+    "threshold of its own test part, we that of the validation part.",
+    "The paper's BIMCV-COVID19+ has hospital labels by tests around the image; `cxrscreen label-by-tests` applies its "
+    "rule to tables of one's own.",
+)
+EXTERNAL_CONCLUDED = (
+    "That a source of positives alone is read well because most of it is called: a network that calls everything from "
+    "elsewhere does that too. Look at the specificity of sources of negatives in the same training.",
+)
+SPREAD_INTERVALS = (
+    "Sensitivity at 99 % specificity in percent, pooled test part. The interval of a standard deviation is that of "
+    "normal values (chi-squared) over the trainings; it says nothing of other images."
+)
+SPREAD_CONCLUDED = (
+    "That the method with the smallest deviation is the most stable: over three trainings the interval of a deviation "
+    "reaches from half of it to six times as much.",
+)
+EMBEDDING_INTERVALS = (
+    "Shares in percent with 95 % intervals (Wilson, sample size adjusted for patients). An image's neighbour is the "
+    "nearest of another patient, in the standardised embedding and not in the picture."
+)
+EMBEDDING_CONCLUDED = (
+    "That classes are separable in the clinic because they lie apart in the picture: an embedding that separates "
+    "sources looks the same. Compare the share of neighbours of the same source with that of the same class.",
+)
+HEAT_INTERVALS = (
+    "Share of the Grad-CAM of the COVID-19 decision inside the lungs that COMiT-Net finds, in percent, with 95 % "
+    "intervals by patient (bootstrap). One training each. Maps are means over all test images of a label, on the "
+    "network's square input; no image of a patient is shown. Maps over an image of one's own: `cxrscreen screen`."
+)
+HEAT_CONCLUDED = (
+    "That a network looks at disease because its map lies in the lungs: lungs cover the middle of every image, where "
+    "maps of coarse features lie anyhow.",
+    "That the map of one image is as clear as a mean.",
+)
