@@ -36,6 +36,8 @@ from cxrscreen.systems.contract import SaliencyMap, Stage
             0.1,
             "Below the operating point of 0.42: called normal; another pneumonia is not looked for.",
         ),
+        ("unhealthy", 0.9, "At or above the operating point of 0.42: called unhealthy."),
+        ("covid19_against_all", 0.1, "Below the operating point of 0.42: does not speak for COVID-19."),
         ("fungal", 0.1, "Below the operating point of 0.42: called negative."),
         ("covid19", None, "Not asked: an earlier decision made this one needless."),
     ],
@@ -47,6 +49,14 @@ def test_a_decision_in_plain_words(name: str, probability: float | None, sentenc
 def test_covid19_against_normal_counts_these_two_findings() -> None:
     assert findings_of(["covid19_against_normal"]) == ("covid19", "normal")
     assert column_title("covid19_against_normal") == "COVID-19 / normal"
+
+
+def test_separate_decisions_count_all_that_they_can_find() -> None:
+    assert findings_of(["unhealthy", "covid19_against_all", "other_pneumonia"]) == (
+        "covid19",
+        "other_pneumonia",
+        "normal",
+    )
 
 
 def test_the_share_inside_the_lungs_in_plain_words() -> None:

@@ -22,7 +22,7 @@ def evaluate(
     ] = None,
     manifest: Annotated[Path, typer.Option("--manifest", help="CSV of the images, or the folder that holds it.")],
     protocol: Annotated[
-        str, typer.Option("--protocol", help="What is asked: lungs, stage2, stage3, patch-classes ...")
+        str, typer.Option("--protocol", help="What is asked: lungs, stage2, stage3, patch-classes, disease-regions ...")
     ],
     out: Annotated[
         Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and the figures.")
@@ -60,6 +60,7 @@ def evaluate(
     failed (they are listed), 2 nothing could be started.
     """
     from cxrscreen.batch.run import check_writable
+    from cxrscreen.cli.disease_regions import evaluate_regions
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.data.protocols import PROTOCOLS, make_split
     from cxrscreen.evaluate.outputs import Provenance, measure_run, write_outputs
@@ -70,6 +71,14 @@ def evaluate(
     from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
+    if protocol == "disease-regions":
+        if target:
+            raise typer.BadParameter("an operating point is chosen on a decision, not on regions")
+        among = tuple(source or ())
+        evaluate_regions(
+            bundle, system, manifest, out, sources=among, part=part, seed=seed, limit=limit, replicates=replicates
+        )
+        return
     asked = PROTOCOLS.get(protocol)
     decides = asked is not None and not (asked.lungs or asked.classes)
     rules = _checked_targets(target or [], part, decides)

@@ -84,6 +84,9 @@ _CALLED: Final[dict[str, tuple[str, str]]] = {
         "called COVID-19; this system knows no other pneumonia, and may mean one",
         "called normal; another pneumonia is not looked for",
     ),
+    "unhealthy": ("called unhealthy", "called healthy"),
+    "covid19_against_all": ("speaks for COVID-19", "does not speak for COVID-19"),
+    "other_pneumonia": ("speaks for a pneumonia other than COVID-19", "does not speak for another pneumonia"),
     "viral": ("speaks for viral pneumonia or COVID-19", "does not speak for viral pneumonia or COVID-19"),
     "bacterial": ("speaks for bacterial pneumonia", "does not speak for bacterial pneumonia"),
     "tuberculosis": ("speaks for tuberculosis", "does not speak for tuberculosis"),
@@ -93,6 +96,9 @@ _COLUMNS: Final[dict[str, str]] = {
     "pneumonia": "Pneumonia",
     "covid19": "COVID-19",
     "covid19_against_normal": "COVID-19 / normal",
+    "unhealthy": "Unhealthy",
+    "covid19_against_all": "COVID-19 / all",
+    "other_pneumonia": "Other pneumonia",
     "viral": "Viral, with COVID-19",
     "bacterial": "Bacterial",
     "tuberculosis": "Tuberculosis",
@@ -110,7 +116,7 @@ def findings_of(stage_names: Sequence[str]) -> tuple[Finding, ...]:
     stages = set(stage_names) or {"covid19"}
     if "covid19" in stages:
         stages.add("other_pneumonia")
-    if "covid19_against_normal" in stages:
+    if stages & {"covid19_against_normal", "covid19_against_all"}:
         stages.add("covid19")
     return tuple(finding for finding in FINDING_LABELS if finding in stages or finding == "normal")
 

@@ -1,0 +1,50 @@
+"""``cxrscreen evaluate --protocol disease-regions``: the diseased region against the known one."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+def evaluate_regions(
+    bundle: str | None,
+    system: str | None,
+    manifest: Path,
+    out: Path,
+    *,
+    sources: Sequence[str],
+    part: Literal["test", "validation"],
+    seed: int,
+    limit: int | None,
+    replicates: int,
+) -> None:
+    """Measure and write; the parameters are those of ``cxrscreen evaluate``."""
+    from cxrscreen.batch.run import check_writable
+    from cxrscreen.data.disease_masks import disease_masks
+    from cxrscreen.data.manifest import load_manifest
+    from cxrscreen.data.protocols import make_split
+    from cxrscreen.evaluate.disease_regions import RegionProvenance, region_rows, write_regions
+    from cxrscreen.evaluate.run import chosen_images
+    from cxrscreen.imaging.read import read
+    from cxrscreen.systems.registry import bundle_named, load_system
+
+    console, errors = Console(), Console(stderr=True)
+    chosen, table = bundle_named(bundle, system), load_manifest(manifest)
+    regions = disease_masks(table)
+    split = make_split("comit-images", table, seed, tuple(sources))
+    images = chosen_images([i for i in split.part(part) if i in regions.image_ids], limit, seed)
+    check_writable(out)
+    loaded = load_system(chosen)
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors) as progress:
+        task = progress.add_task(f"diseased regions, {part} part", total=len(images))
+        rows, failures = region_rows(loaded, table, regions, images, read, advance=lambda: progress.advance(task))
+    about = RegionProvenance(loaded.bundle_id, part, seed, tuple(sources))
+    files = write_regions(out, rows, failures, about, replicates=replicates)
+    console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
+    if failures:
+        raise typer.Exit(1)

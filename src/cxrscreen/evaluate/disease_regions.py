@@ -1,0 +1,191 @@
+"""How well a system outlines the diseased region: what it finds of it, beside how much of what it calls is right."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cxrscreen import RESEARCH_USE
+from cxrscreen.data.disease_masks import DiseaseMasks
+from cxrscreen.data.manifest import Manifest
+from cxrscreen.errors import CxrscreenError, ManifestError
+from cxrscreen.evaluate.bootstrap import REPLICATES
+from cxrscreen.evaluate.cells import cell, table
+from cxrscreen.evaluate.outputs import plain, software
+from cxrscreen.evaluate.region_overlap import REGION_COLUMNS, region_figures
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.systems.contract import Screening, System
+
+PROTOCOL = "disease-regions"
+"""As given to ``cxrscreen evaluate --protocol``."""
+MAP = "disease"
+"""Name of the map that shows the region."""
+THRESHOLD = 0.5
+"""Probability from which a place is called diseased (COMiT-Net paper, section 4.1)."""
+_FIGURES = {
+    "sensitivity": "Found of the region (TPR), mean over images",
+    "precision": "Precision, mean over images",
+    "iou": "IoU, mean over images",
+    "pixel_sensitivity": "Found, pixels of all images together",
+    "pixel_precision": "Precision, pixels of all images together",
+}
+_NOT_CONCLUDED = (
+    "That it finds the disease: a region that covers everything has a TPR of 1. Read it beside the precision.",
+    "That a low precision is false alarm alone: a box holds healthy lung, and disease may lie outside every box.",
+    "That the decision rests on this region: it is another answer of the same network.",
+)
+
+
+def region_rows(
+    system: System,
+    manifest: Manifest,
+    regions: DiseaseMasks,
+    image_ids: Sequence[str],
+    read: Callable[[Path], Radiograph],
+    *,
+    threshold: float = THRESHOLD,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Compare the region that a system shows with the known one, at the size of the stored image.
+
+    Parameters
+    ----------
+    system
+        One whose screenings have the map :data:`MAP`.
+    manifest, regions
+        The images and their known regions.
+    image_ids
+        Images with a known region.
+    read
+        From a file to a radiograph.
+    threshold
+        From which a place is called diseased, in [0, 1].
+    advance
+        Called after each image.
+
+    Returns
+    -------
+    tuple
+        The columns of :data:`~cxrscreen.evaluate.region_overlap.REGION_COLUMNS`, and by image id the reason why
+        another one could not be measured.
+
+    Raises
+    ------
+    ManifestError
+        If no image could be measured.
+    """
+    rows, failures = [], {}
+    for image_id in image_ids:
+        facts = manifest.table.loc[image_id]
+        try:
+            radiograph = read(manifest.image_file(image_id))
+            called = _region(system.screen(radiograph, force=True)) >= threshold
+            known = regions.mask(image_id, radiograph.shape)
+            counts = (int((called & known).sum()), int((called & ~known).sum()), int((~called & known).sum()))
+            rows.append((image_id, facts["source"], facts["group"], *counts))
+        except CxrscreenError as error:
+            failures[image_id] = str(error).replace(f"{manifest.root}/", "")
+        advance()
+    if not rows:
+        reason = next(iter(failures.values()), "this part has no image with a known region")
+        raise ManifestError(f"No diseased region could be measured: {reason}")
+    return pd.DataFrame(rows, columns=list(REGION_COLUMNS)), failures
+
+
+def _region(screening: Screening) -> NDArray[np.float32]:
+    for item in screening.saliency:
+        if item.name == MAP:
+            return item.values
+    raise CxrscreenError(f"{screening.bundle} shows no diseased region: take a bundle that has learned one.")
+
+
+@dataclass(frozen=True)
+class RegionProvenance:
+    """Which images were measured, and how.
+
+    Parameters
+    ----------
+    bundle
+        ``name@version``.
+    part, seed, sources
+        Of the split ``comit-images``, and the sources to which it was restricted.
+    threshold
+        From which a place is called diseased.
+    """
+
+    bundle: str
+    part: str
+    seed: int
+    sources: tuple[str, ...]
+    threshold: float = THRESHOLD
+
+
+def write_regions(
+    folder: Path,
+    rows: pd.DataFrame,
+    failures: Mapping[str, str],
+    about: RegionProvenance,
+    *,
+    replicates: int = REPLICATES,
+) -> dict[str, Path]:
+    """Write ``metrics.json``, ``metrics.md`` and ``regions.csv``; the same rows give the same bytes.
+
+    Returns
+    -------
+    dict
+        Path by file name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = {str(name): own for name, own in rows.groupby("source", sort=True)} | {"all": rows}
+    results = {name: region_figures(own, replicates=replicates) for name, own in groups.items()}
+    content: dict[str, Any] = {
+        "notice": RESEARCH_USE,
+        "measures": "diseased region",
+        **dataclasses.asdict(about),
+        "replicates": replicates,
+        "software": software(),
+        "images": {"measured": len(rows), "failed": len(failures)},
+        "failures": dict(failures),
+        "results": plain({name: dataclasses.asdict(figures) for name, figures in results.items()}),
+        "not_concluded": list(_NOT_CONCLUDED),
+    }
+    files = {name: folder / name for name in ("metrics.json", "metrics.md", "regions.csv")}
+    files["metrics.json"].write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    files["metrics.md"].write_text("\n".join(_page(content)) + "\n", encoding="utf-8")
+    rows.to_csv(files["regions.csv"], index=False, lineterminator="\n")
+    return files
+
+
+def _page(content: Mapping[str, Any]) -> list[str]:
+    images = content["images"]
+    body = [
+        [name, str(figures["images"]), *(cell(figures["estimates"].get(key)) for key in _FIGURES)]
+        for name, figures in content["results"].items()
+    ]
+    sources = f", images of {', '.join(content['sources'])}" if content["sources"] else ""
+    lines = [
+        f"# Diseased region by {content['bundle']}, {content['part']} part",
+        "",
+        f"**{content['notice']}**",
+        "",
+        f"- Images with a known region: {images['measured']} measured, {images['failed']} failed{sources}; "
+        f"seed {content['seed']}",
+        f"- A place is called diseased from probability {content['threshold']:g}",
+        f"- Intervals: 95 %; {content['replicates']} bootstrap resamples of patient groups",
+        "",
+        *table(["Source", "Images", *_FIGURES.values()], body),
+        "",
+        "## What must not be concluded",
+        "",
+        *(f"- {text}" for text in content["not_concluded"]),
+    ]
+    if content["failures"]:
+        rows = [[name, reason.replace("|", "/")] for name, reason in content["failures"].items()]
+        lines += ["", "## Failed images (in no figure above)", "", *table(["Image", "Reason"], rows)]
+    return lines

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from cxrscreen.data.masks import IGNORE
+from cxrscreen.systems.comit_net.images import COPIES, SHIFT, ComitImages, ImageTable, target_at, with_copies
+from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, view_input
+from cxrscreen.systems.comit_net.splits import Labelled
+from cxrscreen.train.recipe import AugmentSettings
+
+SIDE = 56
+GEOMETRY_ALONE = AugmentSettings(gamma=0, contrast=0, brightness=0, blur=0, noise=0)
+
+
+def labelled(**changes):
+    nan = np.float32(np.nan)
+    columns = {
+        "image_ids": ("a", "b"),
+        "lungs": np.array([True, False]),
+        "region": np.array([True, False]),
+        "health": np.array([1, nan], np.float32),
+        "diagnosis": np.array([[1, 0], [nan, nan]], np.float32),
+    }
+    return Labelled(**(columns | changes))
+
+
+@pytest.fixture
+def table():
+    """Lungs and region are squares that shine in the image."""
+    arrays = np.zeros((2, 3, SIDE, SIDE), np.uint8)
+    arrays[:, 0, 10:40, 14:28] = 255
+    arrays[0, 1, 10:40, 14:28] = 1
+    arrays[0, 2, 20:30, 14:28] = 1
+    return ImageTable(arrays, {"a": 0, "b": 1})
+
+
+def test_what_is_not_known_is_ignored_everywhere(table):
+    images = ComitImages(table, labelled(), np.zeros(2, np.int64), None)
+    image, lungs, region, health, diagnosis, index = images[0]
+    np.testing.assert_allclose(image[0].numpy(), 4 * table.arrays[0, 0] / 255.0 - 1, atol=1e-6)
+    np.testing.assert_array_equal(lungs.numpy(), table.arrays[0, 1])
+    np.testing.assert_array_equal(region.numpy(), table.arrays[0, 2])
+    assert (health.item(), diagnosis.tolist(), index) == (1.0, [1.0, 0.0], 0)
+    _, lungs, region, health, diagnosis, _ = images[1]
+    assert (lungs == IGNORE).all()
+    assert (region == IGNORE).all()
+    assert health.isnan()
+    assert diagnosis.isnan().all()
+
+
+def test_masks_follow_the_image(table):
+    images = ComitImages(table, labelled(), np.array([5, 0]), GEOMETRY_ALONE)
+    for seed in range(4):
+        image, lungs, _, *_ = images[(0, seed)]
+        assert image[0][lungs == 1].mean() > 2.7
+        assert image[0][lungs == 0].mean() < -0.8
+        again = images[(0, seed)][0]
+        assert (image == again).all()
+
+
+def test_the_five_copies_are_those_of_the_paper(table):
+    part, places = with_copies(labelled(), copies=True)
+    assert part.image_ids == ("a",) * 6 + ("b",)
+    assert places.tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert [copy.rotation for copy in COPIES] == [0, 10, -10, 0, 0, 0]
+    # Ten pixels of 224.
+    assert [(copy.shift_x / SHIFT, copy.shift_y / SHIFT) for copy in COPIES[3:]] == [(1, 0), (0, 1), (1, 1)]
+    assert round(SHIFT * 224) == 10
+    images = ComitImages(table, part, places, None)
+    step = 10 * SIDE // 224
+    for place, (down, right) in ((3, (0, step)), (4, (step, 0)), (5, (step, step))):
+        moved = images[place][1].numpy()
+        assert moved[10 + down : 40 + down, 14 + right : 28 + right].mean() > 0.9
+        assert abs(int(moved.sum()) - 30 * 14) < 60
+    first, second = (np.argwhere(images[place][1].numpy() == 1) for place in (1, 2))
+    assert np.corrcoef(first.T)[0, 1] * np.corrcoef(second.T)[0, 1] < 0
+    assert with_copies(labelled(), copies=False)[0].image_ids == ("a", "b")
+
+
+def test_a_target_keeps_its_outline():
+    target = np.zeros((112, 112), np.uint8)
+    target[32:64, 32:64] = 1
+    target[64:80] = IGNORE
+    small = target_at(target, SIDE)
+    assert set(np.unique(small)) == {0, 1, IGNORE}
+    np.testing.assert_array_equal(small[16:32, 16:32], 1)
+    assert (small == 1).sum() == 16 * 16
+    assert (small == IGNORE).sum() == 8 * SIDE
+    assert (target_at(target, 224) == 1).sum() == pytest.approx(64 * 64, rel=0.02)
+
+
+def test_the_view_spans_the_percentiles():
+    pixels = np.linspace(0.2, 0.7, 64 * 64, dtype=np.float32).reshape(64, 64)
+    view = grey_view(pixels, 32, Preprocessing(masks=()))
+    assert (view.min(), view.max()) == (0, 255)
+    inside = view_input(view)
+    assert inside.shape == (1, 32, 32)
+    assert (inside.min(), inside.max()) == (-1.0, 3.0)
+    whole = grey_view(pixels, 32, Preprocessing(masks=(), low=0.0, high=100.0))
+    assert (whole == 255).sum() < (view == 255).sum()
+    # An image of one grey value is no division by zero.
+    assert grey_view(np.full((40, 40), 0.5, np.float32), 32, Preprocessing(masks=())).max() == 0

@@ -1,0 +1,126 @@
+from math import isnan
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrscreen.data.disease_masks import BOX_COLUMNS
+from cxrscreen.data.manifest import check_manifest
+from cxrscreen.data.protocols import make_split
+from cxrscreen.errors import ManifestError
+from cxrscreen.systems.comit_net.labels import COVID19, OTHER, UNHEALTHY, diagnosis_of, health_of
+from cxrscreen.systems.comit_net.splits import heart_included, parts_of
+
+LABELS = ("normal", "covid19", "bacterial", "nodule", "unknown")
+
+
+def table(**changes):
+    rows = [
+        {
+            "image_id": f"{source}-{label}-{n}",
+            "path": "x",
+            "source": source,
+            "label": label,
+            "patient_id": f"{label}{n // 2}",
+            "lung_mask": "m" if n % 2 or source == "cohen" else "",
+            "lung_mask_origin": "human" if n % 2 or source == "cohen" else "",
+        }
+        for source in ("here", "cohen", "children")
+        for label in LABELS
+        for n in range(12)
+    ]
+    return pd.DataFrame(rows).assign(**changes)
+
+
+def with_data(recipe, **rules):
+    data = recipe.data.model_copy(update={"sources": ("here", "cohen", "children"), **rules})
+    return recipe.model_copy(update={"data": data})
+
+
+def boxes(root, ids):
+    rows = [(i, "Pneumonia", 1, 1, 2, 2) for i in ids]
+    pd.DataFrame(rows, columns=BOX_COLUMNS).to_csv(root / "boxes.csv", index=False)
+
+
+def test_labels_become_switches_and_truths(recipe, tmp_path):
+    boxes(tmp_path, ["here-covid19-1", "here-nodule-4", "here-bacterial-2"])
+    manifest = check_manifest(table(), tmp_path)
+    parts = parts_of(with_data(recipe, masks_alone=("children",)), manifest)
+    assert parts.masks == ("lungs", "disease")
+    assert parts.decisions == (UNHEALTHY, COVID19, OTHER)
+    part = parts.train
+    for row, image_id in enumerate(part.image_ids):
+        facts = manifest.table.loc[image_id]
+        assert part.lungs[row] == bool(facts["lung_mask"])
+        tells = facts["source"] != "children"
+        truth = [health_of(facts["label"]), *diagnosis_of(facts["label"])] if tells else [np.nan] * 3
+        np.testing.assert_array_equal([part.health[row], *part.diagnosis[row]], truth)
+    assert {i for i, on in zip(part.image_ids, part.region, strict=True) if on} <= parts.regions.image_ids
+    # Without a mask and without a label there is nothing to learn.
+    assert "here-unknown-0" not in parts.split.truth
+
+
+def test_what_labels_say():
+    assert [health_of(label) for label in LABELS[:4]] == [0, 1, 1, 1]
+    assert isnan(health_of("unknown"))
+    assert [diagnosis_of(label) for label in LABELS[:3]] == [(0, 0), (1, 0), (0, 1)]
+    assert diagnosis_of("tuberculosis") == (0, 1)
+    covid19, other = diagnosis_of("nodule")
+    assert covid19 == 0
+    assert isnan(other)
+
+
+def test_outlines_that_are_measured_teach_nothing(recipe, tmp_path):
+    manifest = check_manifest(table(), tmp_path)
+    parts = parts_of(with_data(recipe), manifest)
+    outlines = make_split("lungs-any", manifest, recipe.splitting)
+    groups = {outlines.groups[i] for i in (*outlines.validation, *outlines.test)}
+    train = parts.train
+    assert not any(
+        on and manifest.table.at[i, "group"] in groups for i, on in zip(train.image_ids, train.lungs, strict=True)
+    )
+    judged = {i for i, on in zip(parts.validation.image_ids, parts.validation.lungs, strict=True) if on}
+    assert judged == set(outlines.validation)
+    assert not {manifest.table.at[i, "group"] for i in judged} & {
+        manifest.table.at[i, "group"] for i in train.image_ids
+    }
+    assert set(parts.split.test) == set(make_split("comit-images", manifest, recipe.splitting).test)
+    assert heart_included(manifest, "cohen-normal-0")
+    assert not heart_included(manifest, "here-normal-1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "masks", "decisions"),
+    [
+        ({"lung_mask": ""}, (), (UNHEALTHY, COVID19, OTHER)),
+        ({"lung_mask_origin": "automatic"}, (), (UNHEALTHY, COVID19, OTHER)),
+        ({"source": "cohen"}, ("lungs",), (UNHEALTHY, COVID19, OTHER)),
+        ({"label": ["normal", "covid19", "covid19"] * 60}, ("lungs",), (UNHEALTHY, COVID19)),
+        ({"label": ["normal", "nodule", "unknown"] * 60}, ("lungs",), (UNHEALTHY,)),
+        ({"label": ["covid19", "nodule", "bacterial"] * 60}, ("lungs",), (COVID19, OTHER)),
+    ],
+)
+def test_any_subset_of_the_labels_will_do(recipe, tmp_path, changes, masks, decisions):
+    parts = parts_of(with_data(recipe), check_manifest(table(**changes), tmp_path))
+    assert (parts.masks, parts.decisions) == (masks, decisions)
+    assert parts.validation.switched_on.all()
+
+
+def test_nothing_to_decide_is_a_sentence(recipe, tmp_path):
+    with pytest.raises(ManifestError, match="neither healthy beside unhealthy lungs nor COVID-19"):
+        parts_of(with_data(recipe), check_manifest(table(label="normal"), tmp_path))
+
+
+def test_tasks_and_sources_that_are_not_asked_for_are_off(recipe, tmp_path):
+    boxes(tmp_path, ["here-covid19-1"])
+    manifest = check_manifest(table(), tmp_path)
+    alone = parts_of(with_data(recipe).model_copy(update={"tasks": ("diagnosis",)}), manifest)
+    assert alone.masks == ()
+    assert not alone.train.lungs.any()
+    assert np.isnan(alone.train.health).all()
+    assert alone.decisions == (COVID19, OTHER)
+    without = parts_of(with_data(recipe, left_out=("here",)), manifest)
+    assert not any(i.startswith("here") for i in without.split.truth)
+    healthy = parts_of(with_data(recipe, healthy_regions=True), manifest).train
+    labels = manifest.table.loc[list(healthy.image_ids), "label"].to_numpy()
+    assert healthy.region[labels == "normal"].all()

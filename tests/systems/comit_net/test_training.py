@@ -1,0 +1,117 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxrscreen.data.masks import IGNORE
+from cxrscreen.errors import ManifestError, RecipeError
+from cxrscreen.imaging.read import read
+from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.registry import load_system
+
+
+def test_the_bundle_says_what_it_is(bundle):
+    card = bundle.card
+    assert card.bundle_id == "comit_net@0.0.1"
+    assert "VGG-16" in card.summary
+    assert "the diseased region" in card.summary
+    assert "not a medical device" in card.intended_use
+    assert {"comit.onnx", "comit.safetensors", "split-learned.json.gz"} <= set(card.files)
+    assert card.preprocessing["masks"] == ["lungs", "disease"]
+    assert set(card.data.splits) == {"comit-unhealthy", "comit-covid19", "comit-other", "lungs-any"}
+    assert any("was learned from" in text for text in card.limits)
+    assert any("random weights" in text for text in card.limits)
+    assert set(card.data.images["phantom"]) >= {"normal", "covid19"}
+    assert open_bundle(bundle.folder).card == card
+
+
+def test_learning_curves_are_kept(trained_folder):
+    curves = pd.read_csv(trained_folder / "work" / "network" / "phase2" / "metrics.csv")
+    for column in ("loss_lungs", "loss_health", "loss_diagnosis", "epoch_loss"):
+        assert (curves[column].dropna() > 0).all(), column
+    assert len(curves["validation_score"].dropna()) == 2
+    assert curves["lung_iou"].dropna().between(0, 1).all()
+
+
+def test_what_is_stored_is_what_screening_sees(trained_folder, phantom_data, recipe, bundle):
+    from cxrscreen.systems.comit_net.preprocessing import grey_view
+    from cxrscreen.systems.comit_net.splits import parts_of
+    from cxrscreen.systems.comit_net.training import learned_from
+
+    parts = parts_of(recipe, phantom_data)
+    image_ids = learned_from(parts)
+    stored = np.load(trained_folder / "work" / "images" / "images.npy", mmap_mode="r")
+    assert len(stored) == len(image_ids)
+    settings = load_system(bundle.folder, threads=1).settings
+    place = next(row for row, i in enumerate(image_ids) if i in parts.regions.image_ids)
+    pixels = read(phantom_data.image_file(image_ids[place])).pixels
+    np.testing.assert_array_equal(stored[place, 0], grey_view(pixels, 64, settings))
+    lungs, region = stored[place, 1], stored[place, 2]
+    assert set(np.unique(lungs)) == {0, 1}
+    assert IGNORE not in region
+    # The box is around the lower half of one lung.
+    assert 0.2 < (region & lungs).sum() / lungs.sum() < 0.45
+
+
+def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
+    trained_folder, recipe, recipe_file, phantom_data, tmp_path, monkeypatch
+):
+    from cxrscreen.systems.comit_net import training
+    from cxrscreen.systems.comit_net.export import train_bundle
+
+    def never(*_):
+        raise AssertionError("a finished step was repeated")
+
+    for step in ("store_images", "_train"):
+        monkeypatch.setattr(training, step, never)
+    training.train_comit_net(recipe, phantom_data, trained_folder / "work")
+    other = recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"disease": 2.0})})
+    with pytest.raises(RecipeError, match="of another recipe or of other data"):
+        training.train_comit_net(other, phantom_data, trained_folder / "work")
+    tiny = trained_folder / "tiny"
+    assert train_bundle(recipe_file, phantom_data, tmp_path / "work", tiny).card == open_bundle(tiny).card
+
+
+def test_batches_are_drawn_evenly_over_what_the_recipe_names(recipe, phantom_data):
+    from cxrscreen.systems.comit_net.splits import parts_of
+    from cxrscreen.systems.comit_net.training import even_batches
+
+    train = parts_of(recipe, phantom_data).train
+    phase = recipe.phases[0]
+    names = even_batches(recipe, phantom_data, train, phase).names
+    assert {name.split("/")[1] for name in names} == {"AP", "PA"}
+    assert {name.split("/")[0] for name in names} == {"normal", "covid19", "other"}
+    by_region = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ("region",)})})
+    assert even_batches(by_region, phantom_data, train, phase).names == ["", "region"]
+    plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ()})})
+    assert even_batches(plain, phantom_data, train, phase).names == ["all"]
+
+
+def test_what_would_fail_later_fails_at_once(recipe, phantom_data, tmp_path):
+    from cxrscreen.systems.comit_net.training import train_comit_net
+
+    lost = recipe.model_copy(update={"network": recipe.network.model_copy(update={"weights": "nowhere.pth"})})
+    with pytest.raises(RecipeError, match=r"nowhere\.pth"):
+        train_comit_net(lost, phantom_data, tmp_path)
+    nowhere = recipe.model_copy(update={"data": recipe.data.model_copy(update={"sources": ("nowhere",)})})
+    with pytest.raises(ManifestError, match="leaves no image"):
+        train_comit_net(nowhere, phantom_data, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disease_region_is_measured(bundle, phantom_data, tmp_path):
+    from cxrscreen.data.disease_masks import disease_masks
+    from cxrscreen.evaluate.disease_regions import RegionProvenance, region_rows, write_regions
+
+    regions = disease_masks(phantom_data)
+    system = load_system(bundle.folder, threads=1)
+    image_ids = sorted(regions.image_ids)[:2]
+    rows, failures = region_rows(system, phantom_data, regions, image_ids, read, threshold=0.0)
+    assert failures == {}
+    # With the threshold at 0 everything is called: all of the region is found, and the precision is its share.
+    assert (rows["false_negative"] == 0).all()
+    shape = read(phantom_data.image_file(image_ids[0])).shape
+    assert rows["true_positive"].iloc[0] == regions.mask(image_ids[0], shape).sum()
+    files = write_regions(tmp_path, rows, {}, RegionProvenance(system.bundle_id, "test", 0, ()), replicates=100)
+    page = files["metrics.md"].read_text(encoding="utf-8")
+    assert "Research use only" in page
+    assert "| all | 2 | 1.000" in page
