@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from multiprocessing.process import BaseProcess
 from typing import Final
 
@@ -17,6 +18,7 @@ from cxrscreen.service.app import create_app
 from cxrscreen.service.context import open_context
 from cxrscreen.service.housekeeping import keep_house
 from cxrscreen.service.logs import set_up_logs
+from cxrscreen.service.security.first_admin import somebody_can_sign_in
 from cxrscreen.service.settings import Settings, SettingsError
 from cxrscreen.service.worker import run_worker
 
@@ -34,19 +36,22 @@ def with_token(settings: Settings) -> tuple[Settings, str | None]:
     Returns
     -------
     settings, token
-        The settings with a token in them, and the token where one was drawn: it has to be shown once.
+        The settings, where needed with a token in them, and the token where one was drawn: it has to be shown once.
 
     Raises
     ------
     SettingsError
-        If there is no token and other machines could reach the service.
+        If other machines could reach the service, and it has neither a token nor anybody who could sign in.
     """
     if settings.api_token is not None:
         return settings, None
     if not settings.on_loopback:
+        with closing(open_context(settings)) as context:
+            if somebody_can_sign_in(context):
+                return settings, None
         raise SettingsError(
-            f"The service would listen on {settings.host} without a token; set CXRSCREEN_API_TOKEN to 16 characters or "
-            "more, or listen on 127.0.0.1."
+            f"The service would listen on {settings.host} and nobody could sign in; make an administrator with "
+            "cxrscreen users add NAME --role admin, or set CXRSCREEN_API_TOKEN to 16 characters or more."
         )
     drawn = secrets.token_urlsafe(24)
     return settings.model_copy(update={"api_token": SecretStr(drawn)}), drawn
@@ -80,6 +85,7 @@ def serve(settings: Settings, *, started: Callable[[int], None] | None = None) -
             log_config=None,
             access_log=False,
             server_header=False,
+            forwarded_allow_ips=list(settings.trusted_proxies),
             timeout_graceful_shutdown=30,
         ),
         started,

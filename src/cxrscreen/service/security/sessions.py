@@ -124,7 +124,8 @@ def set_cookie(response: Response, settings: Settings, opened: Opened) -> None:
     response.set_cookie(
         cookie_name(settings),
         opened.key,
-        expires=opened.expires_at,
+        # Counted by the browser from now, whatever its clock says.
+        max_age=int(settings.session_hours * 3600),
         path="/",
         httponly=True,
         secure=settings.behind_tls,
