@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.cli.adapt import adapt
 from cxrscreen.cli.audit import audit
+from cxrscreen.cli.audit_log import audit_log
 from cxrscreen.cli.biomarkers import biomarkers
 from cxrscreen.cli.card import card
 from cxrscreen.cli.compare_audits import compare_audits
@@ -31,6 +32,7 @@ from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
 from cxrscreen.cli.serve import serve, work
 from cxrscreen.cli.train import train
+from cxrscreen.cli.users import tokens, users
 from cxrscreen.errors import CxrscreenError
 
 
@@ -67,6 +69,9 @@ app.command(epilog=RESEARCH_USE)(learning_curves)
 app.command(epilog=RESEARCH_USE)(serve)
 app.command(epilog=RESEARCH_USE)(work)
 app.add_typer(database)
+app.add_typer(users)
+app.add_typer(tokens)
+app.add_typer(audit_log)
 app.add_typer(dicom)
 app.command(epilog=RESEARCH_USE)(label_by_tests)
 

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 _NEEDED = (
     "alembic",
+    "argon2",
+    "authlib",
+    "dicomanonymizer",
     "fastapi",
+    "httpx2",
     "prometheus_client",
     "pydantic_settings",
     "python_multipart",
     "sqlalchemy",
+    "zxcvbn",
 )
 
 Config = Annotated[

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from cxrscreen.service.store.chain import LINKED, ChainCheck, check_chain
+from cxrscreen.service.store.chain import BEGINNING, LINKED, ChainCheck, check_chain
 from cxrscreen.service.store.people import AuditEvent
 
 _AT_ONCE: Final = 1000
@@ -84,7 +84,7 @@ def check(session: Session, kept: tuple[int, str] | None = None) -> tuple[ChainC
     check, holds
         What was found, and whether the event that was kept is there as it was (True where none was given).
     """
-    found = kept is None
+    found = kept is None or kept == (0, BEGINNING)
 
     def read() -> Iterator[Mapping[str, Any]]:
         nonlocal found
