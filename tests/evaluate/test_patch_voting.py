@@ -13,8 +13,9 @@ from cxrscreen.errors import BundleError
 from cxrscreen.evaluate.patch_voting import (
     class_scores,
     compare_votes,
+    mode_agreement,
     organ_overlaps,
-    shared_agreement,
+    organ_ratios,
     splits_of_bundle,
 )
 from cxrscreen.evaluate.patch_voting_page import NOT_CONCLUDED, Measured, content_of, write_page
@@ -79,9 +80,12 @@ def test_the_page_has_intervals_the_papers_figures_and_what_must_not_be_conclude
     lungs = pd.DataFrame(
         {"image_id": ["a", "b"], "source": "s", "group": ["a", "b"], "dice": 0.9, "jaccard": [0.9, 0.8]}
     )
-    shared = pd.DataFrame({"agrees": [True] * 39 + [False], "group": range(40), "seconds": 2.0, "seconds_shared": 0.5})
+    exact = pd.DataFrame({"mode": "exact", "agrees": True, "group": range(40), "moved": 0.0, "seconds": 2.0})
+    fast = pd.DataFrame({"mode": "early", "agrees": [True] * 39 + [False], "group": range(40), "moved": 0.06})
+    modes = pd.concat([exact, fast.assign(seconds=0.5)])
     first, other = votes_table(calls, TRUTH), votes_table([0] * 40, TRUTH)
-    measured = Measured("x@1.0.0", "y@1.0.0", "test", first, other, {"lungs": lungs}, shared)
+    ratios = pd.DataFrame({"ratio": [0.5, 0.46, np.nan], "reference": [0.48, 0.5, 0.4], "group": ["a", "b", "c"]})
+    measured = Measured("x@1.0.0", "y@1.0.0", "test", first, other, {"lungs": lungs}, modes, ratios)
     page = write_page(tmp_path, measured, replicates=100).read_text(encoding="utf-8")
     content = json.loads((tmp_path / "patch-voting.json").read_text(encoding="utf-8"))
     assert content == content_of(measured, replicates=100)
@@ -92,8 +96,12 @@ def test_the_page_has_intervals_the_papers_figures_and_what_must_not_be_conclude
     assert "0.889" in page
     assert "Less y@1.0.0" in page
     assert "| better |" in page
-    assert content["figures"]["votes agree"]["value"] == pytest.approx(39 / 40)
-    assert "2.00 s patch by patch, 0.50 s shared" in page
+    assert content["modes"]["early"]["agrees"]["value"] == pytest.approx(39 / 40)
+    assert content["figures"]["ratio error"]["value"] == pytest.approx(0.03)
+    assert content["figures"]["ratio error"]["n"] == 2
+    assert "Cardiothoracic ratio, mean absolute error" in page
+    assert "| exact | 1.000 " in page
+    assert "| 6.0% | 0.50 |" in page
     assert all(text in page for text in NOT_CONCLUDED)
     # What was written is a list that `cxrscreen metrics` reads.
     assert set(read_scores(tmp_path / "classes.csv").classes) == set(CLASSES)
@@ -105,14 +113,12 @@ class Perfect:
     def __init__(self, masks, label):
         self.masks, self.label = iter(masks), label
 
-    def vote(self, radiograph):
-        counts = np.full(4, 10) + 60 * (np.arange(4) == self.label)
-        return Vote(self.label, counts, counts / counts.sum())
+    modes = ("exact", "shared")
 
-    def vote_shared(self, radiograph):
-        other = (self.label + 1) % 4
-        counts = np.full(4, 10) + 60 * (np.arange(4) == other)
-        return Vote(other, counts, counts / counts.sum())
+    def vote(self, radiograph, mode=None):
+        label = (self.label + 1) % 4 if mode == "shared" else self.label
+        counts = np.full(4, 10) + 60 * (np.arange(4) == label)
+        return Vote(label, counts, counts / counts.sum())
 
     def segment(self, radiograph):
         mask = next(self.masks)
@@ -138,6 +144,18 @@ def test_perfect_organs_overlap_fully_and_missing_ones_do_not(data, organ):
     assert organ_overlaps(Perfect(without, 0), data, ids, organ, read, lambda: None)["jaccard"].max() == 0
 
 
+def test_the_cardiothoracic_ratio_is_compared_with_that_of_the_reference(data):
+    ids = [str(i) for i in data.table.index]
+    masks = [read_lung_mask(data.mask_file(i)).copy() for i in ids]
+    same = organ_ratios(Perfect(masks, 0), data, ids, read, lambda: None)
+    np.testing.assert_allclose(same["ratio"], same["reference"], atol=0.01)
+    assert same["reference"].between(0.2, 0.8).all()
+    without = [np.where(mask == 3, 0, mask).astype(np.uint8) for mask in masks]
+    lost = organ_ratios(Perfect(without, 0), data, ids, read, lambda: None)
+    assert lost["ratio"].isna().all()
+    assert lost["reference"].notna().all()
+
+
 def test_scores_carry_source_group_and_truth(data):
     ids = [str(i) for i in data.table.index]
     table = class_scores(Perfect([], 3), data, ids, dict.fromkeys(ids, 3), read, lambda: None)
@@ -146,13 +164,15 @@ def test_scores_carry_source_group_and_truth(data):
     assert (table["p_viral"] > 0.6).all()
 
 
-def test_agreement_compares_the_winners_and_the_votes(data):
+def test_every_mode_is_compared_with_the_reference(data):
     ids = [str(i) for i in data.table.index]
-    table = shared_agreement(Perfect([], 1), data, ids, read, lambda: None)
-    assert not table["agrees"].any()
-    # 60 of 100 votes go from one class to another: 60 + 60 over four classes.
-    assert table["share"].tolist() == pytest.approx([0.3] * 3)
-    assert (table[["seconds", "seconds_shared"]] >= 0).all(axis=None)
+    table = mode_agreement(Perfect([], 1), data, ids, read, lambda: None)
+    assert list(table["image_id"]) == [image_id for image_id in ids for _ in range(2)]
+    by_mode = table.groupby("mode")
+    assert by_mode["agrees"].all().to_dict() == {"exact": True, "shared": False}
+    # 60 of 100 votes go from one class to another.
+    assert by_mode["moved"].max().to_dict() == pytest.approx({"exact": 0.0, "shared": 0.6})
+    assert (table["seconds"] >= 0).all()
 
 
 def test_another_systems_bundle_is_refused(data):

@@ -78,6 +78,8 @@ def biomarkers(
 
 
 def _predict(bundle: str) -> "Callable[[Radiograph], OrganMask]":
+    import numpy as np
+
     from cxrscreen.biomarkers.references import OrganMask
     from cxrscreen.data.masks import HEART
     from cxrscreen.systems.registry import load_system
@@ -85,9 +87,11 @@ def _predict(bundle: str) -> "Callable[[Radiograph], OrganMask]":
     system = load_system(bundle)
 
     def predict(radiograph: "Radiograph") -> OrganMask:
-        mask = system.screen(radiograph, explain=False, policy="off").lung_mask
-        heart = mask == HEART
-        return OrganMask(mask, heart if heart.any() else None, system.bundle_id, heart_in_lungs=False)
+        found = system.screen(radiograph, explain=False, policy="off")
+        mask, heart = found.lung_mask, found.heart_mask
+        if heart is None or not heart.any():
+            return OrganMask(mask, None, system.bundle_id, heart_in_lungs=False)
+        return OrganMask(np.where(heart, HEART, mask).astype(np.uint8), heart, system.bundle_id, heart_in_lungs=False)
 
     return predict
 

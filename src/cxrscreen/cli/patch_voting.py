@@ -35,13 +35,20 @@ def patch_voting(
 ) -> None:
     """Measure votes and organs with intervals by patient: accuracy, macro F1, sensitivities, Jaccard.
 
-    Writes DIR/classes.csv (for `cxrscreen metrics`), DIR/lungs.csv, DIR/lungs-elsewhere.csv, DIR/heart.csv and a page;
+    Writes DIR/classes.csv (for `cxrscreen metrics`), DIR/lungs.csv, DIR/lungs-elsewhere.csv, DIR/heart.csv,
+    DIR/ratios.csv (cardiothoracic), DIR/modes.csv (ways to ask about patches) and a page;
     with --work also the training's curves as PNG and SVG.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import ManifestError
-    from cxrscreen.evaluate.patch_voting import class_scores, organ_overlaps, shared_agreement, splits_of_bundle
+    from cxrscreen.evaluate.patch_voting import (
+        class_scores,
+        mode_agreement,
+        organ_overlaps,
+        organ_ratios,
+        splits_of_bundle,
+    )
     from cxrscreen.evaluate.patch_voting_page import Measured, write_page
     from cxrscreen.evaluate.training_curves import write_curves
     from cxrscreen.imaging.read import read
@@ -71,18 +78,17 @@ def patch_voting(
 
         voters = [cast("Voter", load_system(name)) for name in names]
         votes = [class_scores(voter, table, classes.part(part), classes.truth, read, advance) for voter in voters]
-        progress.update(task, description="Organs", completed=0, total=2 * len(organs.part(part)) + len(masked))
+        progress.update(task, description="Organs", completed=0, total=3 * len(organs.part(part)) + len(masked))
         overlaps = {
             "lungs": organ_overlaps(voters[0], table, organs.part(part), "lungs", read, advance),
             "heart": organ_overlaps(voters[0], table, organs.part(part), "heart", read, advance),
         }
+        ratios = organ_ratios(voters[0], table, organs.part(part), read, advance)
         if len(masked):
             ids = [str(image_id) for image_id in masked.index]
             overlaps["lungs-elsewhere"] = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
-        shared = None
-        if voters[0].can_share:
-            progress.update(task, description="Shared feature maps", completed=0, total=len(classes.part(part)))
-            shared = shared_agreement(voters[0], table, classes.part(part), read, advance)
+        progress.update(task, description="Ways to ask", completed=0, total=len(classes.part(part)))
+        modes = mode_agreement(voters[0], table, classes.part(part), read, advance)
     measured = Measured(
         bundle=_named(opened),
         against=None if against is None else _named(open_bundle(against)),
@@ -90,7 +96,8 @@ def patch_voting(
         votes=votes[0],
         other=votes[1] if against is not None else None,
         overlaps=overlaps,
-        shared=shared,
+        modes=modes,
+        ratios=ratios,
     )
     page = write_page(out, measured, replicates=replicates, seed=seed)
     Console().print(Markdown(page.read_text(encoding="utf-8")))

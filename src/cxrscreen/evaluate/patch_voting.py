@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART, read_lung_mask
 from cxrscreen.data.protocols import Split
@@ -20,6 +21,7 @@ from cxrscreen.evaluate.several_classes import PREFIX, class_figures
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.patch_voting.pipeline import Organs
+from cxrscreen.systems.patch_voting.preprocessing import Mode
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import splits_of
 from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, vote_scores
@@ -34,18 +36,18 @@ class Votes(Protocol):
         """The patches' vote."""
 
 
-class Voter(Votes, Protocol):
+class Voter(Protocol):
     """What is measured: :class:`cxrscreen.systems.patch_voting.pipeline.PatchVoting`."""
 
     @property
-    def can_share(self) -> bool:
-        """Whether :meth:`vote_shared` can be asked."""
+    def modes(self) -> tuple[Mode, ...]:
+        """The ways in which :meth:`vote` can be asked, the reference first."""
+
+    def vote(self, radiograph: Radiograph, mode: Mode | None = None) -> Vote:
+        """The patches' vote; None: as screening asks."""
 
     def segment(self, radiograph: Radiograph) -> Organs:
         """Lungs and heart."""
-
-    def vote_shared(self, radiograph: Radiograph) -> Vote:
-        """The vote from shared feature maps."""
 
 
 def splits_of_bundle(bundle: Bundle, manifest: Manifest) -> dict[str, Split]:
@@ -159,22 +161,63 @@ def organ_overlaps(
     return pd.DataFrame(rows)
 
 
-def _reference(manifest: Manifest, image_id: str, organ: str) -> NDArray[np.bool_]:
-    files = [manifest.mask_file(image_id)]
-    if organ == "heart":
-        name = str(manifest.table.at[image_id, "heart_mask"])
-        files.append(manifest.root / name if name else None)
-    masks = [read_lung_mask(file) for file in files if file is not None]
-    if len(masks) < len(files):
-        raise ManifestError(f"{image_id} lacks a mask of the {organ}: fill the columns lung_mask and heart_mask.")
-    lungs = np.isin(masks[0], (1, 2))
-    return np.asarray((masks[1] == HEART) & ~lungs if organ == "heart" else lungs)
-
-
-def shared_agreement(
+def organ_ratios(
     system: Voter, manifest: Manifest, image_ids: Sequence[str], read: Reader, advance: Callable[[], None]
 ) -> pd.DataFrame:
-    """Ask for each image's vote both patch by patch and from shared feature maps.
+    """Measure the cardiothoracic ratio on segmented organs and on the reference masks.
+
+    Parameters
+    ----------
+    system, manifest, image_ids, read, advance
+        As for :func:`organ_overlaps`; images with masks of lungs and heart.
+
+    Returns
+    -------
+    DataFrame
+        image_id, source, group, ratio and reference; NaN where the masks give none.
+    """
+    rows = []
+    for image_id in image_ids:
+        heart = _reference(manifest, image_id, "heart")
+        lungs = read_lung_mask(_lung_file(manifest, image_id))
+        truth = np.where(heart, HEART, np.where(np.isin(lungs, (1, 2)), lungs, 0)).astype(np.uint8)
+        found = system.segment(read(manifest.image_file(image_id))).at_size((truth.shape[0], truth.shape[1]))
+        facts = manifest.table.loc[image_id]
+        ratio, reference = (cardiothoracic_ratio(mask) for mask in (found, truth))
+        rows.append(
+            {
+                "image_id": image_id,
+                "source": facts["source"],
+                "group": facts["group"],
+                "ratio": np.nan if ratio is None else ratio.ratio,
+                "reference": np.nan if reference is None else reference.ratio,
+            }
+        )
+        advance()
+    return pd.DataFrame(rows)
+
+
+def _lung_file(manifest: Manifest, image_id: str) -> Path:
+    file = manifest.mask_file(image_id)
+    if file is None:
+        raise ManifestError(f"{image_id} lacks a mask of the lungs: fill the column lung_mask.")
+    return file
+
+
+def _reference(manifest: Manifest, image_id: str, organ: str) -> NDArray[np.bool_]:
+    lungs = np.isin(read_lung_mask(_lung_file(manifest, image_id)), (1, 2))
+    if organ != "heart":
+        return np.asarray(lungs)
+    name = str(manifest.table.at[image_id, "heart_mask"])
+    if not name:
+        raise ManifestError(f"{image_id} lacks a mask of the heart: fill the column heart_mask.")
+    return np.asarray((read_lung_mask(manifest.root / name) == HEART) & ~lungs)
+
+
+def mode_agreement(
+    system: Voter, manifest: Manifest, image_ids: Sequence[str], read: Reader, advance: Callable[[], None]
+) -> pd.DataFrame:
+    """Ask for each image's vote in every mode of the system, and compare it with that of the reference.
 
     Parameters
     ----------
@@ -184,29 +227,31 @@ def shared_agreement(
     Returns
     -------
     DataFrame
-        image_id, source, group, agrees (whether the same class won), share (mean absolute difference of the classes'
-        shares of the votes) and seconds of both ways, segmenting included.
+        A row for each image and mode: image_id, source, group, mode, agrees (whether the same class won), moved (share
+        of the votes that go to another class in sum) and seconds, segmenting included.
     """
+    first, *others = system.modes
     rows = []
     for image_id in image_ids:
         radiograph = read(manifest.image_file(image_id))
-        start = time.perf_counter()
-        exact = system.vote(radiograph)
-        middle = time.perf_counter()
-        shared = system.vote_shared(radiograph)
-        end = time.perf_counter()
         facts = manifest.table.loc[image_id]
-        rows.append(
+        votes: dict[Mode, tuple[Vote, float]] = {}
+        for mode in (first, *others):
+            start = time.perf_counter()
+            votes[mode] = system.vote(radiograph, mode), time.perf_counter() - start
+        exact = votes[first][0]
+        rows += [
             {
                 "image_id": image_id,
                 "source": facts["source"],
                 "group": facts["group"],
-                "agrees": exact.label == shared.label,
-                "share": float(np.abs(exact.counts - shared.counts).mean() / exact.counts.sum()),
-                "seconds": middle - start,
-                "seconds_shared": end - middle,
+                "mode": mode,
+                "agrees": exact.label == vote.label,
+                "moved": float(np.abs(exact.counts - vote.counts).sum() / 2 / exact.counts.sum()),
+                "seconds": seconds,
             }
-        )
+            for mode, (vote, seconds) in votes.items()
+        ]
         advance()
     return pd.DataFrame(rows)
 

@@ -4,17 +4,20 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, grouped_rate
+from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap, grouped_rate
 from cxrscreen.evaluate.cells import cell, table
 from cxrscreen.evaluate.overlap import evaluate_overlaps
 from cxrscreen.evaluate.patch_voting import compare_votes
 from cxrscreen.evaluate.several_classes import evaluate_classes
+from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
 PRINTED = {
@@ -32,6 +35,7 @@ PRINTED = {
     "jaccard heart": 0.889,
 }
 """The paper's Tables V, X and XI, on its own images."""
+RATIO = "ratio error"
 TITLES = {
     "lungs": "Lungs, images of the source that trained the organ network",
     "heart": "Heart, the same images",
@@ -60,8 +64,10 @@ class Measured:
         From :func:`cxrscreen.evaluate.patch_voting.class_scores`, of the first and the second bundle.
     overlaps
         From :func:`cxrscreen.evaluate.patch_voting.organ_overlaps`, by the names of :data:`TITLES`.
-    shared
-        From :func:`cxrscreen.evaluate.patch_voting.shared_agreement`; None where the bundle shares no feature maps.
+    modes
+        From :func:`cxrscreen.evaluate.patch_voting.mode_agreement`; None where it was not measured.
+    ratios
+        From :func:`cxrscreen.evaluate.patch_voting.organ_ratios`; None where it was not measured.
     """
 
     bundle: str
@@ -70,7 +76,8 @@ class Measured:
     votes: pd.DataFrame
     other: pd.DataFrame | None
     overlaps: Mapping[str, pd.DataFrame]
-    shared: pd.DataFrame | None = None
+    modes: pd.DataFrame | None = None
+    ratios: pd.DataFrame | None = None
 
 
 def write_page(folder: Path, measured: Measured, *, replicates: int = REPLICATES, seed: int = 0) -> Path:
@@ -85,8 +92,10 @@ def write_page(folder: Path, measured: Measured, *, replicates: int = REPLICATES
     lists = {"classes": measured.votes, **measured.overlaps}
     if measured.other is not None:
         lists["classes-against"] = measured.other
-    if measured.shared is not None:
-        lists["shared"] = measured.shared
+    if measured.modes is not None:
+        lists["modes"] = measured.modes
+    if measured.ratios is not None:
+        lists["ratios"] = measured.ratios
     for name, rows in lists.items():
         rows.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
     content = content_of(measured, replicates=replicates, seed=seed)
@@ -104,9 +113,8 @@ def content_of(measured: Measured, *, replicates: int = REPLICATES, seed: int = 
     figures |= {f"sensitivity {name}": result.by_class[name]["sensitivity"] for name in CLASSES}
     for name, rows in measured.overlaps.items():
         figures[f"jaccard {name}"] = evaluate_overlaps(rows, replicates=replicates, seed=seed).overall.jaccard
-    shared = measured.shared
-    if shared is not None:
-        figures["votes agree"] = grouped_rate(shared["agrees"], shared["group"])
+    if measured.ratios is not None:
+        figures[RATIO] = _ratio_error(measured.ratios, replicates=replicates, seed=seed)
     differences: dict[str, Estimate] = {}
     if measured.other is not None:
         differences = compare_votes(measured.other, measured.votes, replicates=replicates, seed=seed)
@@ -120,11 +128,31 @@ def content_of(measured: Measured, *, replicates: int = REPLICATES, seed: int = 
         "support": list(result.support),
         "confusion": [list(row) for row in result.confusion],
         "figures": _plain(figures),
-        "seconds": None if shared is None else {n: float(shared[n].median()) for n in ("seconds", "seconds_shared")},
+        "modes": {} if measured.modes is None else _modes(measured.modes),
         "within": {source: _plain(areas) for source, areas in result.within.items()},
         "differences": _plain(differences),
         "printed": PRINTED,
         "not_concluded": list(NOT_CONCLUDED),
+    }
+
+
+def _ratio_error(rows: pd.DataFrame, *, replicates: int, seed: int) -> Estimate:
+    """Mean absolute error of the ratio, over images whose masks both give one."""
+    known = rows[rows["reference"].notna() & rows["ratio"].notna()]
+    error = (known["ratio"] - known["reference"]).abs().to_numpy(np.float64)
+    groups = known["group"].astype(str).tolist()
+    return bootstrap(partial(weighted_mean, error), groups, replicates=replicates, seed=seed)
+
+
+def _modes(rows: pd.DataFrame) -> dict[str, Any]:
+    """For each mode how often the reference's class wins, and the median seconds of an image."""
+    return {
+        str(mode): {
+            "agrees": dataclasses.asdict(grouped_rate(own["agrees"], own["group"])),
+            "moved": float(own["moved"].mean()),
+            "seconds": float(own["seconds"].median()),
+        }
+        for mode, own in rows.groupby("mode", sort=False)
     }
 
 
@@ -183,22 +211,27 @@ def _lines(content: Mapping[str, Any]) -> list[str]:
                 [[name, cell(value), _verdict(value)] for name, value in content["differences"].items()],
             ),
         ]
-    if content["seconds"]:
-        one, other = content["seconds"]["seconds"], content["seconds"]["seconds_shared"]
+    if content["modes"]:
         lines += [
             "",
-            "## Shared feature maps",
+            "## Ways to ask about patches",
             "",
-            "One run of the network on the whole image in place of one for each patch: the same class wins in "
-            f"{cell(figures['votes agree'])} of the images. Median time of an image here, segmenting included: "
-            f"{one:.2f} s patch by patch, {other:.2f} s shared. Screening asks patch by patch.",
+            "The first is the reference. Seconds are the median of an image here, segmenting included.",
+            "",
+            *table(
+                ["Mode", "Same class wins", "Votes that go elsewhere", "Seconds"],
+                [
+                    [name, cell(each["agrees"]), f"{each['moved']:.1%}", f"{each['seconds']:.2f}"]
+                    for name, each in content["modes"].items()
+                ],
+            ),
         ]
     return [*lines, "", "## What must not be concluded", "", *(f"- {text}" for text in content["not_concluded"])]
 
 
 def _title(name: str) -> str:
-    if name == "votes agree":
-        return "Shared feature maps: share of images with the same winner"
+    if name == RATIO:
+        return "Cardiothoracic ratio, mean absolute error against the reference masks (aim: 0.02)"
     figure, _, what = name.partition(" ")
     return f"Jaccard index: {TITLES[what]}" if figure == "jaccard" else name
 

@@ -168,6 +168,8 @@ class Screening:
     classes
         Scores in [0, 1] of classes that exclude each other, sum 1, the greatest that of the finding; empty for a system
         that decides step by step, and where the gate refused the radiograph.
+    heart_mask
+        bool (H, W), the heart where no lung is; None from a system that does not segment it.
 
     Raises
     ------
@@ -187,6 +189,7 @@ class Screening:
     seconds: Mapping[str, float] = field(default_factory=dict)
     verdict: Verdict = NOT_JUDGED
     classes: Mapping[str, float] = field(default_factory=dict)
+    heart_mask: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.verdict.refused:

@@ -5,6 +5,7 @@ import pytest
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.imaging.read import read
+from cxrscreen.systems.patch_voting.modes import modes_of
 from cxrscreen.systems.patch_voting.pipeline import find_organs
 from cxrscreen.systems.registry import load_system
 
@@ -34,14 +35,16 @@ def test_trainings_that_differ_in_the_classifier_share_organs_and_images(
 
     for step in ("_train_organs", "_preprocess_all"):
         monkeypatch.setattr(training, step, never)
-    smaller = tiny_recipe.model_copy(update={"patch": 32})
+    baseline = tiny_recipe.model_copy(update={"approach": "global"})
     where = (tmp_path / "votes", shared / "organs", shared / "images")
     with short_networks():
-        made = voting_bundle(smaller, phantom_data, *where)
-        assert made.card.preprocessing["patch"] == 32
+        made = voting_bundle(baseline, phantom_data, *where)
+        assert made.card.preprocessing["approach"] == "global"
+        # One view of an image shares nothing.
+        assert modes_of(made.card.files) == ("exact", "bf16")
         assert made.card.files["organs.safetensors"] == tiny_bundle.card.files["organs.safetensors"]
         assert made.card.files["classifier.safetensors"] != tiny_bundle.card.files["classifier.safetensors"]
         monkeypatch.setattr(training, "_train_classifier", never)
-        assert voting_bundle(smaller, phantom_data, *where).card == made.card
+        assert voting_bundle(baseline, phantom_data, *where).card == made.card
         with pytest.raises(RecipeError, match="of another recipe or of other data"):
             voting_bundle(tiny_recipe, phantom_data, *where)

@@ -2,17 +2,22 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
+from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
+from cxrscreen.data.masks import read_lung_mask
 from cxrscreen.errors import BundleError
 from cxrscreen.imaging.read import read
+from cxrscreen.runtime.engine import load_engine
 from cxrscreen.systems.bundle import write_card
+from cxrscreen.systems.patch_voting.ballots import ask_patches
 from cxrscreen.systems.patch_voting.pipeline import (
     MAP_TITLES,
     NOT_TOLD_APART,
     TITLES,
-    ask_patches,
+    Organs,
     load,
     vote_warnings,
 )
@@ -49,6 +54,18 @@ def test_a_screening_has_every_class(screening, radiograph):
     assert screening.finding == max(screening.classes, key=screening.classes.get)
     assert screening.lung_mask.shape == radiograph.shape
     assert set(np.unique(screening.lung_mask)) <= {0, 1, 2}
+    assert not (screening.heart_mask & (screening.lung_mask > 0)).any()
+
+
+def test_a_heart_that_was_found_comes_with_the_screening(tiny_bundle, radiograph, phantom_data, monkeypatch):
+    mask = read_lung_mask(phantom_data.mask_file(str(phantom_data.table.index[0])))
+    small = cv2.resize(mask, (64, 64), interpolation=cv2.INTER_NEAREST)
+    known = Organs(np.stack([(small == organ).astype(np.float32) for organ in range(4)]), small)
+    system = load_system(tiny_bundle.folder, threads=1)
+    monkeypatch.setattr(system, "segment", lambda _: known)
+    found = system.screen(radiograph, policy="off", explain=False)
+    both = np.where(found.heart_mask, 3, found.lung_mask)
+    assert cardiothoracic_ratio(both).ratio == pytest.approx(cardiothoracic_ratio(mask).ratio, abs=0.05)
 
 
 def test_maps_of_all_classes_and_of_where_was_looked(screening, radiograph):
@@ -75,13 +92,18 @@ def test_the_same_image_gives_the_same_result(system, radiograph, screening):
     assert again.saliency == ()
 
 
+@pytest.fixture(scope="module")
+def network(tiny_bundle):
+    return load_engine(tiny_bundle.file("classifier.onnx"), threads=1)
+
+
 @pytest.mark.parametrize("batch", [1, 4, 6, 50])
-def test_votes_do_not_depend_on_the_batch(system, batch):
+def test_votes_do_not_depend_on_the_batch(system, network, batch):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (128, 128)).astype(np.uint8)
     lungs = np.zeros((128, 128), bool)
     lungs[20:100, 20:100] = True
-    network, settings = system._classifier, system.settings
+    settings = system.settings
     first = ask_patches(network, image, lungs, settings)
     other = ask_patches(network, image, lungs, settings, batch)
     np.testing.assert_array_equal(first.corners, other.corners)
@@ -90,19 +112,37 @@ def test_votes_do_not_depend_on_the_batch(system, batch):
     assert len(first.probabilities) == settings.patches
 
 
-def test_shared_feature_maps_vote_on_the_same_patches(system, radiograph):
-    assert system.can_share
-    one, shared = system.vote(radiograph), system.vote_shared(radiograph)
-    assert shared.counts.sum() == one.counts.sum() == system.settings.patches
-    # The tiny network hardly tells patches apart, so both ways say nearly the same of all.
-    np.testing.assert_allclose(shared.probabilities, one.probabilities, atol=0.1)
+def test_every_mode_votes_on_the_same_patches(system, radiograph):
+    assert system.modes == ("exact", "bf16", "early", "shared")
+    exact = system.vote(radiograph)
+    for mode in system.modes:
+        found = system.vote(radiograph, mode)
+        assert found.counts.sum() == exact.counts.sum() == system.settings.patches
+        # The tiny network hardly tells patches apart, so all modes say nearly the same of all.
+        np.testing.assert_allclose(found.probabilities, exact.probabilities, atol=0.1)
 
 
-def test_a_bundle_without_shared_maps_says_so(system, radiograph):
-    lacking = type(system)(system.card, system.settings, system._organs, system._classifier)
-    assert not lacking.can_share
-    with pytest.raises(BundleError, match="one by one"):
-        lacking.vote_shared(radiograph)
+def test_screening_asks_in_the_mode_of_the_card(tiny_bundle, system, radiograph, screening, tmp_path):
+    folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    card = tiny_bundle.card
+    fast = load(write_card(folder, card.model_copy(update={"preprocessing": card.preprocessing | {"mode": "early"}})))
+    found = fast.screen(radiograph, policy="off")
+    early = system.vote(radiograph, "early")
+    assert found.probabilities["viral"] == pytest.approx(early.probabilities[3], abs=1e-6)
+    assert {item.name for item in found.explanations} == {item.name for item in screening.explanations}
+    np.testing.assert_array_equal(found.saliency[-1].values, screening.saliency[-1].values)
+
+
+def test_a_mode_without_its_networks_is_a_sentence(tiny_bundle, system, radiograph, tmp_path):
+    lacking = type(system)(system.card, system.settings, system._organs, system._class_weights, {})
+    with pytest.raises(BundleError, match="no networks for the mode shared"):
+        lacking.vote(radiograph, "shared")
+    files = {name: digest for name, digest in tiny_bundle.card.files.items() if name != "classifier-late.onnx"}
+    folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
+    settings = tiny_bundle.card.preprocessing | {"mode": "early"}
+    card = tiny_bundle.card.model_copy(update={"files": files, "preprocessing": settings})
+    with pytest.raises(BundleError, match="asks in the mode early"):
+        load(write_card(folder, card))
 
 
 def test_features_are_those_of_the_patches(system, radiograph):

@@ -3,9 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrscreen.systems.patch_voting.pipeline import ask_patches
+from cxrscreen.systems.patch_voting.ballots import ask_patches
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing
-from cxrscreen.systems.patch_voting.shared import STRIDE, ask_shared, pooled_windows, shared_side
+from cxrscreen.systems.patch_voting.shared import (
+    STRIDE,
+    ask_early,
+    ask_shared,
+    pooled_windows,
+    shared_side,
+    windows_of,
+)
 
 LOCAL = {
     "approach": "local",
@@ -72,10 +79,49 @@ def test_a_network_that_sees_no_further_than_a_place_answers_the_same(monkeypatc
     lungs = np.ones(image.shape, bool)
     # Centres in the middles of places, so that the windows begin on places.
     middles = np.argwhere(np.ones((5, 5), bool)) * (32 // zoom) + 64 // zoom
-    for module in ("pipeline", "shared"):
+    for module in ("ballots", "shared"):
         monkeypatch.setattr(f"cxrscreen.systems.patch_voting.{module}.centres_of", lambda *_: middles)
     one = ask_patches(Near(64), image, lungs, settings).probabilities
-    shared = ask_shared(Near(side), image, lungs, settings)
+    shared = ask_shared(Near(side), image, lungs, settings).probabilities
     # Where a patch is enlarged, the shared image knows what lies behind its border.
     np.testing.assert_allclose(shared, one, atol=1e-4 if zoom == 1 else 0.2)
     assert len(np.unique(one.argmax(axis=1))) > 1
+
+
+def test_windows_go_on_beyond_the_border_by_hand():
+    maps = np.arange(9, dtype=np.float32).reshape(1, 3, 3)
+    found = windows_of(maps, np.array([[1, 1], [-1, 2]]), 2)[:, 0]
+    np.testing.assert_array_equal(found, [[[4, 5], [7, 8]], [[2, 2], [2, 2]]])
+
+
+class EarlyNear(Near):
+    """The part of :class:`Near` that averages 8 x 8 pixels."""
+
+    def __call__(self, image):
+        places = image.shape[2] // 8
+        return {"maps": image.reshape(-1, 1, places, 8, places, 8).mean(axis=(3, 5))}
+
+
+class LateNear(Near):
+    """The rest of it: what it sees is one eighth as wide."""
+
+    def __init__(self, side):
+        super().__init__(side)
+        self.image_shape = (1, side // 8, side // 8)
+
+    def __call__(self, image):
+        return super().__call__(np.kron(image, np.ones((8, 8), np.float32)))
+
+
+def test_halves_put_together_are_the_network_for_patches_on_places(monkeypatch):
+    settings = Preprocessing(**LOCAL | {"image_side": 256, "patch": 64, "patches": 40})
+    rng = np.random.default_rng(0)
+    image, lungs = rng.integers(0, 255, (256, 256)).astype(np.uint8), np.ones((256, 256), bool)
+    on_places = rng.integers(4, 28, (40, 2)) * 8
+    for module in ("ballots", "shared"):
+        monkeypatch.setattr(f"cxrscreen.systems.patch_voting.{module}.centres_of", lambda *_: on_places)
+    one = ask_patches(Near(64), image, lungs, settings)
+    early = ask_early(EarlyNear(256), LateNear(64), image, lungs, settings)
+    np.testing.assert_array_equal(early.corners, one.corners)
+    np.testing.assert_allclose(early.probabilities, one.probabilities, atol=1e-4)
+    np.testing.assert_allclose(early.features, one.features, atol=1e-5)

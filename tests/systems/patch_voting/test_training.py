@@ -4,6 +4,7 @@ import pytest
 
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError, RecipeError
+from cxrscreen.runtime.engine import load_engine
 from cxrscreen.systems.bundle import open_bundle
 
 from .conftest import short_networks
@@ -72,6 +73,9 @@ def test_the_same_recipe_gives_the_same_networks_and_finished_steps_are_not_repe
     (again / "organs").mkdir(parents=True)
     for name in ("final.safetensors", "final.safetensors.made-from"):
         (again / "organs" / name).write_bytes((trained_folder / "work" / "organs" / name).read_bytes())
+    # Exporting the same organ network again would only take time.
+    engine = load_engine(trained_folder / "work" / "images" / "engine" / "network.onnx")
+    monkeypatch.setattr(training, "engine_of", lambda *_: engine)
     with short_networks():
         repeated = training.train_patch_voting(tiny_recipe, phantom_data, again)
         assert all(np.array_equal(value, repeated.classifier[name]) for name, value in before.items())
@@ -115,3 +119,20 @@ def test_the_reference_mask_keeps_heart_and_lungs_apart(phantom_data):
     target = organ_target(phantom_data, image_id)
     np.testing.assert_array_equal(target, stored)
     assert set(np.unique(target)) == {0, 1, 2, 3}
+
+
+def test_at_another_side_a_mask_keeps_its_outlines():
+    from cxrscreen.systems.patch_voting.training import target_at
+
+    rows, columns = np.indices((224, 224))
+    target = np.where((rows - 100.5) ** 2 + (columns - 60.5) ** 2 < 40**2, 1, 0).astype(np.uint8)
+    target[150:, 150:] = 3
+    for side in (256, 128):
+        found = target_at(target, side)
+        scale = side / 224
+        for organ in (1, 3):
+            centre = (np.argwhere(target == organ).mean(axis=0) + 0.5) * scale
+            # Nearest pixels would move it by up to half a pixel.
+            np.testing.assert_allclose(np.argwhere(found == organ).mean(axis=0) + 0.5, centre, atol=0.15)
+            assert (found == organ).sum() == pytest.approx((target == organ).sum() * scale**2, rel=0.01)
+    np.testing.assert_array_equal(target_at(target, 224), target)

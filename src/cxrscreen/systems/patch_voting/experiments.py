@@ -11,9 +11,10 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, Bundle, open_bundle
+from cxrscreen.systems.patch_voting.ballots import ask_patches
 from cxrscreen.systems.patch_voting.export import write_bundle
 from cxrscreen.systems.patch_voting.networks import patch_classifier
-from cxrscreen.systems.patch_voting.pipeline import ask_patches, find_organs
+from cxrscreen.systems.patch_voting.pipeline import find_organs
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, patch_image
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
 from cxrscreen.systems.patch_voting.training import engine_of, train_classifier, train_organs, train_patch_voting

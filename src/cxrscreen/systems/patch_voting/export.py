@@ -11,6 +11,7 @@ import yaml
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import make_split
 from cxrscreen.runtime.export import export_classifier
+from cxrscreen.runtime.export_halves import export_halves
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.bundle import (
     CARD,
@@ -24,8 +25,9 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.learned import data_card
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
+from cxrscreen.systems.patch_voting.modes import CLASSIFIER, EARLY, LATE, SHARED
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
-from cxrscreen.systems.patch_voting.pipeline import SHARED, TITLES
+from cxrscreen.systems.patch_voting.pipeline import TITLES, WEIGHTS
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.shared import shared_side
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, splits_of
@@ -75,10 +77,11 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     export_organs(organs, recipe.organs.side, part / "organs.safetensors", part / "organs.onnx")
     classifier = patch_classifier(recipe.classifier, recipe.pooling)
     classifier.load_state_dict(trained.classifier)
-    export_classifier(classifier, recipe.classifier.side, part / "classifier.safetensors", part / "classifier.onnx")
+    export_classifier(classifier, recipe.classifier.side, part / WEIGHTS, part / CLASSIFIER)
     whole = shared_side(recipe.preprocessing, recipe.classifier.side)
     if whole is not None:
-        export_classifier(classifier, whole, part / "classifier.safetensors", part / SHARED)
+        export_classifier(classifier, whole, part / WEIGHTS, part / SHARED)
+        export_halves(classifier, whole, recipe.classifier.side, part / WEIGHTS, part / EARLY, part / LATE)
     splits = splits_of(recipe, manifest)
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")

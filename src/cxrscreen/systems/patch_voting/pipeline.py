@@ -15,32 +15,29 @@ from cxrscreen.explain.heat_map import upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilistic_grad_cam
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, Precision, load_engine
+from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cautions import LIMITING, lung_cautions
 from cxrscreen.systems.contract import Finding, MapKind, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
+from cxrscreen.systems.patch_voting.ballots import Ballot
+from cxrscreen.systems.patch_voting.modes import Ask, load_mode, modes_of
 from cxrscreen.systems.patch_voting.morphology import (
     lung_probability,
     organ_mask,
     organ_mask_at_size,
     organ_probabilities,
 )
-from cxrscreen.systems.patch_voting.patches import corners_of, in_batches
-from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, organ_input, patch_image
-from cxrscreen.systems.patch_voting.shared import ask_shared
-from cxrscreen.systems.patch_voting.views import centres_of, lungs_of_patch_image, patch_views
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, class_probabilities, majority_vote, vote_scores
+from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing, organ_input, patch_image
+from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote, vote_scores
 from cxrscreen.systems.reading_order import triage_score
 
-SHARED = "classifier-shared.onnx"
-"""The bundle's file for shared feature maps, if it has one."""
-BATCH = 20
-"""Patches in one call of the engine; the votes do not depend on it."""
+WEIGHTS = "classifier.safetensors"
+"""The bundle's file of the classifier's weights, to which all its graphs point."""
 CLOSE = 0.10
 """Lead in shares of the patches below which the other class could easily have won."""
-
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,62 +65,11 @@ class Organs:
         return organ_mask_at_size(self.mask, self.probabilities, shape)
 
 
-@dataclass(frozen=True, eq=False)
-class Ballot:
-    """The patches of one image and what the classifier said of them.
-
-    Parameters
-    ----------
-    corners
-        int64 (K, 2): row and column of each patch's upper left pixel in the image that patches are cut from.
-    probabilities
-        float32 (K, L): softmax probabilities.
-    features
-        float32 (K, C, u, v): last feature maps.
-    pooled
-        float32 (K, C).
-    """
-
-    corners: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    features: NDArray[np.float32]
-    pooled: NDArray[np.float32]
-
-
 def find_organs(network: Engine, pixels: NDArray[np.float32], settings: Preprocessing) -> Organs:
     """Segment a radiograph, from its pixels, float32 (H, W) in [0, 1]."""
     view = organ_input(pixels, network.image_shape[1], settings)
     probabilities = organ_probabilities(network(view[None, None])["logits"][0])
     return Organs(probabilities, organ_mask(probabilities))
-
-
-def ask_patches(
-    network: Engine,
-    image: NDArray[np.uint8],
-    lungs: NDArray[np.bool_],
-    settings: Preprocessing,
-    batch: int = BATCH,
-) -> Ballot:
-    """Draw the patches of an image and ask the classifier about each.
-
-    Parameters
-    ----------
-    network
-        The classifier.
-    image, lungs
-        uint8 and bool (S, S); the mask is not empty.
-    settings
-        Where patches lie and what they show.
-    batch
-        Patches in one call.
-    """
-    corners = corners_of(centres_of(image, lungs, settings), settings.field)
-    views = patch_views(image, lungs, corners, settings, network.image_shape[1])
-    answers = [network(some) for some in in_batches(views, batch)]
-    logits, features, pooled = (
-        np.concatenate([answer[name] for answer in answers]) for name in ("logits", "features", "pooled")
-    )
-    return Ballot(corners, class_probabilities(logits), features, pooled)
 
 
 class PatchVoting:
@@ -133,11 +79,12 @@ class PatchVoting:
     ----------
     card, settings
         The bundle's card and the preprocessing in it.
-    organs, classifier
-        Engines of the two networks.
-    shared
-        Gives the classifier's engine for the whole image, see :mod:`cxrscreen.systems.patch_voting.shared`; None where
-        the bundle has none. It only answers :meth:`vote_shared`: screening asks patch by patch.
+    organs
+        Engine of the organ network.
+    class_weights
+        float32 (L, C), of the classifier's linear layer.
+    modes
+        Ways to ask the classifier; may take a second when first asked. Screening takes the one of the settings.
     """
 
     def __init__(
@@ -145,12 +92,11 @@ class PatchVoting:
         card: Card,
         settings: Preprocessing,
         organs: Engine,
-        classifier: Engine,
-        shared: Callable[[], Engine] | None = None,
+        class_weights: NDArray[np.float32],
+        modes: Mapping[Mode, Callable[[], Ask]],
     ) -> None:
         self.card, self.settings = card, settings
-        self._organs, self._classifier, self._shared = organs, classifier, shared
-        self._class_weights = classifier.weights["classifier.weight"]
+        self._organs, self._class_weights, self._modes = organs, class_weights, modes
 
     @property
     def bundle_id(self) -> str:
@@ -165,7 +111,8 @@ class PatchVoting:
         start = time.perf_counter()
         organs = self.segment(radiograph)
         mask = organs.at_size(radiograph.shape)
-        mask[mask == HEART] = 0
+        heart = mask == HEART
+        mask[heart] = 0
         seconds["organs"] = time.perf_counter() - start
         verdict = judge(radiograph, lung_probability(organs.probabilities), organs.lungs, policy=policy, force=force)
         seconds["gate"] = time.perf_counter() - start - sum(seconds.values())
@@ -195,6 +142,7 @@ class PatchVoting:
             seconds=seconds,
             verdict=verdict,
             classes={name: float(score) for name, score in zip(CLASSES, vote_scores(vote), strict=True)},
+            heart_mask=heart,
         )
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
@@ -206,34 +154,35 @@ class PatchVoting:
         """Lungs and heart alone."""
         return find_organs(self._organs, radiograph.pixels, self.settings)
 
-    def vote(self, radiograph: Radiograph) -> Vote:
-        """The patches' vote alone, without the gate: for measuring."""
-        return majority_vote(self._ballot(radiograph, self.segment(radiograph))[0].probabilities)
-
     @property
-    def can_share(self) -> bool:
-        """Whether :meth:`vote_shared` can be asked."""
-        return self._shared is not None
+    def modes(self) -> tuple[Mode, ...]:
+        """The ways in which :meth:`vote` can be asked, the reference first."""
+        return tuple(self._modes)
 
-    def vote_shared(self, radiograph: Radiograph) -> Vote:
-        """The vote of the same patches from shared feature maps: faster, and close to :meth:`vote`, not equal.
+    def vote(self, radiograph: Radiograph, mode: Mode | None = None) -> Vote:
+        """The patches' vote alone, without the gate: for measuring.
+
+        Parameters
+        ----------
+        radiograph
+            The image.
+        mode
+            One of :attr:`modes`; None: that of screening.
 
         Raises
         ------
         BundleError
-            If the bundle has no network for it.
+            If the bundle has no network for the mode.
         """
-        if self._shared is None:
-            raise BundleError(f"{self.bundle_id} has no classifier-shared.onnx: ask its patches one by one.")
-        organs = self.segment(radiograph)
-        lungs, _ = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
-        image = patch_image(radiograph.pixels, self.settings)
-        return majority_vote(ask_shared(self._shared(), image, lungs, self.settings))
+        return majority_vote(self._ballot(radiograph, self.segment(radiograph), mode)[0].probabilities)
 
-    def _ballot(self, radiograph: Radiograph, organs: Organs) -> tuple[Ballot, bool]:
+    def _ballot(self, radiograph: Radiograph, organs: Organs, mode: Mode | None = None) -> tuple[Ballot, bool]:
+        asked = mode or self.settings.mode
+        if asked not in self._modes:
+            raise BundleError(f"{self.bundle_id} has no networks for the mode {asked}: ask in the mode exact.")
         image = patch_image(radiograph.pixels, self.settings)
         lungs, trusted = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
-        return ask_patches(self._classifier, image, lungs, self.settings), trusted
+        return self._modes[asked]()(image, lungs, self.settings), trusted
 
     def _stages(self, vote: Vote | None) -> tuple[Stage, ...]:
         """Any disease against normal, then each disease against the rest, by mean probability over the patches."""
@@ -311,14 +260,21 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
             f"The card of {bundle.card.bundle_id} lacks the decision {lacking[0]}: restore it or train it again."
         )
 
-    def compiled(name: str, precision: Precision = "f32") -> Engine:
-        return load_engine(bundle.file(f"{name}.onnx"), precision=precision, threads=threads)
+    def asked(mode: Mode) -> Callable[[], Ask]:
+        return cache(lambda: load_mode(bundle, mode, threads))
 
-    with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
-        organs, classifier = pool.map(compiled, ("organs", "classifier"))
-    # What is close and not equal anyway may as well be computed at half the width.
-    shared = cache(lambda: compiled("classifier-shared", "bf16")) if SHARED in bundle.card.files else None
-    return PatchVoting(bundle.card, settings, organs, classifier, shared)
+    modes = {mode: asked(mode) for mode in modes_of(bundle.card.files)}
+    if settings.mode not in modes:
+        raise BundleError(
+            f"The card of {bundle.card.bundle_id} asks in the mode {settings.mode}, for which a network is missing: "
+            "copy the model bundle again, or set the card's mode to exact."
+        )
+    with ThreadPoolExecutor(1, thread_name_prefix="compile") as pool:
+        own = pool.submit(modes[settings.mode])
+        organs = load_engine(bundle.file("organs.onnx"), threads=threads)
+        own.result()
+    weights = Weights(bundle.file(WEIGHTS), bundle.card.files[WEIGHTS])
+    return PatchVoting(bundle.card, settings, organs, weights["classifier.weight"], modes)
 
 
 def vote_warnings(vote: Vote) -> list[str]:

@@ -13,6 +13,8 @@ from cxrscreen.imaging.enhancement import WHITE, universal_preprocessing
 Shown = Literal["masked", "whole", "mask"]
 Approach = Literal["local", "global"]
 Pooling = Literal["image", "lungs"]
+Mode = Literal["exact", "bf16", "early", "shared"]
+"""How the classifier is asked about patches; see :mod:`cxrscreen.systems.patch_voting.modes`."""
 
 BLACK_INPUT, WHITE_INPUT = -1.0, 3.0
 """Grey values of the classifiers' input; what is masked out is black."""
@@ -43,6 +45,8 @@ class Preprocessing:
         Of the patches' places.
     pooling
         What the classifier pools its features over; see :class:`cxrscreen.nets.classifier.Classifier`.
+    mode
+        How screening asks about patches. A bundle begins with ``exact``; another one is chosen by measuring.
     """
 
     approach: Approach
@@ -54,6 +58,7 @@ class Preprocessing:
     patches: int = Field(ge=1)
     seed: int = Field(ge=0)
     pooling: Pooling = "image"
+    mode: Mode = "exact"
 
     @property
     def field(self) -> int:

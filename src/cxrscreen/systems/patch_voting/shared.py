@@ -1,9 +1,11 @@
-"""All patches of an image from one run of the network: feature maps of the whole image, pooled under each patch.
+"""All patches of an image from one run of the network, or of its early layers, on the whole image.
 
-Patches overlap, so asking about each repeats most of the work. The shared maps differ from a patch's own where the
-network looks over the patch's border: a patch alone is padded there, in the shared maps the image goes on. The answers
-are therefore close, not equal; the patches one by one are the reference, and how often the votes agree is measured
-(``cxrscreen patch-voting``).
+Patches overlap, so asking about each repeats most of the work. Shared maps differ from a patch's own where the network
+looks over the patch's border (a patch alone is padded there, in the shared maps the image goes on), and where a patch
+does not begin on a place of the maps. Both grow with the depth to which maps are shared: in the early layers the places
+are 8 pixels apart and about 33 pixels at a patch's border differ, in the last ones 32 pixels, and nearly all places
+differ. The answers are therefore close, not equal; the patches one by one are the reference, and how often the votes
+agree is measured (``cxrscreen patch-voting``).
 """
 
 import numpy as np
@@ -11,7 +13,8 @@ from numpy.typing import NDArray
 
 from cxrscreen.imaging.enhancement import WHITE, resize_to_square
 from cxrscreen.runtime.engine import Engine
-from cxrscreen.systems.patch_voting.patches import corners_of
+from cxrscreen.systems.patch_voting.ballots import BATCH, Ballot, ballot_of
+from cxrscreen.systems.patch_voting.patches import corners_of, in_batches
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, classifier_input
 from cxrscreen.systems.patch_voting.views import centres_of
 from cxrscreen.systems.patch_voting.voting import class_probabilities
@@ -35,9 +38,35 @@ def shared_side(settings: Preprocessing, side: int) -> int | None:
     return whole if rest == 0 and whole % STRIDE == 0 else None
 
 
-def ask_shared(
-    network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing
-) -> NDArray[np.float32]:
+def ask_early(
+    early: Engine,
+    late: Engine,
+    image: NDArray[np.uint8],
+    lungs: NDArray[np.bool_],
+    settings: Preprocessing,
+    batch: int = BATCH,
+) -> Ballot:
+    """Ask the classifier's early layers once, and its late ones about each patch, which they see padded as alone.
+
+    Parameters
+    ----------
+    early, late
+        The two halves of the classifier; the first compiled for :func:`shared_side`.
+    image, lungs
+        uint8 and bool (S, S); the mask is not empty.
+    settings
+        Where patches lie; the same patches as one by one, moved to the nearest place of the maps.
+    batch
+        Patches in one call.
+    """
+    maps = early(_whole_view(early, image, lungs, settings))["maps"][0]
+    corners = corners_of(centres_of(image, lungs, settings), settings.field)
+    places = late.image_shape[1]
+    windows = windows_of(maps, np.rint(corners * places / settings.field).astype(np.int64), places)
+    return ballot_of(corners, [late(some) for some in in_batches(windows, batch)])
+
+
+def ask_shared(network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing) -> Ballot:
     """Ask the classifier about all patches of an image at once.
 
     Parameters
@@ -48,21 +77,26 @@ def ask_shared(
         uint8 and bool (S, S); the mask is not empty.
     settings
         Where patches lie; the same patches as one by one.
+    """
+    maps = network(_whole_view(network, image, lungs, settings))["features"][0]
+    corners = corners_of(centres_of(image, lungs, settings), settings.field)
+    cell = STRIDE * settings.image_side / network.image_shape[1]
+    pooled = pooled_windows(maps, corners / cell, settings.field / cell)
+    features = windows_of(maps, np.rint(corners / cell).astype(np.int64), round(settings.field / cell))
+    weights, bias = network.weights["classifier.weight"], network.weights["classifier.bias"]
+    return Ballot(corners, class_probabilities(pooled @ weights.T + bias), features, pooled)
+
+
+def windows_of(maps: NDArray[np.float32], starts: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """Cut square windows out of maps (C, h, w), from rows and columns (K, 2); beyond the border its values go on.
 
     Returns
     -------
     ndarray
-        float32 (K, L): softmax probabilities.
+        float32 (K, C, size, size).
     """
-    side = network.image_shape[1]
-    grey, mask = (resize_to_square(values.astype(np.float32), side) for values in (image, lungs))
-    view = classifier_input(grey / np.float32(WHITE), mask, settings.shown)
-    features = network(view[None, None])["features"][0]
-    cell = STRIDE * settings.image_side / side
-    corners = corners_of(centres_of(image, lungs, settings), settings.field)
-    pooled = pooled_windows(features, corners / cell, settings.field / cell)
-    weights, bias = network.weights["classifier.weight"], network.weights["classifier.bias"]
-    return class_probabilities(pooled @ weights.T + bias)
+    around = np.pad(maps, ((0, 0), (size, size), (size, size)), mode="edge")
+    return np.stack([around[:, row : row + size, column : column + size] for row, column in (starts + size).tolist()])
 
 
 def pooled_windows(features: NDArray[np.float32], corners: NDArray[np.float64], size: float) -> NDArray[np.float32]:
@@ -87,6 +121,14 @@ def pooled_windows(features: NDArray[np.float32], corners: NDArray[np.float64], 
     columns = _overlaps(corners[:, 1], size, features.shape[2])
     along = np.tensordot(columns, features, axes=(1, 2))
     return np.asarray(np.einsum("kr,kcr->kc", rows, along), dtype=np.float32)
+
+
+def _whole_view(
+    network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing
+) -> NDArray[np.float32]:
+    """The whole image as the network takes it, float32 (1, 1, side, side)."""
+    grey, mask = (resize_to_square(values.astype(np.float32), network.image_shape[1]) for values in (image, lungs))
+    return classifier_input(grey / np.float32(WHITE), mask, settings.shown)[None, None]
 
 
 def _overlaps(starts: NDArray[np.float64], size: float, places: int) -> NDArray[np.float32]:

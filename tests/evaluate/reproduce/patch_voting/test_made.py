@@ -37,8 +37,6 @@ class BrightIsLung:
 
 
 class Viral:
-    can_share = False
-
     def vote(self, radiograph):
         return Vote(3, np.array([1, 1, 1, 7]), np.array([0.1, 0.1, 0.1, 0.7]))
 

@@ -26,7 +26,8 @@ def table12(runs: PatchRuns) -> Table:
     figures |= {
         (name, figure): result.by_class[name][figure] for figure in ("sensitivity", "precision") for name in COVID_NET
     }
-    rows, content = [], []
+    rows: list[tuple[str, ...]] = []
+    content: list[dict[str, object]] = []
     for key, ours in figures.items():
         theirs, papers = TABLE12[key]
         rows.append((*key, recomputed(theirs), recomputed(papers), percent(ours), str(ours.n)))

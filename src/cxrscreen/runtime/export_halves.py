@@ -1,0 +1,95 @@
+"""A classifier in two graphs: early layers for a whole image, late ones for each patch of it."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cxrscreen.nets.classifier import Classifier
+from cxrscreen.nets.efficientnet_lite import GREY_CENTRE, GREY_REACH, EfficientNetLite0, InvertedResidual
+from cxrscreen.runtime.export import CLASSIFIER_OUTPUTS, _export
+
+EARLY_STRIDE = 8
+"""Pixels of the input for each place of the maps at which the network is parted. There the layers have looked about 33
+pixels around a place, so that half of a patch's places have seen nothing beyond its border."""
+
+
+def export_halves(network: Classifier, whole: int, side: int, weights: Path, early: Path, late: Path) -> bool:
+    """Write the two graphs of a classifier that is parted at a stride of :data:`EARLY_STRIDE`.
+
+    The graphs: ``image`` float32 (N, 1, whole, whole) -> ``maps`` (N, C, whole/8, whole/8); and ``image``, a patch's
+    part of the maps, float32 (N, C, side/8, side/8) -> ``logits``, ``features``, ``pooled`` as
+    :func:`~cxrscreen.runtime.export.export_classifier` describes them.
+
+    Parameters
+    ----------
+    network
+        The trained network; left as it was.
+    whole, side
+        Sides of the whole image and of a patch at the network's input, pixels, multiples of 32.
+    weights
+        The safetensors file to write, the same bytes as that of the undivided network.
+    early, late
+        The ONNX files to write, in the same folder.
+
+    Returns
+    -------
+    bool
+        False where this network is not parted and nothing was written: all but EfficientNet-Lite0, and pooling over the
+        lungs, which the late half does not see.
+
+    Raises
+    ------
+    RecipeError
+        If the files lie in different folders.
+    """
+    if not isinstance(network, EfficientNetLite0) or network.pooling != "image":
+        return False
+    count, channels = _early_blocks(network)
+    places = side // EARLY_STRIDE
+    about: dict[str, str] = {"pooling": network.pooling}
+    # The exporter takes a batch of one for a constant.
+    _export(_Early(network, count), torch.zeros(2, 1, whole, whole), ("maps",), weights, early, about)
+    maps = torch.zeros(2, channels, places, places)
+    _export(_Late(network, count), maps, CLASSIFIER_OUTPUTS, weights, late, about)
+    return True
+
+
+def _early_blocks(network: EfficientNetLite0) -> tuple[int, int]:
+    """How many blocks come before the maps are coarser than the stride, and the channels they end in."""
+    stride, channels = 2, network.conv_stem.out_channels
+    for index, block in enumerate(network.blocks):
+        assert isinstance(block, InvertedResidual)
+        stride *= block.depthwise_conv.stride[0]
+        if stride > EARLY_STRIDE:
+            return index, channels
+        channels = block.project_conv.out_channels
+    return len(network.blocks), channels
+
+
+class _Early(nn.Module):
+    def __init__(self, network: EfficientNetLite0, count: int) -> None:
+        super().__init__()
+        self.network, self.count = network, count
+
+    def forward(self, image: Tensor) -> Tensor:
+        network = self.network
+        maps = F.relu6(network.bn0(network.conv_stem((image - GREY_CENTRE) / GREY_REACH)))
+        for block in network.blocks[: self.count]:
+            maps = block(maps)
+        return maps
+
+
+class _Late(nn.Module):
+    def __init__(self, network: EfficientNetLite0, count: int) -> None:
+        super().__init__()
+        self.network, self.count = network, count
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        network, maps = self.network, image
+        for block in network.blocks[self.count :]:
+            maps = block(maps)
+        features = F.relu6(network.bn1(network.conv_head(maps)))
+        pooled = features.mean(dim=(2, 3))
+        return network.classifier(pooled), features, pooled

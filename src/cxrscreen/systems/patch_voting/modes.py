@@ -1,0 +1,65 @@
+"""Ways to ask the classifier about the patches of an image: one is the reference, the others are close and faster.
+
+``exact``: every patch by itself, float32, the reference. The others compute at half the width. ``bf16``: every patch by
+itself. ``early``: early layers once for the whole image, late ones for each patch. ``shared``: all layers once for the
+whole image. A fast way is used in screening only where its agreement was measured, and the card says so
+(``python benchmarks/patch_voting_speed.py``).
+"""
+
+from collections.abc import Callable, Container
+from functools import partial
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cxrscreen.runtime.engine import Engine, Precision, load_engine
+from cxrscreen.systems.bundle import Bundle
+from cxrscreen.systems.patch_voting.ballots import Ballot, ask_patches
+from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing
+from cxrscreen.systems.patch_voting.shared import ask_early, ask_shared
+
+CLASSIFIER, EARLY, LATE, SHARED = (
+    f"{name}.onnx" for name in ("classifier", "classifier-early", "classifier-late", "classifier-shared")
+)
+"""The bundle's graphs; one that is not EfficientNet-Lite0, or sees the whole image, has the first alone."""
+
+Ask = Callable[[NDArray[np.uint8], NDArray[np.bool_], Preprocessing], Ballot]
+"""From the image that patches are cut from, and its lungs, to what the classifier says of each patch."""
+
+
+def modes_of(files: Container[str]) -> tuple[Mode, ...]:
+    """The modes that a bundle with these files has, the reference first."""
+    return tuple(mode for mode in get_args(Mode) if all(name in files for name in _GRAPHS[mode]))
+
+
+def load_mode(bundle: Bundle, mode: Mode, threads: int | None = None) -> Ask:
+    """Compile what a mode needs.
+
+    Raises
+    ------
+    BundleError
+        If the bundle lacks a graph of the mode.
+    """
+    precision: Precision = "f32" if mode == "exact" else "bf16"
+    graphs = [bundle.file(name) for name in _GRAPHS[mode]]
+    return asking(mode, *(load_engine(graph, precision=precision, threads=threads) for graph in graphs))
+
+
+def asking(mode: Mode, *engines: Engine) -> Ask:
+    """The mode with engines at hand, in the order of its graphs."""
+    return partial(_ASK[mode], *engines)
+
+
+_GRAPHS: dict[Mode, tuple[str, ...]] = {
+    "exact": (CLASSIFIER,),
+    "bf16": (CLASSIFIER,),
+    "early": (EARLY, LATE),
+    "shared": (SHARED,),
+}
+_ASK: dict[Mode, Callable[..., Ballot]] = {
+    "exact": ask_patches,
+    "bf16": ask_patches,
+    "early": ask_early,
+    "shared": ask_shared,
+}
