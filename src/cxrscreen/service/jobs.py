@@ -1,5 +1,6 @@
 """The queue: jobs in the database, leased to one worker at a time by the database's own locking."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -232,13 +233,13 @@ class QueueFigures:
 
 def queue_figures(session: Session, now: datetime) -> QueueFigures:
     """Count jobs and results."""
-    counted = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+    counted = Counter({row[0]: row[1] for row in session.execute(select(Job.state, func.count()).group_by(Job.state))})
     oldest = session.scalar(select(func.min(Job.created_at)).where(Job.state == "waiting"))
     by_answer = select(Result.system, Result.status, Result.finding, func.count()).group_by(
         Result.system, Result.status, Result.finding
     )
     return QueueFigures(
-        {state: counted.get(state, 0) for state in get_args(JobState)},
+        {state: counted[state] for state in get_args(JobState)},
         0.0 if oldest is None else max(0.0, (now - oldest).total_seconds()),
         {(system, status, finding or "none"): n for system, status, finding, n in session.execute(by_answer)},
     )

@@ -12,6 +12,8 @@ from cxrscreen.errors import CxrscreenError
 
 WRITES: Final = "cxrscreen_writes"
 """Execution option of a connection whose transactions write."""
+SQLITE_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+"""Readers do not wait for the writer, and a commit survives a loss of power."""
 _BUSY_SECONDS: Final = 30
 
 
@@ -93,7 +95,9 @@ def _engine(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own way to begin transactions is switched off; _begin_sqlite does it.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # Its own one knows the letters of English alone, and names are searched with it.
+    connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value, True)
+    for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
