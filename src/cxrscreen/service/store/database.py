@@ -96,9 +96,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own way to begin transactions is switched off; _begin_sqlite does it.
     connection.isolation_level = None
     # Its own one knows the letters of English alone, and names are searched with it.
-    connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value, True)
+    connection.create_function("lower", 1, _lower, deterministic=True)
     for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _begin_sqlite(connection: Connection) -> None:
