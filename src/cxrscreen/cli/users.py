@@ -213,7 +213,7 @@ def _note(context: "Context", action: str, target: "Target", target_id: str | No
 
 
 def _password() -> str:
-    """Ask twice at a terminal; else take the first line of the standard input. Never an argument: others could see it."""
+    """Ask twice at a terminal, else take the first line of the standard input; an argument could be seen by others."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     first = getpass.getpass("Password: ")
