@@ -28,6 +28,7 @@ from cxrscreen.dicom_node.instance import (
 )
 from cxrscreen.dicom_node.security import server_context
 from cxrscreen.dicom_node.settings import NodeSettings, NodeSettingsError
+from cxrscreen.report.dicom.identity import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG: Final = 128
@@ -100,6 +101,8 @@ class Node:
     ) -> None:
         self._settings, self._received, self._committed = settings, received, committed
         entity = ApplicationEntity(settings.ae_title)
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS
+        entity.implementation_version_name = IMPLEMENTATION_VERSION
         entity.require_called_aet = True
         entity.maximum_associations = settings.max_associations
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.timeout_seconds

@@ -23,6 +23,7 @@ from cxrscreen.dicom_node.security import client_context
 from cxrscreen.dicom_node.settings import Peer
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.silence import without_warnings
+from cxrscreen.report.dicom.identity import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION
 
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 _config.LOG_HANDLER_LEVEL = "none"
@@ -147,6 +148,8 @@ def _association(
     own_title: str, peer: Peer, wanted: Sequence[tuple[str, Sequence[str]]], timeout: float
 ) -> Iterator[Association]:
     entity = ApplicationEntity(own_title)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS
+    entity.implementation_version_name = IMPLEMENTATION_VERSION
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = timeout
     for abstract, syntaxes in wanted:
         entity.add_requested_context(abstract, list(syntaxes))

@@ -1,0 +1,132 @@
+"""``cxrscreen dicom`` as a person types it."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli.app import app
+from cxrscreen.cli.dicom import parse_peer
+from cxrscreen.data.phantoms import make_phantom, write_dicom
+from cxrscreen.dicom_node.scp import Node
+from cxrscreen.dicom_node.settings import NodeSettings
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.systems.contract import Screening, Stage
+
+
+class PromptSystem:
+    bundle_id = "cascade@test"
+
+    def screen(self, radiograph, *, force=False, explain=True, policy="standard"):
+        mask = np.zeros(radiograph.shape, np.uint8)
+        mask[30:80, 20:60], mask[30:80, 70:110] = 1, 2
+        stages = (Stage("pneumonia", "Pneumonia", 0.2, 0.5, "youden"),)
+        return Screening(stages, "normal", 0.2, mask, 0.1, (), "good", (), self.bundle_id, {"total": 0.01})
+
+    def segment(self, radiograph):
+        class Organs:
+            def at_size(self, shape):
+                organs = np.zeros(shape, np.uint8)
+                organs[50:80, 45:75] = 3
+                return organs
+
+        return Organs()
+
+
+@pytest.fixture
+def dicom(monkeypatch):
+    monkeypatch.setattr("cxrscreen.systems.registry.load_system", lambda bundle: PromptSystem())
+    return lambda *arguments: CliRunner().invoke(app, ["dicom", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "chest.dcm"
+    write_dicom(make_phantom(3, "normal", shape=(131, 129)), path)
+    return path
+
+
+@pytest.fixture
+def node():
+    received = []
+    with Node(NodeSettings(port=0), lambda content, caller: received.append(content)) as running:
+        yield f"CXRSCREEN@127.0.0.1:{running.port}", received
+
+
+def test_echo_and_send(dicom, node, image, tmp_path):
+    address, received = node
+    assert dicom("echo", address).exit_code == 0
+    sent = dicom("send", image, "--to", address, "--aet", "XRAY1")
+    assert sent.exit_code == 0, sent.stderr
+    assert "1 of 1 stored." in sent.stderr
+    assert len(received) == 1
+    (tmp_path / "text.dcm").write_text("no image")
+    some = dicom("send", image, tmp_path, "--to", address)
+    assert some.exit_code == 1
+    assert "text.dcm: the file cannot be read as DICOM" in some.stderr
+
+
+def test_nobody_there_is_one_sentence(dicom):
+    found = dicom("echo", "NOBODY@127.0.0.1:1")
+    assert found.exit_code == 2
+    assert "cannot be reached" in found.stderr
+
+
+def test_write_makes_the_objects_of_a_file_with_the_heart(dicom, image, tmp_path):
+    found = dicom("write", image, "--out", tmp_path / "out")
+    assert found.exit_code == 0, found.stderr
+    folder = tmp_path / "out" / "chest"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"segmentation.dcm", "capture-1.dcm", "report.dcm", "fhir.json"}
+    segments = pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == ["Right lung", "Left lung", "Heart"]
+    assert b"Cardiothoracic ratio" in (folder / "report.dcm").read_bytes()
+    study = pydicom.dcmread(image).StudyInstanceUID
+    report = json.loads((folder / "fhir.json").read_text())["entry"][0]["resource"]
+    assert report["imagingStudy"][0]["identifier"]["value"] == f"urn:oid:{study}"
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    assert dicom("write", tmp_path / "bad.png", "--out", tmp_path / "out").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--host", "0.0.0.0"), "name the callers"),
+        (("--to", "nowhere"), "names no peer"),
+        (("--aet", "A\\B"), "wrong at ae_title"),
+        (("--config", "missing.yaml"), "cannot be read"),
+        (("--allow", "XRAY1@nowhere"), "wrong at callers"),
+    ],
+)
+def test_listen_says_what_is_wrong_before_it_starts(dicom, tmp_path, options, said):
+    found = dicom("listen", "--out", tmp_path / "node", *options)
+    assert found.exit_code == 2
+    assert said in found.stderr.replace("\n", " ")
+
+
+def test_listen_receives_until_it_is_told_to_stop(node, image, tmp_path):
+    command = [sys.executable, "-m", "cxrscreen", "dicom", "listen", "--out", str(tmp_path / "node"), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.readline()
+        port = said.split("port ")[1].strip(" .\n")
+        sent = CliRunner().invoke(app, ["dicom", "send", str(image), "--to", f"CXRSCREEN@127.0.0.1:{port}"])
+        assert sent.exit_code == 0, sent.stderr
+        process.terminate()
+        end = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        assert process.returncode == 0
+    assert len(list((tmp_path / "node" / "received").glob("*.dcm"))) == 1
+
+
+def test_peers_in_words():
+    peer = parse_peer("PACS@[::1]:104")
+    assert (peer.ae_title, peer.host, peer.port) == ("PACS", "::1", 104)
+    for text in ("PACS", "PACS@host", "@host:1", "PACS@host:0", "PACS@host:99999", "TITLE_THAT_IS_LONG@h:1"):
+        with pytest.raises(CxrscreenError, match="names no peer"):
+            parse_peer(text)

@@ -1,0 +1,252 @@
+"""Small phantoms as DICOM files, nodes in this process and beside it, Orthanc where it is installed."""
+
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cxrscreen.data.phantoms import Phantom, make_phantom, write_dicom
+from cxrscreen.dicom_node.scp import CallingPeer, Node
+from cxrscreen.dicom_node.settings import NodeSettings, Peer
+
+SYNTAXES = {
+    "ExplicitVRLittleEndian": "-xe",
+    "ImplicitVRLittleEndian": "-xi",
+    "DeflatedExplicitVRLittleEndian": "-xd",
+    "RLELossless": "-xr",
+    "JPEGLSLossless": "-xt",
+    "JPEG2000Lossless": "-xv",
+}
+"""Transfer syntaxes and the option by which storescu offers each."""
+
+
+@pytest.fixture(scope="session")
+def phantom() -> Phantom:
+    return make_phantom(3, "normal", shape=(131, 129))
+
+
+@pytest.fixture(scope="session")
+def files(phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One image in six transfer syntaxes, six instances of one study."""
+    folder = tmp_path_factory.mktemp("six")
+    for syntax in SYNTAXES:
+        write_dicom(phantom, folder / f"{syntax}.dcm", transfer_syntax=syntax)
+    return {syntax: folder / f"{syntax}.dcm" for syntax in SYNTAXES}
+
+
+@pytest.fixture(scope="session")
+def image(files: dict[str, Path]) -> Path:
+    return files["ExplicitVRLittleEndian"]
+
+
+@pytest.fixture
+def many(phantom: Phantom, tmp_path: Path) -> Callable[[int], list[Path]]:
+    """Instances of one patient's study, as many as asked for."""
+
+    def write(count: int) -> list[Path]:
+        folder = tmp_path / "many"
+        folder.mkdir(exist_ok=True)
+        paths = [folder / f"{number:03}.dcm" for number in range(1, count + 1)]
+        for number, path in enumerate(paths, 1):
+            write_dicom(phantom, path, image_number=number)
+        return paths
+
+    return write
+
+
+@dataclass
+class Shelf:
+    """What a node in this process received."""
+
+    contents: list[bytes] = field(default_factory=list)
+    callers: list[CallingPeer] = field(default_factory=list)
+
+    def received(self, content: bytes, caller: CallingPeer) -> None:
+        self.contents.append(content)
+        self.callers.append(caller)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def node_at(shelf: Shelf) -> Iterator[Callable[..., Peer]]:
+    """Start a node in this process and give the peer by which to call it."""
+    with contextlib.ExitStack() as running:
+
+        def start(received: Any = None, committed: Any = None, **settings: Any) -> Peer:
+            asked = NodeSettings(**{"port": 0, "timeout_seconds": 10, **settings})
+            node = running.enter_context(Node(asked, received or shelf.received, committed))
+            return Peer(name="node", ae_title=asked.ae_title, host="127.0.0.1", port=node.port)
+
+        yield start
+
+
+def free_port() -> int:
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return int(chosen.getsockname()[1])
+
+
+def wait_for(met: Callable[[], Any], seconds: float = 300.0) -> Any:
+    """Wait until something holds, and give it; a busy machine is no fault of the code."""
+    end = time.monotonic() + seconds
+    while True:
+        if found := met():
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"it did not happen within {seconds} s")
+        time.sleep(0.1)
+
+
+class NodeProcess:
+    """A node in a process of its own, which can be killed and started again on its folder."""
+
+    def __init__(self, folder: Path, seconds: float, settings: dict[str, Any]) -> None:
+        self.folder, self._seconds = folder / "node", seconds
+        self._settings = folder / "settings.yaml"
+        self.port = free_port()
+        plain = {"study_quiet_seconds": 0.5, "timeout_seconds": 120, "port": self.port, **settings}
+        self._settings.write_text(yaml.safe_dump(plain))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        ready = Path(f"{self._settings}.port")
+        ready.unlink(missing_ok=True)
+        script = Path(__file__).with_name("prompt_node.py")
+        command = [sys.executable, str(script), str(self.folder), str(self._settings), str(self._seconds)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_for(ready.exists)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def names(self, state: str) -> list[str]:
+        return sorted(path.name for path in (self.folder / state).glob("*.dcm"))
+
+    @property
+    def peer(self) -> Peer:
+        return Peer(name="node", ae_title="CXRSCREEN", host="127.0.0.1", port=self.port)
+
+
+@pytest.fixture
+def node_process(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    started: list[NodeProcess] = []
+
+    def start(seconds: float = 0.0, **settings: Any) -> NodeProcess:
+        started.append(NodeProcess(tmp_path, seconds, settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.alive:
+            process.kill()
+
+
+class Orthanc:
+    """Orthanc on free ports with a storage of its own."""
+
+    def __init__(self, program: str, folder: Path, caller_port: int) -> None:
+        self._program, self._folder = program, folder
+        self.port, self._http = free_port(), free_port()
+        settings = {
+            "StorageDirectory": str(folder / "storage"),
+            "IndexDirectory": str(folder / "storage"),
+            "HttpPort": self._http,
+            "DicomPort": self.port,
+            "DicomAet": "ORTHANC",
+            "DicomCheckCalledAet": True,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "Plugins": [],
+            "OverwriteInstances": False,
+            "DicomModalities": {
+                "node": {
+                    "AET": "CXRSCREEN",
+                    "Host": "127.0.0.1",
+                    "Port": caller_port,
+                    "AllowStorageCommitment": True,
+                }
+            },
+        }
+        (folder / "orthanc.json").write_text(json.dumps(settings))
+        self.start()
+
+    def start(self) -> None:
+        command = [self._program, str(self._folder / "orthanc.json")]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for(self._answers)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._http}{path}", timeout=20) as answer:
+            return json.load(answer)
+
+    def instances(self) -> list[dict[str, str]]:
+        """SOP class, SOP instance and study UID of everything it holds."""
+        wanted = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
+        tags = [self.get(f"/instances/{name}/simplified-tags") for name in self.get("/instances")]
+        return [{keyword: tag[keyword] for keyword in wanted} for tag in tags]
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.get("/system"))
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Callable[[int], Orthanc]]:
+    program = shutil.which("Orthanc") or shutil.which("orthanc")
+    if program is None:
+        pytest.skip("Orthanc is not installed")
+    started: list[Orthanc] = []
+
+    def start(caller_port: int = 1) -> Orthanc:
+        folder = tmp_path / f"orthanc-{len(started)}"
+        folder.mkdir()
+        started.append(Orthanc(program, folder, caller_port))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def dcmtk() -> Callable[[str], str]:
+    def tool(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            pytest.skip(f"{name} of DCMTK is not installed")
+        return found
+
+    return tool

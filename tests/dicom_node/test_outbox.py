@@ -1,0 +1,153 @@
+"""Results on their way: states, order, repeats, commitment."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from cxrscreen.dicom_node import sender as sending
+from cxrscreen.dicom_node.outbox import FolderOutbox
+from cxrscreen.dicom_node.scp import Commitment
+from cxrscreen.dicom_node.scu import Delivery, PeerError
+from cxrscreen.dicom_node.sender import LONGEST_WAIT, REFUSALS, Sender, backoff
+from cxrscreen.dicom_node.settings import Peer
+
+PEER = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
+COMMITTING = PEER.model_copy(update={"commitment": True})
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    return FolderOutbox(tmp_path / "outbox")
+
+
+def states(outbox):
+    return {state.name: len(list(state.rglob("*.dcm"))) for state in outbox.root.iterdir()}
+
+
+def test_put_once_whatever_its_state_and_sent_in_order(outbox, many):
+    paths = many(3)
+    assert [outbox.put(path, order) for order, path in enumerate(reversed(paths))] == [True] * 3
+    assert [path.read_bytes() for path in outbox.pending()] == [path.read_bytes() for path in reversed(paths)]
+    first, second, _ = outbox.pending()
+    outbox.sent(first)
+    outbox.refused(second, "It does not want it.")
+    outbox.awaiting("1.2.3", outbox.pending())
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 1, "sent": 1, "refused": 1}
+    assert not any(outbox.put(path) for path in paths)
+    assert (outbox.root / "refused" / f"{second.name}.txt").read_text() == "It does not want it.\n"
+    assert all(path.exists() for path in paths)
+
+
+def test_where_links_are_not_possible_it_is_a_copy(outbox, image, monkeypatch):
+    def no_links(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(os, "link", no_links)
+    assert outbox.put(image)
+    assert outbox.pending()[0].read_bytes() == image.read_bytes()
+
+
+def test_what_the_peer_did_not_keep_is_pending_again(outbox, many):
+    for path in many(3):
+        outbox.put(path)
+    names = [path.stem for path in outbox.pending()]
+    outbox.awaiting("1.2.3", outbox.pending())
+    assert not outbox.committed(Commitment("1.2.4", tuple(names), ()))
+    assert not outbox.committed(Commitment("../pending", tuple(names), ()))
+    assert outbox.committed(Commitment("1.2.3", (*names[:2], "9.9", "../../x"), names[2:]))
+    assert states(outbox) == {"pending": 1, "awaiting-commitment": 0, "sent": 2, "refused": 0}
+
+
+def test_silence_after_a_request_makes_it_pending_again(tmp_path, many):
+    now = [10**10]
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    outbox.put(many(1)[0])
+    outbox.awaiting("1.2.3", outbox.pending())
+    os.utime(outbox.root / "awaiting-commitment" / "1.2.3", (10**10, 10**10))
+    assert outbox.overdue(60) == 0
+    now[0] += 61
+    assert outbox.overdue(60) == 1
+    assert states(outbox)["pending"] == 1
+
+
+def test_backoff_doubles_up_to_its_end():
+    assert [backoff(tries) for tries in (1, 2, 3)] == [2, 4, 8]
+    assert backoff(1000) == LONGEST_WAIT
+    assert backoff(1, 0.999) > 1.5
+
+
+class Scripted:
+    """A peer that gives these outcomes, one after another."""
+
+    def __init__(self, monkeypatch, *outcomes):
+        self.outcomes, self.asked = list(outcomes), []
+        monkeypatch.setattr(sending, "send", self.send)
+        monkeypatch.setattr(sending, "request_commitment", lambda *about: self.asked.append(about))
+
+    def send(self, own_title, peer, paths, **_):
+        for path in paths:
+            outcome = self.outcomes.pop(0) if self.outcomes else "stored"
+            if outcome == "down":
+                raise PeerError("The peer is down.")
+            yield Delivery(path, outcome, "a reason")
+
+
+def test_everything_is_sent_and_nothing_twice(outbox, many, monkeypatch):
+    peer = Scripted(monkeypatch)
+    for path in many(3):
+        outbox.put(path)
+    assert Sender("ME", PEER, outbox).once() is False
+    assert states(outbox)["sent"] == 3
+    assert not peer.asked
+
+
+def test_a_peer_that_is_down_keeps_everything_pending(outbox, many, monkeypatch):
+    Scripted(monkeypatch, "stored", "down")
+    for path in many(3):
+        outbox.put(path)
+    sender = Sender("ME", PEER, outbox)
+    with pytest.raises(PeerError):
+        sender.once()
+    assert states(outbox)["pending"] == 2
+    sender.once()
+    assert states(outbox)["sent"] == 3
+
+
+def test_refused_for_good_only_after_several_tries(outbox, image, monkeypatch):
+    Scripted(monkeypatch, *["refused"] * REFUSALS)
+    outbox.put(image)
+    sender = Sender("ME", PEER, outbox)
+    assert [sender.once() for _ in range(REFUSALS)] == [True] * REFUSALS
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 0, "sent": 0, "refused": 1}
+
+
+def test_commitment_is_asked_for_and_noted_before(outbox, many, monkeypatch):
+    peer = Scripted(monkeypatch)
+    for path in many(2):
+        outbox.put(path)
+    Sender("ME", COMMITTING, outbox).once()
+    ((_, _, transaction, instances),) = peer.asked
+    assert len(instances) == 2
+    assert states(outbox)["awaiting-commitment"] == 2
+    assert outbox.committed(Commitment(transaction, tuple(uid for _, uid in instances), ()))
+    assert states(outbox)["sent"] == 2
+
+
+def test_the_loop_goes_on_after_any_fault_and_stops_when_told(outbox, image, monkeypatch):
+    Scripted(monkeypatch, "down")
+    monkeypatch.setattr(sending, "backoff", lambda *_: 0.01)
+    outbox.put(image)
+    stop = threading.Event()
+    thread = threading.Thread(target=Sender("ME", PEER, outbox).run, args=(stop,), kwargs={"poll_seconds": 0.01})
+    thread.start()
+    for _ in range(3000):
+        if states(outbox)["sent"]:
+            break
+        stop.wait(0.01)
+    stop.set()
+    thread.join(10)
+    assert states(outbox)["sent"] == 1
+    assert not thread.is_alive()
+    assert Path(image).exists()

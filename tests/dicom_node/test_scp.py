@@ -1,0 +1,158 @@
+"""The node as callers see it, over the loopback."""
+
+import random
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import pydicom
+import pytest
+from pydicom import uid
+from pynetdicom.ae import ApplicationEntity
+
+from cxrscreen.dicom_node.instance import CANNOT_UNDERSTAND, OTHER_MODALITY, OUT_OF_RESOURCES
+from cxrscreen.dicom_node.scp import Node
+from cxrscreen.dicom_node.scu import PeerError, echo, send
+from cxrscreen.dicom_node.settings import NodeSettings, NodeSettingsError
+
+
+def test_every_transfer_syntax_arrives_as_it_was_sent(node_at, shelf, files):
+    node = node_at()
+    assert [delivery.outcome for delivery in send("XRAY1", node, list(files.values()))] == ["stored"] * len(files)
+    for content, path in zip(shelf.contents, files.values(), strict=True):
+        sent, kept = pydicom.dcmread(path), pydicom.dcmread(pydicom.filebase.DicomBytesIO(content))
+        assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+        assert kept == sent
+    assert {(caller.ae_title, caller.address) for caller in shelf.callers} == {("XRAY1", "127.0.0.1")}
+
+
+def test_it_is_kept_before_it_is_acknowledged_and_a_full_disk_is_said(node_at, image):
+    def full(content, caller):
+        raise OSError(28, "No space left on device")
+
+    (delivery,) = send("XRAY1", node_at(full), [image])
+    assert (delivery.outcome, delivery.reason) == ("later", f"the peer answered 0x{OUT_OF_RESOURCES:04X}")
+
+
+def test_a_fault_of_the_receiver_is_an_answer_and_no_end(node_at, image):
+    def broken(content, caller):
+        raise RuntimeError("PATIENT^NAME")
+
+    node = node_at(broken)
+    assert [delivery.reason for delivery in send("X", node, [image])] == ["the peer answered 0x0110"]
+    echo("X", node)
+
+
+def test_other_modalities_are_refused(node_at, shelf, image, tmp_path):
+    other = pydicom.dcmread(image)
+    other.Modality = "CT"
+    other.save_as(tmp_path / "as-dx.dcm")
+    other.SOPClassUID = other.file_meta.MediaStorageSOPClassUID = uid.CTImageStorage
+    other.save_as(tmp_path / "as-ct.dcm")
+    node = node_at()
+    found = {delivery.path.name: delivery for delivery in send("X", node, [tmp_path / "as-dx.dcm", image])}
+    assert found["as-dx.dcm"].reason == f"the peer answered 0x{OTHER_MODALITY:04X}"
+    assert found[image.name].outcome == "stored"
+    with pytest.raises(PeerError):
+        list(send("X", node, [tmp_path / "as-ct.dcm"]))
+    assert len(shelf.contents) == 1
+
+
+def test_only_who_is_on_the_list_and_calls_the_right_title(node_at, shelf, image):
+    node = node_at(
+        callers=[{"ae_title": "XRAY1", "networks": ["127.0.0.0/8"]}, {"ae_title": "FAR", "networks": ["10.0.0.0/8"]}]
+    )
+    assert next(iter(send("XRAY1", node, [image]))).outcome == "stored"
+    for title in ("STRANGER", "FAR"):
+        with pytest.raises(PeerError, match="refused the association"):
+            list(send(title, node, [image]))
+    with pytest.raises(PeerError, match="refused the association"):
+        echo("XRAY1", node.model_copy(update={"ae_title": "OTHER"}))
+    assert len(shelf.contents) == 1
+
+
+def test_too_large_an_instance_and_too_many_callers(node_at, shelf, image):
+    node = node_at(max_instance_bytes=1000)
+    assert next(iter(send("X", node, [image]))).outcome == "later"
+    assert not shelf.contents
+    narrow = node_at(max_associations=1)
+    entity = ApplicationEntity("X")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    held = entity.associate(narrow.host, narrow.port, ae_title="CXRSCREEN")
+    assert held.is_established
+    with pytest.raises(PeerError):
+        echo("Y", narrow)
+    held.release()
+
+
+def test_twenty_callers_at_once(node_at, shelf, many):
+    node = node_at()
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda path: next(iter(send("X", node, [path]))).outcome, many(20)))
+    assert found == ["stored"] * 20
+    assert len(set(shelf.contents)) == 20
+
+
+def test_strange_bytes_leave_it_alive(node_at, shelf, image):
+    node = node_at(timeout_seconds=2)
+    rng = random.Random(5)
+    recorded = _associate_request()
+    for number in range(24):
+        content = bytearray(recorded if number % 2 else rng.randbytes(200))
+        for _ in range(number // 2):
+            content[rng.randrange(len(content))] = rng.randrange(256)
+        with socket.create_connection((node.host, node.port), 5) as caller:
+            caller.sendall(content)
+    for _ in range(24):
+        _send_damaged(node, image, rng)
+    echo("X", node)
+    before = len(shelf.contents)
+    assert next(iter(send("X", node, [image]))).outcome == "stored"
+    assert len(shelf.contents) == before + 1
+
+
+def test_a_data_set_that_cannot_be_read_is_said(node_at, image):
+    assert _send_damaged(node_at(), image, None) == CANNOT_UNDERSTAND
+
+
+def test_an_address_that_is_taken_is_said(node_at):
+    node = node_at()
+    with pytest.raises(NodeSettingsError, match="cannot listen"):
+        Node(NodeSettings(port=node.port), lambda content, caller: None)
+
+
+def _send_damaged(node, image, rng):
+    """Send a data set in which bytes were changed, by the messages of the protocol themselves."""
+    from pynetdicom.dimse_primitives import C_STORE
+
+    entity = ApplicationEntity("X")
+    entity.add_requested_context(uid.DigitalXRayImageStorageForPresentation, uid.ExplicitVRLittleEndian)
+    association = entity.associate(node.host, node.port, ae_title="CXRSCREEN")
+    header = pydicom.dcmread(image, stop_before_pixels=True)
+    content = bytearray(image.read_bytes()[400:4000])
+    for _ in range(0 if rng is None else rng.randrange(1, 40)):
+        content[rng.randrange(len(content))] = rng.randrange(256)
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
+    request.DataSet = (
+        pydicom.filebase.DicomBytesIO(bytes(content)) if rng else pydicom.filebase.DicomBytesIO(b"\xff" * 9)
+    )
+    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+    _, answer = association.dimse.get_msg(block=True)
+    association.abort()
+    return None if answer is None else answer.Status
+
+
+def _associate_request():
+    """The bytes of a sound A-ASSOCIATE-RQ, as a caller sends them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        entity = ApplicationEntity("X")
+        entity.acse_timeout = 0.2
+        entity.add_requested_context("1.2.840.10008.1.1")
+        with ThreadPoolExecutor(1) as pool:
+            calling = pool.submit(entity.associate, "127.0.0.1", server.getsockname()[1], ae_title="CXRSCREEN")
+            connection, _ = server.accept()
+            with connection:
+                content = connection.recv(65536)
+            calling.result(30)
+    return content
