@@ -16,6 +16,7 @@ from cxrscreen.service.header import Header, Person, clean, kind_of, read_header
 from cxrscreen.service.housekeeping import remove_files
 from cxrscreen.service.jobs import enqueue
 from cxrscreen.service.problems import ServiceError, TooLargeError, UnsupportedContentError
+from cxrscreen.service.security.deidentify import Deidentifier, deidentifier_of
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.files import StoredFile
 from cxrscreen.service.store.models import Image, Outcome, Patient, Source, Study, Submission, SubmissionItem
@@ -191,18 +192,32 @@ def _take_one(context: Context, upload: Upload, problem: ServiceError | None, se
         return Taken(name, "refused", problem=problem)
     try:
         _check_size(upload.content, context.settings.max_file_bytes)
-        header = _completed(read_header(upload.content, context.limits), said)
+        header = read_header(upload.content, context.limits)
+        deidentifier = deidentifier_of(context.settings)
+        content = upload.content
+        if deidentifier is not None:
+            # Senders often name files by their patients.
+            name, said = None, _deidentified(said, deidentifier)
+            content = deidentifier.file(content, is_dicom=header.format == "DICOM")
+            header = read_header(content, context.limits)
+        header = _completed(header, said)
     except ServiceError as error:
         return Taken(name, "refused", problem=error)
-    upload.content.seek(0)
-    stored = context.files.put(upload.content)
+    content.seek(0)
+    stored = context.files.put(content)
     try:
         image_id, study_id, new = _registered(context, header, stored, name, sender)
     except Exception:
         remove_files(context, [stored.sha256])
         raise
-    context.files.ensure(stored, upload.content)
+    context.files.ensure(stored, content)
     return Taken(name, "accepted" if new else "duplicate", image_id, study_id)
+
+
+def _deidentified(said: Said, deidentifier: Deidentifier) -> Said:
+    reference = clean(said.patient, 128)
+    pseudonym = None if reference is None else deidentifier.pseudonym(reference)
+    return Said(pseudonym, deidentifier.moved(said.taken_on, pseudonym))
 
 
 def _check_size(content: IO[bytes], largest: int) -> None:
