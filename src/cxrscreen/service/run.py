@@ -50,7 +50,7 @@ def with_token(settings: Settings) -> tuple[Settings, str | None]:
             if somebody_can_sign_in(context):
                 return settings, None
         raise SettingsError(
-            f"The service would listen on {settings.host} and nobody could sign in; make an administrator with "
+            f"The service would listen on {settings.host} without a token or an administrator; make one with "
             "cxrscreen users add NAME --role admin, or set CXRSCREEN_API_TOKEN to 16 characters or more."
         )
     drawn = secrets.token_urlsafe(24)
