@@ -1,4 +1,4 @@
-"""A DICOM node between real peers: 100 phantoms in six transfer syntaxes, a kill, an archive that restarts, 1,000 attacks.
+"""A DICOM node between real peers: 100 phantoms in six transfer syntaxes, a kill, a restarted archive, 1,000 attacks.
 
     python benchmarks/dicom_node.py [--images 100] [--attacks 1000] [--callers 20] [--bundle cascade]
 

@@ -124,6 +124,8 @@ def listen(
             thread.start()
             running.callback(thread.join, 10.0)
             running.callback(wake[peer.name].set)
+        # Unwound last to first: whatever ends the loop ends the senders before they are waited for.
+        running.callback(stop.set)
         if started is not None:
             started(node.port)
         while not stop.is_set():

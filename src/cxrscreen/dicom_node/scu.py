@@ -31,6 +31,7 @@ _config.LOG_HANDLER_LEVEL = "none"
 MOST_CONTEXTS: Final = 120
 """Presentation contexts of one association; DICOM allows 128."""
 _REQUEST: Final = 1
+_PLAIN: Final = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
 
 
 class PeerError(CxrscreenError):
@@ -101,10 +102,9 @@ def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 
             readable.append((path, _kind(path)))
         except Exception:
             yield Delivery(path, "refused", "the file cannot be read as DICOM")
-    kinds = list(dict.fromkeys(kind for _, kind in readable))
-    if not kinds:
+    wanted = list(dict.fromkeys((storage, _offered(syntax)) for _, (storage, syntax) in readable))[:MOST_CONTEXTS]
+    if not wanted:
         return
-    wanted = [(storage, (syntax,)) for storage, syntax in kinds[:MOST_CONTEXTS]]
     with _association(own_title, peer, wanted, timeout) as association:
         for path, kind in readable:
             yield _stored(association, path, kind)
@@ -167,12 +167,11 @@ def _association(
 
 
 def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Delivery:
-    accepted = {
-        (str(context.abstract_syntax), str(context.transfer_syntax[0])) for context in association.accepted_contexts
-    }
+    storage, syntax = kind
+    accepted = {str(one.transfer_syntax[0]) for one in association.accepted_contexts if one.abstract_syntax == storage}
     if not association.is_established:
         return Delivery(path, "later", "the connection was lost")
-    if kind not in accepted:
+    if not accepted & set(_offered(syntax)):
         return Delivery(path, "refused", "the peer takes no such object in this transfer syntax")
     try:
         with without_warnings():
@@ -188,6 +187,11 @@ def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Deli
     said = f"the peer answered 0x{status:04X}"
     lasting = status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000 or status in (0x0117, 0x0122, 0x0124)
     return Delivery(path, "refused" if lasting else "later", said)
+
+
+def _offered(syntax: str) -> tuple[str, ...]:
+    """Uncompressed objects are turned into the one that every peer must know, where it knows no other."""
+    return _PLAIN if syntax in _PLAIN else (syntax,)
 
 
 def _kind(path: Path) -> tuple[str, str]:

@@ -42,6 +42,12 @@ def test_the_statement_of_use_comes_before_any_figure(objects):
     assert objects.report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
 
 
+def test_texts_are_plain_so_that_any_character_set_holds_them(objects):
+    texts = [item.TextValue for item in objects.report.ContentSequence if "TextValue" in item]
+    assert all(text.isascii() and "?" not in text for text in texts)
+    assert any('"Normal" means only' in text for text in texts)
+
+
 def _numbers(group):
     return {measurement.name.value: float(measurement.value) for measurement in group.get_measurements()}
 

@@ -38,6 +38,7 @@ from cxrscreen.systems.contract import Screening, Stage
 from cxrscreen.systems.triage import suggest
 
 _ONE: Final = codes.UCUM.NoUnits
+_ASCII: Final = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "…": "..."})
 Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
 
 
@@ -222,7 +223,9 @@ def _texts(screening: Screening, warnings: Sequence[str]) -> list[TextContentIte
 
 
 def _text(name: Code, text: str) -> TextContentItem:
-    return TextContentItem(name, text, RelationshipTypeValues.CONTAINS)
+    # Patient names set the character set of the object, which may have no typographic quotes.
+    plain = text.translate(_ASCII).encode("ascii", "replace").decode()
+    return TextContentItem(name, plain, RelationshipTypeValues.CONTAINS)
 
 
 def _algorithm(screening: Screening, *parameters: str) -> AlgorithmIdentification:
