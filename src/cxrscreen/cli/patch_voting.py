@@ -86,7 +86,11 @@ def patch_voting(
         ratios = organ_ratios(voters[0], table, organs.part(part), read, advance)
         if len(masked):
             ids = [str(image_id) for image_id in masked.index]
-            overlaps["lungs-elsewhere"] = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
+            rows = organ_overlaps(voters[0], table, ids, "lungs", read, advance)
+            overlaps["lungs-elsewhere"] = rows
+            normal = rows["image_id"].isin(masked.index[masked["label"] == "normal"])
+            if normal.any():
+                overlaps["lungs-elsewhere-normal"] = rows[normal]
         progress.update(task, description="Ways to ask", completed=0, total=len(classes.part(part)))
         modes = mode_agreement(voters[0], table, classes.part(part), read, advance)
     measured = Measured(
