@@ -83,10 +83,12 @@ def say(study_id: Id, said: Said, here: Here, asking: Reader, log: AuditLog) -> 
 
 
 @router.get("/{study_id}/feedback")
-def feedback(study_id: Id, here: Here, _asking: Viewer) -> list[Feedback]:
+def feedback(study_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> list[Feedback]:
     """List what readers said, oldest first."""
     with here.database.reading() as session:
         study = session.get(models.Study, study_id)
         if study is None:
             raise NotFoundError("There is no such study; check its identifier, or it was deleted.")
-        return [feedback_view(row) for row in study.feedback]
+        views = [feedback_view(row) for row in study.feedback]
+    log("study.feedback_seen", "study", study_id, sparsely=True)
+    return views

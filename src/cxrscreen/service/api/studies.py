@@ -55,14 +55,16 @@ class StudyList(BaseModel):
 
 
 @router.get("")
-def studies(here: Here, _asking: Viewer, filters: Annotated[Filters, Query()]) -> StudyList:
+def studies(here: Here, _asking: Viewer, log: AuditLog, filters: Annotated[Filters, Query()]) -> StudyList:
     """List studies in the order in which to read them, or by arrival.
 
     In the order of urgency come first the studies that nobody reviewed; among them first those without a result, for a
     person has to look at them, then by urgency. The order is a suggestion: every radiograph has to be read.
     """
     with here.database.reading() as session:
-        return _found(session, filters, None, None)
+        found = _found(session, filters, None, None)
+    log("study.listed", "service", None, sparsely=True)
+    return found
 
 
 @router.post("/search")

@@ -73,8 +73,9 @@ async def submit(request: Request, asking: Reader, here: Here, log: AuditLog) ->
 
 
 @router.get("/{submission_id}")
-def submission(submission_id: Id, here: Here, _asking: Viewer) -> Submission:
+def submission(submission_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> Submission:
     """Tell what became of an upload, and how far its images are."""
+    log("submission.seen", "submission", submission_id, sparsely=True)
     return _submission(here, submission_id)
 
 

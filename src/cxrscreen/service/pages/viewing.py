@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from numpy.typing import NDArray
 
 from cxrscreen.report.figures import picture_size
-from cxrscreen.service.api.asking import Id, Viewer
+from cxrscreen.service.api.asking import AuditLog, Id, Viewer
 from cxrscreen.service.context import Here
 from cxrscreen.service.pictures import Gallery
 from cxrscreen.service.problems import NotFoundError
@@ -26,6 +26,7 @@ def grey(
     request: Request,
     here: Here,
     _asking: Viewer,
+    log: AuditLog,
     side: Annotated[int, Query(ge=64, le=8192)] = 2560,
 ) -> Response:
     """Give the grey values that the file asks for: little-endian uint16, row by row; ``X-Shape`` says rows and columns.
@@ -38,6 +39,7 @@ def grey(
         if image is None:
             raise NotFoundError("There is no such image; it may have been deleted.")
     pixels = gallery.radiograph(image).pixels
+    log("image.picture_seen", "image", image_id, sparsely=True)
     values = sixteen_bits(pixels, side)
     headers = {
         **_PRIVATE,
@@ -56,6 +58,7 @@ def values_of_map(
     request: Request,
     here: Here,
     _asking: Viewer,
+    log: AuditLog,
 ) -> Response:
     """Give a map, or the lung mask, as it is kept: a grey PNG of its values."""
     gallery: Gallery = request.app.state.gallery
@@ -64,6 +67,7 @@ def values_of_map(
         if result is None:
             raise NotFoundError("There is no such result; it may have been deleted.")
         content = gallery.map(result, name, "values")
+    log("result.picture_seen", "result", result_id, sparsely=True)
     return Response(content, media_type="image/png", headers=_PRIVATE)
 
 

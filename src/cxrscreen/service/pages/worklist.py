@@ -78,14 +78,20 @@ def start(_asking: Viewer) -> RedirectResponse:
 
 
 @router.get("/worklist")
-def worklist(request: Request, here: Here, _asking: Viewer, wanted: Annotated[Wanted, Query()]) -> HTMLResponse:
+def worklist(
+    request: Request, here: Here, _asking: Viewer, log: AuditLog, wanted: Annotated[Wanted, Query()]
+) -> HTMLResponse:
     """Show the list."""
+    log("study.listed", "service", None, sparsely=True)
     return page(request, "worklist", **_part(here, wanted))
 
 
 @router.get("/worklist/rows")
-def rows(request: Request, here: Here, _asking: Viewer, wanted: Annotated[Wanted, Query()]) -> HTMLResponse:
+def rows(
+    request: Request, here: Here, _asking: Viewer, log: AuditLog, wanted: Annotated[Wanted, Query()]
+) -> HTMLResponse:
     """Give the part of the page that changes, for the script that keeps it new."""
+    log("study.listed", "service", None, sparsely=True)
     return page(request, "worklist_part", **_part(here, wanted))
 
 
