@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage.filters import threshold_otsu
 
+from cxrscreen.data import disease_masks
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.audit import saliency
@@ -49,8 +50,10 @@ def test_otsu_is_that_of_scikit_image(seed):
 
 
 def test_a_box_covers_the_pixels_whose_centre_it_holds():
-    boxes = pd.DataFrame([("a", "", 1.0, 0.0, 2.0, 1.0), ("a", "", 0.4, 2.6, 1.0, 5.0)], columns=saliency.BOX_COLUMNS)
-    assert saliency.box_mask(boxes, (4, 4)).astype(int).tolist() == [
+    boxes = pd.DataFrame(
+        [("a", "", 1.0, 0.0, 2.0, 1.0), ("a", "", 0.4, 2.6, 1.0, 5.0)], columns=disease_masks.BOX_COLUMNS
+    )
+    assert disease_masks.box_mask(boxes, (4, 4)).astype(int).tolist() == [
         [0, 1, 1, 0],
         [0, 0, 0, 0],
         [0, 0, 0, 0],
@@ -71,7 +74,7 @@ def test_a_box_covers_the_pixels_whose_centre_it_holds():
 def test_boxes_that_are_none_get_one_sentence(tmp_path, text, message):
     (tmp_path / "boxes.csv").write_text(text)
     with pytest.raises(ManifestError, match=message):
-        saliency.load_boxes(tmp_path / "boxes.csv")
+        disease_masks.load_boxes(tmp_path / "boxes.csv")
 
 
 class Mapped:
@@ -97,7 +100,7 @@ def audit_data(root, system, n=24):
     table["lung_mask"] = ["mask.png"] * 5 + [""] * (n - 5)
     table["lung_mask_origin"] = ["human"] * 5 + [""] * (n - 5)
     rows = [(image_id, "Pneumonia", *BOX) for image_id in ids[:12]] + [(ids[0], "Mass", 25, 8, 2, 2)]
-    pd.DataFrame(rows, columns=saliency.BOX_COLUMNS).to_csv(root / "boxes.csv", index=False)
+    pd.DataFrame(rows, columns=disease_masks.BOX_COLUMNS).to_csv(root / "boxes.csv", index=False)
     split = SimpleNamespace(truth=dict.fromkeys(ids, 1), train=tuple(ids[:9]))
     return AuditData(
         system,
@@ -175,7 +178,7 @@ def test_human_masks_are_used_where_the_manifest_has_them(tmp_path):
 
 def test_a_box_outside_its_image_is_refused(tmp_path):
     data = audit_data(tmp_path, Mapped(on_box()))
-    pd.DataFrame([("x00", "Mass", 900, 900, 5, 5)], columns=saliency.BOX_COLUMNS).to_csv(tmp_path / "boxes.csv")
+    pd.DataFrame([("x00", "Mass", 900, 900, 5, 5)], columns=disease_masks.BOX_COLUMNS).to_csv(tmp_path / "boxes.csv")
     with pytest.raises(ManifestError, match="outside its image, of x00"):
         saliency.audit_saliency(data)
 

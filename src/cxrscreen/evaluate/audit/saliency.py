@@ -1,13 +1,13 @@
 """Saliency: do the maps lie in the lungs, and on the disease where someone drew a box around it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxrscreen.data.disease_masks import BOXES, box_mask, load_boxes
 from cxrscreen.data.masks import lung_target, read_lung_mask
 from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.audit.interval_figure import interval_figure
@@ -17,9 +17,6 @@ from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.contract import Screening
 
-BOXES = "boxes.csv"
-"""Disease boxes beside the manifest: a row per box, in pixels of the stored image."""
-BOX_COLUMNS = ("image_id", "finding", "x", "y", "width", "height")
 IMAGES = 200
 """Positive test images of each protocol on which the share inside the lungs is measured."""
 FEWEST = 10
@@ -140,39 +137,6 @@ def chance_maps(lungs: _Mask) -> dict[str, _Map]:
     y, x = (np.linspace(-2.0, 2.0, side) for side in lungs.shape)
     blob = np.exp(-0.5 * (y[:, None] ** 2 + x[None, :] ** 2)).astype(np.float32)
     return {BLOB: blob, LUNGS: lungs.astype(np.float32), EVEN: np.ones(lungs.shape, np.float32)}
-
-
-def load_boxes(file: Path) -> pd.DataFrame:
-    """Read disease boxes: one row per box, the columns of :data:`BOX_COLUMNS`, x and y the upper left corner.
-
-    Raises
-    ------
-    ManifestError
-        If the table is unreadable, lacks a column, or holds a box without an area or before the image's corner.
-    """
-    try:
-        boxes = pd.read_csv(file, dtype={"image_id": str, "finding": str})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{file.name} is not a readable CSV table: give one row per box.") from error
-    missing = [column for column in BOX_COLUMNS if column not in boxes.columns]
-    if missing:
-        raise ManifestError(f"{file.name} lacks the column(s) {', '.join(missing)}: give {', '.join(BOX_COLUMNS)}.")
-    numbers = boxes[list(BOX_COLUMNS[2:])].apply(pd.to_numeric, errors="coerce")
-    right = np.isfinite(numbers).all(axis=1) & (numbers[["x", "y"]] >= 0).all(axis=1)
-    right &= (numbers[["width", "height"]] > 0).all(axis=1)
-    if not right.all():
-        row = int((~right).to_numpy().argmax())
-        raise ManifestError(f"{file.name} holds no box in data row {row + 1}: give x, y, width and height in pixels.")
-    return boxes.assign(**{name: numbers[name] for name in numbers})
-
-
-def box_mask(boxes: pd.DataFrame, shape: tuple[int, int]) -> _Mask:
-    """Pixels, bool (H, W), whose centre lies in one of the boxes."""
-    y, x = np.arange(shape[0])[:, None] + 0.5, np.arange(shape[1])[None, :] + 0.5
-    inside = np.zeros(shape, dtype=np.bool_)
-    for left, top, width, height in boxes[list(BOX_COLUMNS[2:])].to_numpy(dtype=np.float64):
-        inside |= (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
-    return inside
 
 
 def measured_maps(
