@@ -88,7 +88,7 @@ def node_at(shelf: Shelf) -> Iterator[Callable[..., Peer]]:
     with contextlib.ExitStack() as running:
 
         def start(received: Any = None, committed: Any = None, **settings: Any) -> Peer:
-            asked = NodeSettings(**{"port": 0, "timeout_seconds": 10, **settings})
+            asked = NodeSettings(**{"port": 0, "timeout_seconds": 120, **settings})
             node = running.enter_context(Node(asked, received or shelf.received, committed))
             return Peer(name="node", ae_title=asked.ae_title, host="127.0.0.1", port=node.port)
 

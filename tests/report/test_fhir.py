@@ -75,6 +75,8 @@ def test_a_transaction_is_updates_by_id_with_the_references_given(make_screening
     assert "subject" not in resources(screening_bundle(make_screening(), study_uid="1.2.3"))[0]
 
 
-def test_what_cannot_stand_in_fhir_is_refused(make_screening):
-    with pytest.raises(ValueError, match="reference"):
-        screening_bundle(make_screening(), study_uid="1.2.3", references=References(subject=""" """))
+@pytest.mark.parametrize("reference", ["", " ", "17", "Patient/", "Patient/a b", "patient/1"])
+def test_what_is_no_reference_is_refused(reference):
+    with pytest.raises(ValueError, match="Patient/17"):
+        References(subject=reference)
+    assert References(subject="urn:uuid:0b5d", based_on="https://host/fhir/ServiceRequest/4")

@@ -129,7 +129,7 @@ class Node:
             raise NodeSettingsError("The node did not start; choose another address.")
         # The five connections that may wait by default are fewer than modalities that send at the same moment.
         server.socket.listen(_BACKLOG)
-        self._entity, self._server = entity, server
+        self._server = server
 
     @property
     def port(self) -> int:
@@ -138,7 +138,13 @@ class Node:
 
     def stop(self) -> None:
         """Take no more calls and end those that are running."""
-        self._entity.shutdown()
+        self._server.shutdown()
+        for association in self._server.active_associations:
+            if association.is_established:
+                association.abort()
+            elif association.dul.socket is not None:
+                # Nothing was agreed with this one, so there is nothing to abort.
+                association.dul.socket.close()
 
     def __enter__(self) -> Self:
         return self

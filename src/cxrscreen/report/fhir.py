@@ -1,5 +1,6 @@
 """A Screening as FHIR R4B: a DiagnosticReport with one Observation a figure, for feeds that order a worklist."""
 
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _SYSTEMS: Final[Mapping[str, str]] = {
     codes.SCHEME: f"urn:oid:{derived_uid('coding scheme')}",
 }
 _INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
+_REFERENCE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}|(https?|urn):[^\s]+")
 _SPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:cxrscreen:fhir")
 
 
@@ -34,12 +36,22 @@ class References:
     Parameters
     ----------
     subject, based_on, encounter
-        For example ``"Patient/17"``, ``"ServiceRequest/4"``, ``"Encounter/9"``; None: left out.
+        For example ``"Patient/17"``, ``"ServiceRequest/4"``, ``"Encounter/9"``, or a URL; None: left out.
+
+    Raises
+    ------
+    ValueError
+        If one is neither.
     """
 
     subject: str | None = None
     based_on: str | None = None
     encounter: str | None = None
+
+    def __post_init__(self) -> None:
+        for reference in (self.subject, self.based_on, self.encounter):
+            if reference is not None and not _REFERENCE.fullmatch(reference):
+                raise ValueError("a reference is a type and an id, as in Patient/17, or a URL")
 
 
 def screening_bundle(
@@ -77,10 +89,6 @@ def screening_bundle(
     dict
         JSON-ready, checked against FHIR R4B; preliminary throughout.
 
-    Raises
-    ------
-    ValueError
-        If a reference or UID cannot stand in FHIR.
     """
     when = (made or datetime.now(UTC)).astimezone().isoformat(timespec="seconds")
     name = (study_uid, image_uid, asked(screening))
