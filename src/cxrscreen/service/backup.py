@@ -5,6 +5,7 @@ import json
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -120,7 +121,7 @@ def restore(context: Context, source: Path) -> Mapping[str, int]:
                         raise BackupError(
                             "The backup is incomplete: it holds fewer rows than it says; take another one."
                         )
-    except (tarfile.TarError, KeyError, ValueError, EOFError, SQLAlchemyError) as error:
+    except (tarfile.TarError, zlib.error, KeyError, ValueError, EOFError, SQLAlchemyError) as error:
         raise BackupError(f"The backup is damaged ({type(error).__name__}); take another one.") from error
     except OSError as error:
         raise BackupError(f"The backup cannot be read ({error.strerror or 'damaged'}); check its name.") from error

@@ -1,8 +1,10 @@
 """Who asks, as an argument of a route, and the audit log's entry of what they do."""
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Annotated, Any
 
+from cachetools import TTLCache
 from fastapi import Depends, Path, Request
 
 from cxrscreen.service.access import Principal, Role, require
@@ -19,10 +21,15 @@ Logged = Callable[..., None]
 
 
 def _log(request: Request) -> Logged:
-    def entry(action: str, target_kind: Target, target_id: str | None, **details: Any) -> None:
+    def entry(
+        action: str, target_kind: Target, target_id: str | None, *, sparsely: bool = False, **details: Any
+    ) -> None:
+        asking: Principal = request.state.principal
+        if sparsely and not _first_for_a_while((asking.kind, asking.name, action, str(target_id))):
+            return
         audit.record(
             request.app.state.context,
-            request.state.principal,
+            asking,
             action,
             target_kind,
             target_id,
@@ -34,4 +41,19 @@ def _log(request: Request) -> Logged:
 
 
 AuditLog = Annotated[Logged, Depends(_log)]
-"""Writes an entry: ``log("study.seen", "study", study_id)``; the route's requirement must stand before it."""
+"""Writes an entry: ``log("study.seen", "study", study_id)``; the route's requirement must stand before it.
+
+With ``sparsely=True`` the same entry of the same person is written once in five minutes by each process: for pictures,
+which a viewer asks for by the dozen.
+"""
+
+_WRITTEN: TTLCache[tuple[str, ...], bool] = TTLCache(maxsize=10_000, ttl=300)
+_WRITTEN_LOCK = Lock()
+
+
+def _first_for_a_while(key: tuple[str, ...]) -> bool:
+    with _WRITTEN_LOCK:
+        known = key in _WRITTEN
+        if not known:
+            _WRITTEN[key] = True
+        return not known

@@ -56,12 +56,14 @@ def picture(
     request: Request,
     here: Here,
     _asking: Viewer,
+    log: AuditLog,
     rendering: Annotated[Rendering, Query()],
 ) -> Response:
     """Render the image, with the grey values that its file asks for, in a window."""
     gallery: Gallery = request.app.state.gallery
     with here.database.reading() as session:
         found = _image(session, image_id)
+    log("image.picture_seen", "image", image_id, sparsely=True)
     window = Window(rendering.center, rendering.width, rendering.invert, rendering.side)
     return private_png(gallery.picture(found, window))
 

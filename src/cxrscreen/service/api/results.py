@@ -41,12 +41,15 @@ def saliency_map(
     request: Request,
     here: Here,
     _asking: Viewer,
+    log: AuditLog,
     look: Annotated[Look, Query(description="'overlay' in colour with transparency, or 'values' in grey.")] = "overlay",
 ) -> Response:
     """Render a map, or the lung mask, by itself, to be laid over the picture."""
     gallery: Gallery = request.app.state.gallery
     with _result(here, result_id) as found:
-        return private_png(gallery.map(found, name, look))
+        content = gallery.map(found, name, look)
+    log("result.picture_seen", "result", result_id, sparsely=True)
+    return private_png(content)
 
 
 @router.get(f"/{{result_id}}/{FOLDER}/{{file}}", response_class=Response, responses=PNG)
@@ -56,6 +59,7 @@ def picture(
     request: Request,
     here: Here,
     _asking: Viewer,
+    log: AuditLog,
 ) -> Response:
     """Render a framed picture with title and scale: original, lung_overlay, lung_mask, or a map by its name."""
     gallery: Gallery = request.app.state.gallery
@@ -63,6 +67,7 @@ def picture(
         files = gallery.folder(found).files
     if file not in files:
         raise NotFoundError(f"The result has no such picture; it has {', '.join(sorted(files))}.")
+    log("result.picture_seen", "result", result_id, sparsely=True)
     return private_png(files[file])
 
 

@@ -118,6 +118,7 @@ def turnaround(session: Session, since: datetime) -> Turnaround:
         (made - received).total_seconds()
         for received, made in session.execute(
             select(Image.received_at, Result.made_at)
+            .select_from(Result)
             .join(Job, Job.id == Result.job_id)
             .join(Image, Image.id == Result.image_id)
             .where(Image.received_at >= since, Job.round == 1, Job.orders_worklist)
@@ -134,6 +135,7 @@ def agreement(session: Session, since: datetime) -> list[Agreement]:
     last: dict[tuple[str, str], tuple[str, str, bool]] = {}
     rows = session.execute(
         select(Feedback.author, Feedback.result_id, Result.system, Result.bundle, Feedback.agrees)
+        .select_from(Feedback)
         .join(Result, Result.id == Feedback.result_id)
         .where(Feedback.given_at >= since, Feedback.agrees.is_not(None))
         .order_by(Feedback.given_at)
@@ -156,6 +158,7 @@ def drift(session: Session, since: datetime, recent: datetime) -> list[Drift]:
     scores: dict[tuple[str, str], tuple[list[float], list[float]]] = {}
     rows = session.execute(
         select(Result.system, Result.bundle, Image.received_at, Result.triage_score)
+        .select_from(Result)
         .join(Image, Image.id == Result.image_id)
         .join(Job, Job.id == Result.job_id)
         .where(Image.received_at >= since, Result.triage_score.is_not(None), Job.round == 1)
