@@ -4,6 +4,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any, Final, Literal
 
 import cv2
@@ -24,6 +25,11 @@ SYSTEM_TITLES: Final = {
     "patch_voting": "Patch voting",
     "comit_net": "COMiT-Net",
 }
+
+_COMPATIBLE: Final = {
+    frozenset(pair) for pair in (("covid19", "viral"), ("other_pneumonia", "viral"), ("other_pneumonia", "bacterial"))
+}
+"""A viral pneumonia may be COVID-19, and where it is none it is another pneumonia, as a bacterial one is."""
 
 
 @dataclass(frozen=True)
@@ -191,8 +197,9 @@ def scales() -> Mapping[MapKind, str]:
 
 
 def differ(answers: Sequence[Answer]) -> bool:
-    """Tell whether systems that answered called different findings."""
-    return len({answer.record.finding for answer in answers if answer.record.finding is not None}) > 1
+    """Tell whether answers contradict each other; those that another system's words include do not."""
+    called = {answer.record.finding for answer in answers if answer.record.finding is not None}
+    return any(frozenset(pair) not in _COMPATIBLE for pair in combinations(called, 2))
 
 
 def _colours(table: int) -> str:

@@ -15,6 +15,7 @@ HEIGHT: Final = 220
 _LEFT: Final = 44
 _BOTTOM: Final = 28
 _TOP: Final = 10
+_RIGHT: Final = 16
 BINS: Final = 10
 
 
@@ -54,7 +55,7 @@ class Chart:
 def volume_chart(days: Sequence[Day]) -> Chart:
     """Stack what became of images, a bar a day; received ones stand behind as an outline."""
     top = _round_up(max((max(day.received, day.screened + day.refused + day.set_aside) for day in days), default=0))
-    step = (WIDTH - _LEFT) / max(len(days), 1)
+    step = (WIDTH - _LEFT - _RIGHT) / max(len(days), 1)
     bars = []
     for place, day in enumerate(days):
         x, width = _LEFT + place * step + 0.12 * step, 0.76 * step
@@ -80,7 +81,7 @@ def histogram(scores: Sequence[float]) -> tuple[float, ...]:
 def score_chart(before: Sequence[float], recent: Sequence[float]) -> Chart:
     """Set two distributions of scores side by side, ten bins, as shares in [0, 1]."""
     top = max(0.1, math.ceil(max((*before, *recent), default=0) * 10) / 10)
-    step = (WIDTH - _LEFT) / BINS
+    step = (WIDTH - _LEFT - _RIGHT) / BINS
     bars = []
     for place, (old, new) in enumerate(zip(before, recent, strict=True)):
         x = _LEFT + place * step

@@ -1,0 +1,248 @@
+"""A reader's round in a headless Chromium: sign in, send, open, look, answer, print; and accessibility by axe."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxrscreen.service.access import Role
+from cxrscreen.service.security.accounts import add_account
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
+]
+PASSWORD = "eleven green kettles whistle"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PATIENCE = 120_000
+AXE = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            timeout=PATIENCE,
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A reader's browser window; what its console complains of is kept."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 800})
+        self.context.set_default_timeout(PATIENCE)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def drawn(self) -> int:
+        self.page.wait_for_selector("canvas[data-drawn]")
+        return int(self.page.locator("canvas").first.get_attribute("data-drawn"))
+
+    def colourful(self) -> int:
+        """How many of the canvas's pixels are not grey."""
+        script = """() => {
+          const canvas = document.querySelector("canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let found = 0;
+          for (let at = 0; at < data.length; at += 4) if (Math.abs(data[at] - data[at + 2]) > 12) found += 1;
+          return found;
+        }"""
+        return int(self.page.evaluate(script))
+
+    def grey(self) -> float:
+        script = """() => {
+          const canvas = document.querySelector("canvas");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let sum = 0;
+          for (let at = 0; at < data.length; at += 4) sum += data[at];
+          return (4 * sum) / data.length;
+        }"""
+        return float(self.page.evaluate(script))
+
+    def redrawn(self, before: int) -> None:
+        """Wait for a picture after the one with a number."""
+        for _ in range(600):
+            if self.drawn() > before:
+                return
+            self.page.wait_for_timeout(100)
+        raise AssertionError("the picture was not drawn again")
+
+    def press(self, key: str) -> None:
+        before = self.drawn()
+        self.page.keyboard.press(key)
+        self.redrawn(before)
+
+
+@pytest.fixture(scope="module")
+def visit(browser: Any, filled: Any) -> Iterator[Visit]:
+    """Signed in as a reader, through the form."""
+    department, _ = filled
+    with department.context.database.writing() as session:
+        add_account(session, "reader.one", Role.READER, department.context.now(), password=PASSWORD)
+    visit = Visit(browser, department.address)
+    page = visit.page
+    page.goto("/worklist")
+    assert page.url.endswith("/sign-in?next=/worklist")
+    page.get_by_label("Name").fill("reader.one")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/worklist")
+    yield visit
+    visit.context.close()
+
+
+def test_three_files_are_sent_and_followed_to_their_answers(visit: Visit, tmp_path: Path, examples: Any) -> None:
+    page = visit.page
+    page.goto("/upload")
+    paths = []
+    for name, content in examples.items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        paths.append(path)
+    page.set_input_files("[data-files]", paths)
+    page.get_by_text("3 of 3 done").wait_for()
+    states = page.locator(".file-state").all_inner_texts()
+    assert sorted(states) == ["refused", "screened", "screened"]
+    assert "no image" in page.locator(".file", has_text="notes.txt").inner_text()
+    page.locator(".file", has_text="one.png").get_by_role("link").click()
+    page.wait_for_url("**/studies/*")
+    assert visit.complaints == [] or all("415" in text for text in visit.complaints)
+    visit.complaints.clear()
+
+
+def test_the_viewer_shows_maps_lungs_windows_and_zooms_by_keys(visit: Visit, filled: Any) -> None:
+    _, studies = filled
+    page = visit.page
+    page.goto(f"/studies/{studies['current']}")
+    visit.drawn()
+    plain = visit.colourful()
+    visit.press("l")
+    assert page.get_by_role("button", name="Lungs").get_attribute("aria-pressed") == "true"
+    with_lungs = visit.colourful()
+    assert plain == 0 < with_lungs
+    visit.press("1")
+    assert visit.colourful() > with_lungs
+    assert page.locator("[data-legend-title]").inner_text().startswith("H2")
+    visit.press("0")
+    visit.press("l")
+    assert visit.colourful() == 0
+    as_sent = visit.grey()
+    visit.press("i")
+    assert page.get_by_role("button", name="Invert").get_attribute("aria-pressed") == "true"
+    assert abs(visit.grey() - as_sent) > 3
+    visit.press("r")
+    assert visit.grey() == pytest.approx(as_sent, abs=0.01)
+    visit.press("+")
+    assert "%" in page.locator("[data-readout]").inner_text()
+    box = page.locator("canvas").bounding_box()
+    before = visit.drawn()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120)
+    page.mouse.up()
+    visit.redrawn(before)
+    assert "Level 0.50" not in page.locator("[data-readout]").inner_text()
+    coverage = page.get_by_role("radio", name="How often each place was looked at")
+    before = visit.drawn()
+    coverage.check()
+    visit.redrawn(before)
+    assert page.locator("[data-unknown]").is_visible()
+    assert visit.complaints == []
+
+
+def test_a_reader_answers_and_prints(visit: Visit, filled: Any) -> None:
+    _, studies = filled
+    page = visit.page
+    page.goto(f"/studies/{studies['later']}")
+    page.get_by_role("button", name="Save the answer").click()
+    page.get_by_text("Nothing was answered yet").wait_for()
+    page.get_by_label("I disagree").check()
+    page.get_by_label("Final diagnosis").select_option("bacterial")
+    page.get_by_label("RT-PCR").select_option("negative")
+    page.get_by_label("Day of the sample").fill("2020-04-02")
+    page.get_by_label("Comment").fill("Left base.")
+    page.get_by_role("button", name="Save the answer").click()
+    said = page.locator("#answers li").first
+    said.get_by_text("Left base.").wait_for()
+    text = said.inner_text()
+    assert "reader.one" in text
+    assert "Disagrees" in text
+    assert "Bacterial pneumonia" in text
+    visit.drawn()
+    assert page.pdf().startswith(b"%PDF")
+    assert visit.complaints == []
+
+
+def test_two_views_move_together(visit: Visit, filled: Any) -> None:
+    _, studies = filled
+    page = visit.page
+    page.goto(f"/studies/{studies['current']}/beside/{studies['first']}")
+    page.wait_for_selector("[data-side=left] canvas[data-drawn]")
+    page.wait_for_selector("[data-side=right] canvas[data-drawn]")
+    page.wait_for_timeout(300)
+    visit.press("i")
+    page.wait_for_timeout(300)
+    assert all("inverted" in text for text in page.locator("[data-readout]").all_inner_texts())
+    assert visit.complaints == []
+
+
+def test_the_worklist_is_kept_new_and_moved_through_by_keys(visit: Visit, filled: Any, examples: Any) -> None:
+    department, _ = filled
+    page = visit.page
+    page.goto("/worklist?show=all")
+    rows = page.locator("tr[data-study]")
+    count = rows.count()
+    page.mouse.move(2, 2)
+    department.take(examples["two.png"][:-12] + b"\0" * 12, "damaged.png")
+    for _ in range(300):
+        if rows.count() > count:
+            break
+        page.wait_for_timeout(100)
+    assert rows.count() == count + 1
+    page.keyboard.press("j")
+    first = page.evaluate("document.activeElement.closest('tr').dataset.study")
+    page.keyboard.press("ArrowDown")
+    second = page.evaluate("document.activeElement.closest('tr').dataset.study")
+    assert [first, second] == [rows.nth(place).get_attribute("data-study") for place in (0, 1)]
+    page.keyboard.press("/")
+    page.keyboard.type("P-10023")
+    page.keyboard.press("Enter")
+    page.get_by_text("Found: 4 studies.").wait_for()
+    assert "10023" not in page.url
+    page.keyboard.press("Escape")
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Visit, filled: Any, scheme: str) -> None:
+    _, studies = filled
+    page = visit.page
+    page.emulate_media(color_scheme=scheme)
+    study = studies["current"]
+    addresses = ("/worklist?show=all", "/upload", f"/studies/{study}", f"/studies/{study}/beside/{studies['first']}")
+    for address in (*addresses, "/figures", "/sign-in", f"/studies/{studies['refused']}"):
+        page.goto(address)
+        if address == "/worklist?show=all":
+            page.keyboard.press("?")
+        found = axe_core.Axe().run(page, options=AXE).response["violations"]
+        serious = [
+            (item["id"], node["target"], node["failureSummary"])
+            for item in found
+            if item["impact"] in ("serious", "critical")
+            for node in item["nodes"]
+        ]
+        assert serious == [], address
+    assert visit.complaints == []

@@ -1,0 +1,143 @@
+import re
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+from fastapi.testclient import TestClient
+
+from cxrscreen.service.context import Context
+from cxrscreen.service.intake import Said, Sender, Upload, take_in
+
+Send = Callable[..., list[str]]
+Work = Callable[[], int]
+
+
+@pytest.fixture
+def screened(client: TestClient, send: Send, work: Work, png: Callable[..., bytes]) -> tuple[str, str]:
+    """A study with one bright image: the study and its image."""
+    (image,) = send(png(200))
+    work()
+    return client.get(f"/api/v1/images/{image}").json()["study"], image
+
+
+def taken(context: Context, content: bytes, day: date, person: str = "P-1") -> str:
+    import io
+
+    receipt = take_in(context, [Upload(io.BytesIO(content), "x.png")], Sender("tester", "api"), Said(person, day))
+    return str(receipt.taken[0].study_id)
+
+
+def test_a_study_shows_decisions_at_their_operating_points_maps_and_measurements(
+    client: TestClient, screened: tuple[str, str]
+) -> None:
+    study, image = screened
+    text = client.get(f"/studies/{study}").text
+    assert f'data-image="{image}"' in text
+    assert "At or above the operating point of 0.50: called pneumonia (any type)." in text
+    assert "Not asked: an earlier decision made this one needless." in text
+    assert 'value="h2"' in text
+    assert "50% of it lies inside the lungs." in text
+    assert "Missing, estimated" in text
+    assert "report.pdf" in text
+    assert "Nobody has answered yet." in text
+
+
+def test_a_refused_image_has_no_score_and_a_damaged_one_a_reason(
+    client: TestClient, send: Send, work: Work, png: Callable[..., bytes]
+) -> None:
+    cut = png(90, side=96)
+    images = send(png(0), cut[: len(cut) - 40])
+    work()
+    refused, failed = (client.get(f"/api/v1/images/{image}").json()["study"] for image in images)
+    text = client.get(f"/studies/{refused}").text
+    assert "This is no chest." in text
+    assert "Nothing can be concluded about it" in text
+    assert "decision-bar" not in text
+    text = client.get(f"/studies/{failed}").text
+    assert "could not screen this image" in text
+    assert "data-again=" in text
+
+
+def test_a_waiting_study_says_so_and_its_state_is_asked_without_an_entry_in_the_audit_log(
+    client: TestClient, send: Send, work: Work, png: Callable[..., bytes]
+) -> None:
+    (image,) = send(png(200))
+    study = client.get(f"/api/v1/images/{image}").json()["study"]
+    assert "data-waiting" in client.get(f"/studies/{study}").text
+    before = client.get("/api/v1/audit-log?limit=1")
+    assert client.get(f"/studies/{study}/state").json() == {"state": "waiting", "finding": None, "urgency": None}
+    assert client.get("/api/v1/audit-log?limit=1").json() == before.json()
+    work()
+    assert client.get(f"/studies/{study}/state").json()["finding"] == "other_pneumonia"
+
+
+def test_what_readers_said_is_shown_escaped(client: TestClient, screened: tuple[str, str]) -> None:
+    study, _ = screened
+    said = {"comment": "<script>x</script>", "rt_pcr_result": "positive", "rt_pcr_on": "2020-03-14"}
+    client.post(f"/api/v1/studies/{study}/feedback", json=said).raise_for_status()
+    text = client.get(f"/studies/{study}").text
+    assert "&lt;script&gt;x&lt;/script&gt;" in text
+    assert "<script>x" not in text
+    assert "RT-PCR of" in text
+
+
+def test_earlier_images_of_the_person_stand_on_a_line_and_beside_this_one(
+    client: TestClient, context: Context, work: Work, png: Callable[..., bytes]
+) -> None:
+    first = taken(context, png(70), date(2020, 3, 1))
+    second = taken(context, png(210), date(2020, 3, 8))
+    work()
+    text = client.get(f"/studies/{second}").text
+    assert "Earlier and later images of this person" in text
+    assert f"/studies/{second}/beside/{first}" in text
+    assert "+7" in text
+    beside = client.get(f"/studies/{second}/beside/{first}")
+    assert beside.status_code == 200
+    assert "Two images side by side" in beside.text
+    assert "7 days apart" in beside.text
+    images = re.findall(r'data-image="([0-9a-f]{32})"', beside.text)
+    assert len(set(images)) == 2
+    assert client.get(f"/api/v1/images/{images[0]}").json()["study"] == first
+
+
+def test_images_of_two_people_are_not_compared(
+    client: TestClient, context: Context, work: Work, png: Callable[..., bytes]
+) -> None:
+    studies = [taken(context, png(level), date(2020, 3, 1), person) for level, person in ((70, "P-1"), (210, "P-2"))]
+    work()
+    results = [client.get(f"/api/v1/studies/{study}").json()["images"][0]["jobs"][0]["result"] for study in studies]
+    answer = client.get(f"/compare?left={results[0]}&right={results[1]}")
+    assert answer.status_code == 409
+    assert "not of the same person" in answer.text
+
+
+def test_the_next_study_is_the_most_urgent_unread_one(
+    client: TestClient, send: Send, work: Work, png: Callable[..., bytes]
+) -> None:
+    images = send(png(180), png(200), png(220))
+    work()
+    low, middle, high = (client.get(f"/api/v1/images/{image}").json()["study"] for image in images)
+    assert f'href="/studies/{high}" data-next' in client.get(f"/studies/{low}").text
+    assert f'href="/studies/{middle}" data-next' in client.get(f"/studies/{high}").text
+
+
+def test_two_systems_on_one_image_differ_or_agree_in_words(
+    client: TestClient, screened: tuple[str, str], work: Work
+) -> None:
+    study, image = screened
+    client.post(f"/api/v1/images/{image}/screenings", json={"system": "second"}).raise_for_status()
+    work()
+    text = client.get(f"/studies/{study}").text
+    left, right = re.findall(r"/compare\?left=([0-9a-f]{32})&amp;right=([0-9a-f]{32})", text)[0]
+    compared = client.get(f"/compare?left={left}&right={right}").text
+    assert "Two systems side by side" in compared
+    assert "The systems agree." in compared
+    assert compared.count("<canvas") == 2
+
+
+def test_opening_a_study_is_in_the_audit_log(client: TestClient, screened: tuple[str, str]) -> None:
+    study, _ = screened
+    client.get(f"/studies/{study}")
+    events = client.get("/api/v1/audit-log?limit=50").text
+    assert "study.seen" in events
+    assert study in events
