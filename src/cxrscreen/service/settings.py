@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     Secrets are of a type that never prints itself, and belong in the environment rather than in the file.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CXRSCREEN_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="CXRSCREEN_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     folder: Path = Field(Path("cxrscreen-data"), description="Where images and results are kept, and SQLite's file.")
     database: SecretStr | None = Field(
