@@ -54,9 +54,18 @@ It raises nothing for wrong credentials, and :class:`ForbiddenError` for right o
 
 @dataclass(frozen=True)
 class Access:
-    """The ways to be recognised, asked in order; the first that knows who it is decides."""
+    """The ways to be recognised, asked in order; the first that knows who it is decides.
+
+    Parameters
+    ----------
+    authenticators
+        In order.
+    on_refusal
+        Told of each request that somebody known sends without the role for it.
+    """
 
     authenticators: tuple[Authenticator, ...] = field(default=())
+    on_refusal: Callable[[Request, Principal], None] = field(default=lambda _request, _principal: None)
 
     def principal(self, request: Request) -> Principal:
         """Tell who sends a request.
@@ -93,6 +102,7 @@ class Requirement:
         principal = access.principal(request)
         request.state.principal = principal
         if principal.role < self.role:
+            access.on_refusal(request, principal)
             raise ForbiddenError(f"This needs the role {self.role.name.lower()}; ask an administrator for it.")
         return principal
 

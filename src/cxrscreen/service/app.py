@@ -31,7 +31,7 @@ from cxrscreen.service.security.first_admin import make_first_admin
 from cxrscreen.service.security.headers import HeaderLimit, SecurityHeaders
 from cxrscreen.service.security.identity_provider import provider_of
 from cxrscreen.service.security.recognise import by_cookie, by_token
-from cxrscreen.service.security.refusals import note_refusals
+from cxrscreen.service.security.refusals import note_refusal
 from cxrscreen.service.settings import Settings
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -95,12 +95,11 @@ def create_app(settings: Settings, context: Context | None = None) -> FastAPI:
     )
     app.state.context = opened
     make_first_admin(opened)
-    app.state.access = Access(_authenticators(opened))
+    app.state.access = Access(_authenticators(opened), note_refusal)
     app.state.provider = provider_of(settings)
     app.state.metrics = operations.Metrics(opened)
     app.state.gallery = Gallery(opened)
     handle_problems(app)
-    note_refusals(app)
     app.add_exception_handler(submissions.NothingAcceptedError, submissions.answer_refusal)
     for router in ROUTERS:
         app.include_router(router)

@@ -115,7 +115,8 @@ def change_my_password(
 ) -> Myself:
     """Take another password; all other sessions end, and this one gets a new cookie."""
     account_id = _own_account(asking)
-    confirm_password(here, account_id, given.present.get_secret_value(), address=address_of(request))
+    present = given.present.get_secret_value()
+    confirm_password(here, account_id, present, address=address_of(request), request=request.state.number)
     with here.database.writing() as session:
         user = accounts.account(session, account_id)
         accounts.set_password(session, user, given.new.get_secret_value(), here.now())

@@ -74,7 +74,9 @@ def sign_in(
     return Arrival(principal, opened)
 
 
-def confirm_password(context: Context, account_id: str, password: str, *, address: str) -> None:
+def confirm_password(
+    context: Context, account_id: str, password: str, *, address: str, request: str | None = None
+) -> None:
     """See that whoever uses a session knows its account's password; attempts count as those to sign in.
 
     Raises
@@ -88,6 +90,8 @@ def confirm_password(context: Context, account_id: str, password: str, *, addres
         user = session.get_one(User, account_id)
     count_attempt(context, user.name, address)
     if not password_fits(user.password_hash, password):
+        principal = Principal(user.name, Role[user.role.upper()], "session", user.id)
+        record(context, principal, "account.password_changed", "account", user.id, request=request, outcome="refused")
         raise ForbiddenError("The present password is wrong; try again.")
     with context.database.writing() as session:
         forget_attempts(session, user.name)
