@@ -160,7 +160,7 @@ def asked_images(recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str
     Raises
     ------
     ManifestError
-        If a part of what was learned from, or all that was left out, has no such image.
+        If a part of what is learned from lacks COVID-19 or other images, or nothing that is left out has a label.
     """
     learned, seed = without(manifest, left_out), recipe.splitting
     sources = [name for name in recipe.data.learned if name not in {*left_out, *recipe.data.masks_alone}]
@@ -169,9 +169,11 @@ def asked_images(recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str
     if left_out:
         whole = make_split(QUESTION, manifest, seed, left_out)
         parts |= dict.fromkeys(whole.truth, LEFT_OUT)
-    lacking = [part for part in ("train", "validation", "test") if part not in parts.values()]
-    if lacking:
-        raise ManifestError(f"The {lacking[0]} part has no image with a label of the recipe's sources: add some.")
+    for part in ("train", "validation", "test"):
+        truths = {split.truth[i] for i in split.part(part)}
+        if truths != {0, 1}:
+            lacking = "other" if 0 not in truths else "COVID-19"
+            raise ManifestError(f"The {part} part has no {lacking} image with a label that is learned: add some.")
     images = make_split(IMAGES, learned, seed, [name for name in recipe.data.learned if name not in left_out])
     known = disease_masks(learned).image_ids
     disease = tuple(i for i in sorted([*images.validation, *images.test]) if i in known)

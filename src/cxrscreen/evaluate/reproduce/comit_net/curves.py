@@ -105,7 +105,7 @@ def curves_figure(found: Mapping[str, Sequence[Curve]], on_embedding: Sequence[s
             axes.set_title(f"{title}: {name}", fontsize=10.5, loc="left")
     figure.supxlabel(
         "AUC with its 95 % interval by patient; several trainings are averaged at equal specificity. A pooled curve "
-        f"also measures how well sources are told apart. {RESEARCH_USE}",
+        f"also measures how well sources are told apart.\n{RESEARCH_USE}",
         fontsize=7.5,
         color="#555555",
         x=0.01,

@@ -5,8 +5,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
+from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import Estimate
-from cxrscreen.evaluate.embedding import agreement_by_chance, embedding_figure, neighbour_agreement, project
+from cxrscreen.evaluate.embedding import (
+    SMALLEST,
+    agreement_by_chance,
+    embedding_figure,
+    neighbour_agreement,
+    project,
+)
 from cxrscreen.evaluate.metrics import choose_operating_point
 from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS
@@ -46,12 +53,20 @@ class Neighbours:
 
 
 def embedded(runs: ComitRuns) -> Embedded:
-    """The test images of the first training with all tasks, called at 90 % specificity on the validation images."""
+    """The test images of the first training with all tasks, called at 90 % specificity on the validation images.
+
+    Raises
+    ------
+    ManifestError
+        If there are too few test images to project.
+    """
     seed = runs.variants.seeds()[0]
     found = runs.answers(ALL_TASKS, seed)
     chosen_on = runs.scores(ALL_TASKS, seed, "validation")
     threshold = choose_operating_point(chosen_on["truth"], chosen_on["score"], RULE).threshold
     rows = runs.scores(ALL_TASKS, seed, "test").set_index("image_id")
+    if len(rows) < SMALLEST:
+        raise ManifestError(f"Fig. 11 needs at least {SMALLEST} test images, and there are {len(rows)}: add some.")
     place = {image_id: row for row, image_id in enumerate(found.image_ids)}
     return Embedded(
         found.pooled[[place[str(image_id)] for image_id in rows.index]],

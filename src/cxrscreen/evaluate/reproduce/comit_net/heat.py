@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
 from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.reproduce.comit_net import wording as say
@@ -55,7 +56,13 @@ class MeanHeat:
 
 
 def mean_heats(runs: ComitRuns) -> tuple[MeanHeat, ...]:
-    """Average the maps of the first training of each variant; lungs are those of COMiT-Net with all tasks."""
+    """Average the maps of the first training of each variant; lungs are those of COMiT-Net with all tasks.
+
+    Raises
+    ------
+    ManifestError
+        If there is no map to average.
+    """
     seed = runs.variants.seeds()[0]
     answers = {variant: runs.answers(variant, seed) for variant in VARIANTS}
     facts = runs.facts.set_index("image_id")
@@ -87,6 +94,8 @@ def mean_heats(runs: ComitRuns) -> tuple[MeanHeat, ...]:
                     None if more is None else _mean(more, groups),
                 )
             )
+    if not found:
+        raise ManifestError("No test image has both a map and lungs: train on images that have lung masks.")
     return tuple(found)
 
 

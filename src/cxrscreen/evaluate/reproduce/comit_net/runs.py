@@ -22,6 +22,8 @@ from cxrscreen.train.embedding_classifier import fit_on_embedding
 ABOUT, IMAGES, COMPARATOR = "about.json", "images.csv", "comparator.json"
 FACTS = ("image_id", "source", "group", "label")
 COVID19 = "covid19"
+Key = tuple[str, int, tuple[str, ...]]
+"""Variant, seed, and sources left out."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,17 @@ class ComitRuns:
     work: Path
     variants: Variants
     manifest: Manifest | None = None
-    _kept: dict[tuple[str, int, tuple[str, ...]], Answers] = field(default_factory=dict, repr=False)
+    _fitted: dict[Key, Answers] = field(default_factory=dict, repr=False)
+    _scored: dict[Key, pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def answers(self, variant: str, seed: int, left_out: tuple[str, ...] = ()) -> Answers:
         """What one training says; that of a classifier on the embedding has probabilities alone."""
         key = (variant, seed, left_out)
-        if key not in self._kept:
-            comparator = self.variants.comparators.get(variant)
-            fitted = isinstance(comparator, EmbeddingComparator)
-            self._kept[key] = self._on_embedding(*key) if fitted else self._trained(*key)
-        return self._kept[key]
+        if not isinstance(self.variants.comparators.get(variant), EmbeddingComparator):
+            return self._trained(*key)
+        if key not in self._fitted:
+            self._fitted[key] = self._on_embedding(*key)
+        return self._fitted[key]
 
     def scores(self, variant: str, seed: int, part: str, left_out: tuple[str, ...] = ()) -> pd.DataFrame:
         """COVID-19 scores of the images of a part.
@@ -70,10 +73,16 @@ class ComitRuns:
         DataFrame
             image_id, source, group, label, truth (1 for COVID-19) and score (in [0, 1]).
         """
-        found = self.answers(variant, seed, left_out)
-        rows = pd.DataFrame({"image_id": found.image_ids, "part": found.parts, "score": found.covid19.astype(float)})
-        rows = rows[rows["part"] == part].drop(columns="part").merge(self.facts, on="image_id", how="left")
-        return rows.assign(truth=(rows["label"] == COVID19).astype(int))
+        key = (variant, seed, left_out)
+        if key not in self._scored:
+            found = self.answers(*key)
+            rows = pd.DataFrame(
+                {"image_id": found.image_ids, "part": found.parts, "score": found.covid19.astype(float)}
+            )
+            rows = rows.merge(self.facts, on="image_id", how="left")
+            self._scored[key] = rows.assign(truth=(rows["label"] == COVID19).astype(int))
+        own = self._scored[key]
+        return own[own["part"] == part].drop(columns="part").reset_index(drop=True)
 
     def trainings(self, variant: str, part: str) -> list[pd.DataFrame]:
         """Scores of a part by all trainings on all sources."""

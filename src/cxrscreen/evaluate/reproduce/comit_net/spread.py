@@ -16,6 +16,8 @@ from cxrscreen.evaluate.screening_points import screening_points
 from cxrscreen.evaluate.stability import Spread, spread_over_trainings
 
 FIGURE = "sensitivity_0.99"
+WIDEST = 60
+"""Points to which deviations are drawn: three shares of 0 and 1 deviate by no more."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +83,17 @@ def spread_figure(found: Sequence[VariantSpread]) -> Figure:
             right.plot([100 * spread.low, 100 * spread.high], [place, place], color="#222222", linewidth=1.2)
     left.set_yticks(range(len(found)), [say.VARIANTS[each.variant] for each in reversed(found)])
     left.set_title("Sensitivity at 99 % specificity", fontsize=11, loc="left")
-    left.set(xlim=(-2, 102), xlabel="Percent; a dot for each training, the bar is their mean")
+    left.set(xlim=(-2, 102), xlabel="Percent; dot: a training, bar: mean")
     right.set_title("Its standard deviation", fontsize=11, loc="left")
-    right.set(xlim=(0, None), xlabel="Points of percent; the line is the 95 % interval")
+    right.set(xlim=(0, WIDEST), xlabel="Points; line: 95 % interval")
     for axes in (left, right):
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     count = len(found[0].spread.values)
     figure.supxlabel(
-        f"{count} trainings for each variant; an interval of a deviation over so few is wide. {RESEARCH_USE}",
+        f"{count} trainings for each variant; an interval of a deviation over so few is wide, and may go on beyond the "
+        f"picture.\n{RESEARCH_USE}",
         fontsize=7.5,
         color="#555555",
         x=0.01,
