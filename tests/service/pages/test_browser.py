@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from cxrscreen.report.figures import saliency_picture
 from cxrscreen.service.access import Role
+from cxrscreen.service.pages.static_files import STATIC
 from cxrscreen.service.security.accounts import add_account
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -161,6 +164,34 @@ def test_the_viewer_shows_maps_lungs_windows_and_zooms_by_keys(visit: Visit, fil
     visit.redrawn(before)
     assert page.locator("[data-unknown]").is_visible()
     assert visit.complaints == []
+
+
+def test_the_viewer_blends_a_map_as_the_report_does(visit: Visit, filled: Any) -> None:
+    _, studies = filled
+    visit.page.goto(f"/studies/{studies['current']}")
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (24, 32)).astype(np.uint8)
+    level = rng.integers(0, 256, (24, 32)).astype(np.uint8)
+    script = """async ([address, grey, level]) => {
+      const { draw, greyTable } = await import(address);
+      const text = atob(document.querySelector("[data-viewer]").dataset.saliencyScale);
+      const scale = Uint8Array.from(text, (character) => character.charCodeAt(0));
+      const size = { rows: 24, columns: 32 };
+      const target = new ImageData(32, 24);
+      draw(target, {
+        view: { scale: 1, x: 16, y: 12 },
+        planes: [{ values: Uint16Array.from(grey, (value) => 257 * value), ...size }],
+        table: greyTable({ centre: 0.5, width: 1, invert: false }),
+        map: { values: Uint8Array.from(level), known: null, ...size },
+        scale,
+      });
+      return [...target.data];
+    }"""
+    address = f"{STATIC}/draw.js"
+    drawn = visit.page.evaluate(script, [address, grey.ravel().tolist(), level.ravel().tolist()])
+    shown = np.array(drawn).reshape(24, 32, 4)[..., :3]
+    reported = saliency_picture(grey, level.astype(np.float32) / 255, np.zeros((24, 32), np.uint8))
+    assert np.abs(shown - reported.astype(int)).max() <= 1
 
 
 def test_a_reader_answers_and_prints(visit: Visit, filled: Any) -> None:

@@ -8,6 +8,8 @@
 ``upload``            the drop zone; its script sends to the API and follows the images
 ``worklist``          studies by urgency, with filters, live
 ``study``             one study: viewer, decisions, measurements, earlier images, the readers' answers
+``answers``           what a page shows of a result; ``measured``: what its operating points did
+``timeline``          a person's studies, onset and RT-PCR as geometry; ``charts``: figures as geometry
 ``compare``           two results side by side: two systems, or an image and an earlier one
 ``viewing``           grey values (16 bits) and maps for the viewer
 ``figures``           volumes, turnaround, agreement with readers, drift of the scores

@@ -1,6 +1,6 @@
 """The page of one study: the radiograph, what the systems said, the person's earlier images, the readers' answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
@@ -9,8 +9,9 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from cxrscreen.service.api.asking import AuditLog, Id, Viewer
-from cxrscreen.service.context import Here
-from cxrscreen.service.pages.answers import answers_of, differ, measurements, open_work, scales
+from cxrscreen.service.context import Context, Here
+from cxrscreen.service.pages.answers import Answer, answers_of, differ, measurements, open_work, scales
+from cxrscreen.service.pages.measured import point_words
 from cxrscreen.service.pages.routing import page, pages_router
 from cxrscreen.service.pages.timeline import events_of, timeline
 from cxrscreen.service.problems import NotFoundError
@@ -52,6 +53,7 @@ def study(
             others=others,
             line=timeline(events_of([found, *others], found.id)),
             next_study=_next(session, found),
+            points={answer.title: _points(here, answer) for answer in answers},
             scales=scales(),
         )
     log("study.seen", "study", study_id)
@@ -77,6 +79,10 @@ def study_of(session: Session, study_id: str) -> Study:
     if found is None:
         raise NotFoundError("There is no such study; it may have been deleted. Open it from the worklist.")
     return found
+
+
+def _points(here: Context, answer: Answer) -> Mapping[str, str]:
+    return point_words(here.settings, answer.result.system, answer.result.bundle)
 
 
 def _chosen(images: Sequence[Image], image_id: str | None) -> Image | None:
