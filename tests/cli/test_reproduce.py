@@ -52,3 +52,40 @@ def test_so_it_is_of_patch_voting(tmp_path, arguments, sentence):
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["table1"], "give --data"),
+        (["table6", "--table-only"], "There is no table 'table6' of COVID-CXNet"),
+        (["roi", "--table-only"], "no finished training"),
+        (["roi", "--table-only", "--seeds", "1"], "leave out --seeds and --bundle"),
+        (["roi", "--table-only", "--bundle", "other"], "leave out --seeds and --bundle"),
+    ],
+)
+def test_so_it_is_of_covid_cxnet(tmp_path, arguments, sentence):
+    recipe = Path(__file__).parents[2] / "recipes" / "reproduce-covid-cxnet.yaml"
+    where = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    result = CliRunner().invoke(app, ["reproduce", "covid-cxnet", *arguments, *where])
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["table4"], "give --data"),
+        (["table6", "--table-only"], "There is no table 'table6' of COMiT-Net"),
+        (["lungs", "--table-only"], "no finished training"),
+        (["lungs", "--table-only", "--seeds", "1"], "leave out --seeds and --bundle"),
+    ],
+)
+def test_so_it_is_of_comit_net(tmp_path, arguments, sentence):
+    recipe = Path(__file__).parents[2] / "recipes" / "reproduce-comit-net.yaml"
+    where = ["--recipe", str(recipe), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    result = CliRunner().invoke(app, ["reproduce", "comit-net", *arguments, *where])
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr

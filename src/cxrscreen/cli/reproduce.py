@@ -11,7 +11,9 @@ from rich.markup import escape
 
 
 def reproduce(
-    system: Annotated[Literal["cascade", "patch-voting", "covid-cxnet"], typer.Argument(help="Whose paper.")],
+    system: Annotated[
+        Literal["cascade", "patch-voting", "covid-cxnet", "comit-net"], typer.Argument(help="Whose paper.")
+    ],
     table: Annotated[
         str,
         typer.Argument(
@@ -19,7 +21,8 @@ def reproduce(
             help="cascade: table3 to table7, lambda-sweep, learning-curve, leave-one-out. "
             "patch-voting: table5, table10, table12 to table17, figure12. "
             "covid-cxnet: table1 to table5, paediatric-bias, roi, burned-in-text, imagenet, learning-curve, "
-            "training-curves, leave-one-out. Or all.",
+            "training-curves, leave-one-out. "
+            "comit-net: table4, table5, lungs, disease, external, figure8, figure9, figure11, figure12. Or all.",
         ),
     ],
     *,
@@ -55,13 +58,6 @@ def reproduce(
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.errors import CxrscreenError
-    from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import CxNetReproduceRecipe
-    from cxrscreen.evaluate.reproduce.covid_cxnet.run import reproduce_covid_cxnet
-    from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
-    from cxrscreen.evaluate.reproduce.patch_voting.run import reproduce_patch_voting
-    from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
-    from cxrscreen.evaluate.reproduce.run import reproduce as reproduce_table
-    from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.train.recipe import load_recipe
 
     if data is None and not table_only:
@@ -77,15 +73,32 @@ def reproduce(
     if system == "patch-voting":
         if seeds is not None:
             raise CxrscreenError("The trainings of patch voting have their recipes' seed: leave out --seeds.")
+        from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
+        from cxrscreen.evaluate.reproduce.patch_voting.run import reproduce_patch_voting
+
         files = reproduce_patch_voting(table, load_variants(recipe), kept, out, manifest=manifest, command=command)
     elif system == "covid-cxnet":
         if seeds is not None or bundle != "cascade":
             raise CxrscreenError(
                 "The recipe of COVID-CXNet names its seeds and its lungs: leave out --seeds and --bundle."
             )
+        from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import CxNetReproduceRecipe
+        from cxrscreen.evaluate.reproduce.covid_cxnet.run import reproduce_covid_cxnet
+
         own = load_recipe(recipe, CxNetReproduceRecipe)
         files = reproduce_covid_cxnet(table, own, kept, out, manifest=manifest, command=command)
+    elif system == "comit-net":
+        if seeds is not None or bundle != "cascade":
+            raise CxrscreenError("The recipe of COMiT-Net names its seeds: leave out --seeds and --bundle.")
+        from cxrscreen.evaluate.reproduce.comit_net.recipe import load_variants as load_combinations
+        from cxrscreen.evaluate.reproduce.comit_net.run import reproduce_comit_net
+
+        files = reproduce_comit_net(table, load_combinations(recipe), kept, out, manifest=manifest, command=command)
     else:
+        from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
+        from cxrscreen.evaluate.reproduce.run import reproduce as reproduce_table
+        from cxrscreen.systems.bundle import open_bundle
+
         settings = load_recipe(recipe, ReproduceRecipe).seeded(_numbers(seeds))
         make = None if manifest is None else (open_bundle(bundle), manifest)
         files = reproduce_table(table, settings, kept, out, make=make, command=command)
