@@ -1,4 +1,4 @@
-"""How a page is answered: a template, the headers that keep it private, and errors as pages instead of JSON."""
+"""How a page is answered: from a template, and errors as pages instead of JSON."""
 
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
@@ -16,20 +16,6 @@ from cxrscreen.service.pages.rendering import ENVIRONMENT
 from cxrscreen.service.problems import NotSignedInError, ServiceError
 from cxrscreen.service.security.keys import forgery_token
 from cxrscreen.service.security.sessions import cookie_name
-
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-"""Content security policy of every page: scripts and styles are files of the service, nothing comes from elsewhere."""
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -49,7 +35,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
     Returns
     -------
     fastapi.responses.HTMLResponse
-        Not to be kept by the browser, since it may be about a patient.
+        The application adds the headers that keep it private and its scripts the service's own.
     """
     principal: Principal | None = getattr(request.state, "principal", None)
     text = ENVIRONMENT.get_template(f"{template}.html.j2").render(
@@ -59,7 +45,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         csrf=_forgery_token(request, principal),
         **values,
     )
-    return HTMLResponse(text, status, {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"})
+    return HTMLResponse(text, status)
 
 
 def pages_router() -> APIRouter:

@@ -35,5 +35,4 @@ def static_file(digest: str, name: str) -> Response:
     if content is None:
         raise NotFoundError("There is no such file; load the page again.")
     kept = "public, max-age=31536000, immutable" if digest == _DIGEST else "no-cache"
-    headers = {"Cache-Control": kept, "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type=_KINDS[name.rpartition(".")[2]], headers=headers)
+    return Response(content, media_type=_KINDS[name.rpartition(".")[2]], headers={"Cache-Control": kept})

@@ -1,7 +1,7 @@
 """What the viewer draws: grey values in 16 bits, so that window and level are smooth, and maps as they are kept."""
 
 import gzip
-from typing import Annotated, Final
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -16,8 +16,6 @@ from cxrscreen.service.problems import NotFoundError
 from cxrscreen.service.store.models import Image, Result
 
 router = APIRouter(prefix="/view", include_in_schema=False)
-
-_PRIVATE: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 @router.get("/images/{image_id}/grey")
@@ -42,7 +40,6 @@ def grey(
     log("image.picture_seen", "image", image_id, sparsely=True)
     values = sixteen_bits(pixels, side)
     headers = {
-        **_PRIVATE,
         "Content-Encoding": "gzip",
         "X-Shape": f"{values.shape[0]} {values.shape[1]}",
         "X-Stored-Shape": f"{pixels.shape[0]} {pixels.shape[1]}",
@@ -68,7 +65,7 @@ def values_of_map(
             raise NotFoundError("There is no such result; it may have been deleted.")
         content = gallery.map(result, name, "values")
     log("result.picture_seen", "result", result_id, sparsely=True)
-    return Response(content, media_type="image/png", headers=_PRIVATE)
+    return Response(content, media_type="image/png")
 
 
 def sixteen_bits(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint16]:
