@@ -31,7 +31,6 @@ from cxrscreen.service.settings import Settings
 EDITION: Final = "dicomfields_2026c"
 _MOMENTS: Final = ("DA", "DT", "TM")
 _SHIFT_DAYS: Final = (365, 3650)
-_PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _OVERLAYS: Final = (0x6000, 0x0000, 0xFF00, 0x0000)
 """The standard's table takes the drawing out of an overlay; what is left of it is of no use, and has free text."""
 _Rule = Callable[[Dataset, Any], None]
@@ -152,7 +151,13 @@ class Deidentifier:
         def replace_uid(_dataset: Dataset, element: DataElement) -> None:
             self._replace_uid(element)
 
-        empty, remove, replace = on(moved(_empty)), on(moved(_remove)), on(moved(_replace))
+        def replace_any(dataset: Dataset, element: DataElement) -> None:
+            if element.VR == "UI":
+                self._replace_uid(element)
+            else:
+                _replace(dataset, element)
+
+        empty, remove, replace = on(moved(_empty)), on(moved(_remove)), on(moved(replace_any))
         return {
             **dict.fromkeys((*table["X_TAGS"], _OVERLAYS), remove),
             **dict.fromkeys((*table["Z_TAGS"], *table["X_Z_TAGS"], *table["Z_D_TAGS"]), empty),
@@ -209,7 +214,8 @@ def _empty(_dataset: Dataset, element: DataElement) -> None:
 
 
 def _replace(dataset: Dataset, element: DataElement) -> None:
-    if element.VR == "SQ" or element.tag in _PIXELS:
+    # A date that is none misleads more than one that is missing.
+    if element.VR in ("SQ", *_MOMENTS):
         _empty(dataset, element)
     else:
         replace_element(element)

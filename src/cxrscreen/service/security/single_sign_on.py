@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 
 from cxrscreen.service.access import Principal, Role
 from cxrscreen.service.context import Context
-from cxrscreen.service.problems import ForbiddenError, NotSignedInError
+from cxrscreen.service.problems import ForbiddenError, NotSignedInError, ServiceError
 from cxrscreen.service.security.accounts import AccountError, add_account, role_named
-from cxrscreen.service.security.identity_provider import Identity, Provider, ProviderError
+from cxrscreen.service.security.identity_provider import Identity, Provider
 from cxrscreen.service.security.keys import digest_of, draw_key
 from cxrscreen.service.security.sessions import open_session
 from cxrscreen.service.security.sign_in import NOBODY, Arrival
@@ -119,7 +119,7 @@ def arrive(
         with context.database.writing() as session:
             user = _account_of(session, context, identity, provider.settings)
             opened = open_session(session, user, context.now(), context.settings, instead_of=instead_of)
-    except (NotSignedInError, ForbiddenError, ProviderError) as error:
+    except ServiceError as error:
         why = type(error).__name__
         record(context, NOBODY, "session.opened", "service", None, request=request, outcome="refused", why=why)
         raise

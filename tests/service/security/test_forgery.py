@@ -1,0 +1,52 @@
+"""Requests that a browser sends because another site's page asks it to."""
+
+import pytest
+
+from cxrscreen.service.access import Role
+
+ACCOUNTS = "/api/v1/accounts"
+NEW = {"name": "new", "role": "viewer", "password": "lemon gravel submarine"}
+
+
+def test_a_change_needs_the_sessions_token(people):
+    client = people.signed_in(Role.ADMIN)
+    token = client.headers.pop("X-CSRF-Token")
+    assert client.post(ACCOUNTS, json=NEW).status_code == 403
+    assert client.post(ACCOUNTS, json=NEW, headers={"X-CSRF-Token": token[:-1] + "x"}).status_code == 403
+    other = people.signed_in(Role.ADMIN).headers["X-CSRF-Token"]
+    assert client.post(ACCOUNTS, json=NEW, headers={"X-CSRF-Token": other}).status_code == 403
+    assert client.get(ACCOUNTS).status_code == 200
+    assert client.post(ACCOUNTS, json=NEW, headers={"X-CSRF-Token": token}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://testserver"},
+    ],
+)
+def test_another_sites_page_is_refused_even_with_the_token(people, headers):
+    client = people.signed_in(Role.ADMIN)
+    assert client.post(ACCOUNTS, json=NEW, headers=headers).status_code == 403
+    credentials = {"name": "anna", "password": "walrus bicycle tangerine"}
+    assert client.post("/api/v1/session", json=credentials, headers=headers).status_code == 403
+
+
+def test_the_services_own_page_is_let_pass(people):
+    client = people.signed_in(Role.ADMIN)
+    own = {"Origin": "http://testserver", "Sec-Fetch-Site": "same-origin"}
+    assert client.post(ACCOUNTS, json=NEW, headers=own).status_code == 201
+
+
+def test_programs_with_a_token_need_none(people):
+    assert people.with_token(Role.ADMIN).post(ACCOUNTS, json=NEW).status_code == 201
+
+
+def test_a_wrong_token_beside_a_cookie_is_no_way_round(people):
+    client = people.signed_in(Role.ADMIN)
+    del client.headers["X-CSRF-Token"]
+    assert client.post(ACCOUNTS, json=NEW, headers={"Authorization": "Bearer cxs_wrong"}).status_code == 403

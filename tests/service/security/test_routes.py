@@ -1,0 +1,148 @@
+"""Every route and every role: a route without a row here fails, and so does a row without a route."""
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from cxrscreen.service.access import Role, requirements_of
+from cxrscreen.service.api.asking import _log
+
+OPEN, VIEWER, READER, ADMIN = None, Role.VIEWER, Role.READER, Role.ADMIN
+A = "/api/v1"
+
+WHO_MAY = {
+    ("GET", "/health"): OPEN,
+    ("GET", "/ready"): OPEN,
+    ("GET", "/metrics"): VIEWER,
+    ("GET", f"{A}/openapi.json"): VIEWER,
+    ("POST", f"{A}/submissions"): READER,
+    ("GET", f"{A}/submissions/{{submission_id}}"): VIEWER,
+    ("GET", f"{A}/studies"): VIEWER,
+    ("POST", f"{A}/studies/search"): VIEWER,
+    ("GET", f"{A}/studies/{{study_id}}"): VIEWER,
+    ("GET", f"{A}/studies/{{study_id}}/earlier"): VIEWER,
+    ("DELETE", f"{A}/studies/{{study_id}}"): ADMIN,
+    ("POST", f"{A}/studies/{{study_id}}/feedback"): READER,
+    ("GET", f"{A}/studies/{{study_id}}/feedback"): VIEWER,
+    ("GET", f"{A}/images/{{image_id}}"): VIEWER,
+    ("GET", f"{A}/images/{{image_id}}/picture.png"): VIEWER,
+    ("GET", f"{A}/images/{{image_id}}/file"): READER,
+    ("POST", f"{A}/images/{{image_id}}/screenings"): READER,
+    ("GET", f"{A}/results/{{result_id}}"): VIEWER,
+    ("GET", f"{A}/results/{{result_id}}/maps/{{name}}.png"): VIEWER,
+    ("GET", f"{A}/results/{{result_id}}/pictures/{{file}}"): VIEWER,
+    ("GET", f"{A}/results/{{result_id}}/report.html"): VIEWER,
+    ("GET", f"{A}/results/{{result_id}}/report.pdf"): VIEWER,
+    ("GET", f"{A}/statistics"): VIEWER,
+    ("GET", f"{A}/systems"): VIEWER,
+    ("POST", f"{A}/session"): OPEN,
+    ("GET", f"{A}/session"): VIEWER,
+    ("DELETE", f"{A}/session"): VIEWER,
+    ("DELETE", f"{A}/sessions"): VIEWER,
+    ("PUT", f"{A}/session/password"): VIEWER,
+    ("GET", "/sign-in/provider"): OPEN,
+    ("GET", "/sign-in/provider/back"): OPEN,
+    ("GET", f"{A}/accounts"): ADMIN,
+    ("POST", f"{A}/accounts"): ADMIN,
+    ("PATCH", f"{A}/accounts/{{account_id}}"): ADMIN,
+    ("PUT", f"{A}/accounts/{{account_id}}/password"): ADMIN,
+    ("DELETE", f"{A}/accounts/{{account_id}}/sessions"): ADMIN,
+    ("GET", f"{A}/tokens"): VIEWER,
+    ("POST", f"{A}/tokens"): VIEWER,
+    ("DELETE", f"{A}/tokens/{{token_id}}"): VIEWER,
+    ("GET", f"{A}/audit-log"): ADMIN,
+    ("GET", f"{A}/audit-log/export"): ADMIN,
+    ("GET", f"{A}/audit-log/check"): ADMIN,
+    ("GET", "/"): VIEWER,
+    ("GET", "/sign-in"): OPEN,
+    ("GET", "/static/{digest}/{name}"): OPEN,
+    ("GET", "/worklist"): VIEWER,
+    ("GET", "/worklist/rows"): VIEWER,
+    ("POST", "/worklist/found"): VIEWER,
+    ("GET", "/studies/{study_id}"): VIEWER,
+    ("GET", "/studies/{study_id}/state"): VIEWER,
+    ("GET", "/studies/{study_id}/beside/{other_id}"): VIEWER,
+    ("GET", "/compare"): VIEWER,
+    ("GET", "/upload"): READER,
+    ("GET", "/figures"): VIEWER,
+    ("GET", "/figures/part"): VIEWER,
+    ("GET", "/view/images/{image_id}/grey"): VIEWER,
+    ("GET", "/view/results/{result_id}/maps/{name}"): VIEWER,
+}
+"""The lowest role that may use each route; None: everybody, without signing in."""
+
+UNWRITTEN = {
+    ("GET", "/metrics"): "counts, of nobody",
+    ("GET", f"{A}/openapi.json"): "the interface's description",
+    ("GET", f"{A}/statistics"): "counts, of nobody",
+    ("GET", f"{A}/systems"): "which systems there are",
+    ("GET", f"{A}/session"): "who is asking",
+    ("GET", "/"): "leads to the worklist",
+    ("GET", "/studies/{study_id}/state"): "whether the page is still as it is",
+    ("GET", "/studies/{study_id}/beside/{other_id}"): "leads to the comparison",
+    ("GET", "/upload"): "an empty form",
+    ("GET", "/figures"): "counts, of nobody",
+    ("GET", "/figures/part"): "counts, of nobody",
+}
+"""What needs a role and leaves no trace in the audit log, and why it need not."""
+
+
+def routes(app):
+    return {
+        (method, route.path): route
+        for route in iter_route_contexts(app.routes)
+        for method in sorted(route.methods - {"HEAD"})
+    }
+
+
+def address(path):
+    for name in ("submission_id", "study_id", "other_id", "image_id", "result_id", "account_id", "token_id", "digest"):
+        path = path.replace(f"{{{name}}}", "0" * 32)
+    return path.replace("{name}", "h2").replace("{file}", "h2.png")
+
+
+def depends_on(dependant, call):
+    return dependant.call is call or any(depends_on(inner, call) for inner in dependant.dependencies)
+
+
+def test_every_route_has_a_row_and_declares_what_it_says(people):
+    there = routes(people.app)
+    assert set(there) - set(WHO_MAY) == set(), "say in WHO_MAY who may use this route"
+    assert set(WHO_MAY) - set(there) == set(), "this route is gone"
+    declared = {key: [found.role for found in requirements_of(route.dependant)] for key, route in there.items()}
+    assert declared == {key: [role] for key, role in WHO_MAY.items()}
+
+
+def test_whatever_somebody_known_sees_or_does_is_written_down(people):
+    silent = {
+        key
+        for key, route in routes(people.app).items()
+        if WHO_MAY[key] is not None and not depends_on(route.dependant, _log)
+    }
+    assert silent == set(UNWRITTEN)
+
+
+def test_there_is_nothing_but_routes(people):
+    """No mounted application and no plain route, which would answer without a requirement."""
+    walked = {route.path for route in iter_route_contexts(people.app.routes)}
+    assert all(type(route).__name__ in ("_IncludedRouter", "APIRoute") for route in people.app.routes)
+    assert not any(path.startswith(("/docs", "/redoc")) for path in walked)
+
+
+@pytest.mark.parametrize("way", ["token", "session"])
+@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: "stranger" if role is None else role.name.lower())
+def test_a_role_reaches_its_routes_and_no_others(people, role, way):
+    if role is None and way == "session":
+        pytest.skip("a stranger has no session")
+    # Routes that end the session which asks, and those that ask an identity provider, are tested by themselves.
+    ends = {("DELETE", f"{A}/session"), ("DELETE", f"{A}/sessions")}
+    enter = people.with_token if way == "token" else people.signed_in
+    client = people.stranger() if role is None else enter(role)
+    client.follow_redirects = False
+    for (method, path), needed in WHO_MAY.items():
+        if (method, path) in ends and way == "session":
+            continue
+        answer = client.request(method, address(path))
+        refused = answer.status_code in (401, 403) or answer.headers.get("location", "").startswith("/sign-in?")
+        may = needed is None or (role is not None and role >= needed)
+        assert refused == (not may), f"{method} {path}: {answer.status_code}"
+        assert answer.status_code < 500, f"{method} {path}: {answer.status_code}"
