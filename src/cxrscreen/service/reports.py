@@ -4,11 +4,11 @@ import io
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
-import matplotlib
 from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -223,10 +223,18 @@ def _style(size: float, *, bold: bool = False, colour: Color = _INK) -> Paragrap
 def _font(*, bold: bool) -> str:
     # The fonts that every PDF reader has cannot write names beyond Western Europe.
     name = "DejaVuSans-Bold" if bold else "DejaVuSans"
-    registerFont(TTFont(name, str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf")))
+    registerFont(TTFont(name, str(_fonts() / f"{name}.ttf")))
     if not bold:
         _register_family()
     return name
+
+
+def _fonts() -> Path:
+    # Those that matplotlib brings along, without importing it, which a server that starts would wait for.
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise FileNotFoundError("matplotlib's fonts")
+    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"
 
 
 def _register_family() -> None:

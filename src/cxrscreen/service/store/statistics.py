@@ -7,11 +7,9 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 import numpy as np
-from scipy.stats import ks_2samp
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cxrscreen.evaluate.metrics import wilson_interval
 from cxrscreen.service.store.models import Feedback, Image, Job, Result, Study
 
 FEWEST: Final = 20
@@ -132,6 +130,8 @@ def turnaround(session: Session, since: datetime) -> Turnaround:
 
 def agreement(session: Session, since: datetime) -> list[Agreement]:
     """Count readers' agreement with each model's results since a moment, the last word of each reader on a result."""
+    from cxrscreen.evaluate.metrics import wilson_interval  # noqa: PLC0415 - a server that starts would wait for it
+
     last: dict[tuple[str, str], tuple[str, str, bool]] = {}
     rows = session.execute(
         select(Feedback.author, Feedback.result_id, Result.system, Result.bundle, Feedback.agrees)
@@ -176,6 +176,8 @@ def unreviewed(session: Session) -> int:
 
 
 def _drift(system: str, bundle: str, before: Sequence[float], recent: Sequence[float]) -> Drift:
+    from scipy.stats import ks_2samp  # noqa: PLC0415 - a server that starts would wait for it
+
     distance = p_value = None
     if min(len(before), len(recent)) >= FEWEST:
         test = ks_2samp(before, recent)

@@ -1,0 +1,129 @@
+import time
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.service import jobs
+from cxrscreen.service.store.models import Job, Result, StoredMap, Study
+from cxrscreen.service.store.results import load_screening, record_of
+
+
+def only(context, kind):
+    with context.database.reading() as session:
+        return session.scalars(select(kind)).one()
+
+
+def test_a_result_is_the_screening_itself(context, send, png, work):
+    (image,) = send(png(200))
+    assert work() == 1
+    with context.database.reading() as session:
+        result = session.scalars(select(Result)).one()
+        screening = load_screening(context.files, result)
+        assert record_of(result).file == image
+    assert screening.finding == "other_pneumonia"
+    assert screening.triage_score == pytest.approx(200 / 255, abs=0.02)
+    assert [stage.positive for stage in screening.stages] == [True, None]
+    assert np.unique(screening.lung_mask).tolist() == [0, 1, 2]
+    assert screening.saliency[0].values[30, 30] == pytest.approx(200 / 255, abs=1 / 255)
+
+
+def test_a_refused_image_has_a_result_without_an_answer(context, send, png, work):
+    send(png(0))
+    work()
+    result = only(context, Result)
+    assert (result.status, result.finding, result.triage_score) == ("refused", None, None)
+    study = only(context, Study)
+    assert (study.state, study.urgency) == ("refused", None)
+    with context.database.reading() as session:
+        assert load_screening(context.files, session.scalars(select(Result)).one()).verdict.refused
+
+
+def test_a_file_that_cannot_be_read_is_set_aside_at_once_with_its_reason(context, send, png, work, system):
+    content = png(100)
+    send(content[:-30])
+    assert work() == 1
+    job = only(context, Job)
+    assert (job.state, job.attempts, system.calls) == ("set_aside", 1, 0)
+    assert job.reason.startswith("The file is a truncated or damaged PNG file")
+    assert str(context.files.folder) not in job.reason
+
+
+def test_what_fails_is_tried_again_later(context, send, png, work, system, clock):
+    send(png(100))
+    system.fails = [CxrscreenError("The disk is full."), ValueError("PATIENT^NAME inside")]
+    assert work() == 1
+    assert only(context, Job).reason == "The disk is full."
+    clock.pass_(seconds=context.settings.retry_seconds)
+    assert work() == 1
+    assert only(context, Job).reason == "The screening met an unexpected fault (ValueError)."
+    clock.pass_(seconds=2 * context.settings.retry_seconds)
+    assert work() == 1
+    job = only(context, Job)
+    assert (job.state, job.attempts, job.reason) == ("done", 3, None)
+
+
+def test_a_slow_worker_writes_nothing_after_another_one(context, send, png, worker, system, clock):
+    send(png(100))
+    answer = system.screen
+    inner = []
+
+    def slow(radiograph, **options):
+        screening = answer(radiograph, **options)
+        if not inner:
+            inner.append(True)
+            clock.pass_(seconds=context.settings.lease_seconds + 1)
+            assert worker.work_once()
+        return screening
+
+    system.screen = slow
+    assert worker.work_once()
+    assert only(context, Result)
+    assert only(context, Job).attempts == 2
+
+
+def test_an_image_deleted_meanwhile_leaves_nothing(context, send, png, worker, system):
+    send(png(100))
+    answer = system.screen
+
+    def screen(radiograph, **options):
+        with context.database.writing() as session:
+            session.delete(session.scalars(select(Study)).one())
+        return answer(radiograph, **options)
+
+    system.screen = screen
+    assert worker.work_once()
+    with context.database.reading() as session:
+        assert session.scalars(select(Result)).all() == []
+        assert session.scalars(select(StoredMap)).all() == []
+
+
+def test_the_heartbeat_prolongs_the_lease_of_a_long_screening(context, send, png, worker, system, clock, monkeypatch):
+    send(png(100))
+    beats = []
+    prolong = jobs.extend
+    monkeypatch.setattr(jobs, "extend", lambda *given: beats.append(prolong(*given)) or beats[-1])
+    context.settings.__dict__["lease_seconds"] = 0.15
+    answer = system.screen
+
+    def long(radiograph, **options):
+        end = time.monotonic() + 10
+        while len(beats) < 2 and time.monotonic() < end:
+            time.sleep(0.02)
+        return answer(radiograph, **options)
+
+    system.screen = long
+    worker.work_once()
+    assert beats[:2] == [True, True]
+
+
+def test_the_most_urgent_image_speaks_for_the_study(context, send, png, work, dicom):
+    send(dicom(), dicom(image_number=2, photometric="MONOCHROME1"))
+    assert work() == 2
+    with context.database.reading() as session:
+        study = session.scalars(select(Study)).one()
+        scores = [result.triage_score for image in study.images for result in image.results]
+    assert len(scores) == 2
+    assert study.urgency == max(scores)
+    assert study.screened_at == context.now()
