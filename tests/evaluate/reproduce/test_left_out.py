@@ -57,8 +57,10 @@ def test_what_the_measures_against_shortcuts_change_by_hand(found):
     assert figures["gain"].value == pytest.approx(0.5)
     assert figures["gap_plain"].value == pytest.approx(0.75)
     assert figures["gap_closed"].value == pytest.approx(0.5)
-    said = left_out_answer([LeftOut("2", ("a",), "a", *found)])[1]
-    assert "The measures against shortcuts change the AUC by +50.0" in said
+    said = left_out_answer([LeftOut("2", ("a",), "a", *found)])
+    assert "The measures against shortcuts change the AUC by +50.0" in said[1]
+    assert "by +50.0 points on average: it rises in 1 of 1 and falls in 0" in said[2]
+    assert "shrinks in 1 of 1" in said[2]
 
 
 def test_rates_at_the_threshold_of_the_other_sources(found):
@@ -73,7 +75,7 @@ def test_rates_at_the_threshold_of_the_other_sources(found):
 def test_the_goals_are_said_for_sources_with_both_classes_alone(found):
     rates = {"specificity": Estimate(0.9, 0.8, 1.0, 9, 9, "")}
     said = left_out_answer([LeftOut("2", ("a",), "a", *found), LeftOut("3", ("b",), "b", 0, 9, rates)])
-    assert len(said) == 2
+    assert len(said) == 3
     assert said[1].startswith("Stage 2, a: AUC 75.0 [")
     assert "missed" in said[1]
 

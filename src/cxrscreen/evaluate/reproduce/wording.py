@@ -105,6 +105,9 @@ LEFT_OUT_CONCLUDE = (
     "carries to a hospital it has never seen.",
     "That a loss is all shortcut: the sources differ in patients, ages and labelling too; and that none is a proof of "
     "the contrary, for sources may share a shortcut.",
+    "That the measures against shortcuts help or harm a network trained to its end: they make the task harder, so that "
+    "after so short a training it is farther from its end with them than without; and they were tried all together, so "
+    "that nothing is said of a single one.",
     "That a sensitivity without a specificity, or the reverse, is a skill: a network that calls all images of a source "
     "alike reaches 100 % of one.",
 )
