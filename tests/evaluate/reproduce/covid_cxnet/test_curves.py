@@ -34,6 +34,25 @@ def test_phases_and_stops_are_joined(tmp_path):
     assert list(dots[0]) == [1, 3]
 
 
+def test_an_epoch_that_was_not_finished_is_left_out(tmp_path):
+    write_phase(tmp_path, "phase1", [0.5, 0.6])
+    file = tmp_path / "phase1" / "metrics.csv"
+    file.write_text("".join(file.read_text("utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    assert list(read_curves(tmp_path)["validation_score"]) == [0.5]
+    (tmp_path / "phase2").mkdir()
+    pd.DataFrame({"epoch": [0], "epoch_loss": [0.7]}).to_csv(tmp_path / "phase2" / "metrics.csv", index=False)
+    assert list(read_curves(tmp_path)["phase"]) == ["phase1"]
+
+
+def test_a_pre_training_has_one_area(tmp_path):
+    (tmp_path / "phase1").mkdir()
+    rows = {"epoch": [0, 1], "epoch_loss": [0.7, 0.6], "validation_score": [0.5, 0.7]}
+    pd.DataFrame(rows).to_csv(tmp_path / "phase1" / "metrics.csv", index=False)
+    axes = curves_figure(read_curves(tmp_path), "title").axes
+    assert [each.get_title(loc="left") for each in axes] == ["Loss", "AUC and lungs"]
+    assert axes[1].get_legend().get_texts()[0].get_text() == "mean AUC over findings, validation"
+
+
 def test_a_work_folder_is_drawn(tmp_path):
     write_phase(tmp_path / "work" / "classifier", "phase1", [0.5, 0.6])
     files = write_curves(tmp_path / "work", "title", tmp_path)

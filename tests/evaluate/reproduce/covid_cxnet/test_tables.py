@@ -6,7 +6,7 @@ import pytest
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError, RecipeError
-from cxrscreen.evaluate.reproduce.covid_cxnet.models import measured, seed_accuracies
+from cxrscreen.evaluate.reproduce.covid_cxnet.models import interval_of_mean, measured, seed_accuracies
 from cxrscreen.evaluate.reproduce.covid_cxnet.paper import MATRICES, PRINTED, TABLE5, of_matrix
 from cxrscreen.evaluate.reproduce.covid_cxnet.run import reproduce_covid_cxnet
 from cxrscreen.evaluate.reproduce.covid_cxnet.runs import CxNetRuns
@@ -101,6 +101,12 @@ def test_a_model_of_table_5_has_the_papers_range_and_ours(finished, tmp_path):
     last = content["rows"][-1]
     assert last["seeds"] == list(range(10))
     assert last["mean_interval"][0] < sum(accuracies) / 10 < last["mean_interval"][1]
+
+
+def test_the_interval_of_a_mean_is_students():
+    # Mean 2, standard deviation 1, t of 2 degrees of freedom 4.3027.
+    assert interval_of_mean([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert interval_of_mean([0.5, 0.5]) == (0.5, 0.5)
 
 
 def test_children_alone_teach_another_normal(finished, tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import RecipeError
@@ -20,13 +21,22 @@ from cxrscreen.evaluate.reproduce.covid_cxnet.runs import CxNetRuns
 from cxrscreen.evaluate.reproduce.table import Part, Table, percent
 from cxrscreen.systems.covid_cxnet.classes import CLASSES
 
-SCORE = "validation_score"
+SCORE, AREA = "validation_score", "AUC and lungs"
 PANELS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Loss": (("epoch_loss", "training"), ("validation_loss", "validation")),
     "Accuracy": (("train_accuracy", "training"), ("accuracy", "validation")),
-    "AUC and lungs": (("auc", "AUC, validation"), ("lung_share", "Grad-CAM inside the lungs")),
+    AREA: (("auc", "AUC, validation"), ("lung_share", "Grad-CAM inside the lungs")),
 }
-"""Columns and their names, by panel; a panel without any column is left out."""
+"""Columns and their names, by panel; a panel without any column is left out. Of a pre-training there is a mean AUC."""
+COLUMNS: Mapping[str, str] = {
+    "epoch_loss": "Training loss",
+    "validation_loss": "Validation loss",
+    "train_accuracy": "Training accuracy",
+    "accuracy": "Validation accuracy",
+    "auc": "Validation AUC",
+    "lung_share": "Grad-CAM inside the lungs",
+}
+"""Of the kept epoch, in the table."""
 DRAWN = ("base-v1", "base-v2", "whole", "own", "three")
 
 
@@ -54,9 +64,10 @@ def read_curves(folder: Path) -> pd.DataFrame:
     for phase in sorted(folder.glob("phase*"), key=lambda path: int(path.name.removeprefix("phase"))):
         earlier = sorted(phase.glob("metrics-*.csv"), key=lambda path: int(path.stem.rpartition("-")[2]))
         files = [file for file in (*earlier, phase / "metrics.csv") if file.is_file()]
-        if files:
-            joined = pd.concat([pd.read_csv(file) for file in files])
-            epochs = joined.groupby("epoch")[[name for name in wanted if name in joined]].last().dropna(how="all")
+        joined = pd.concat([pd.read_csv(file) for file in files]) if files else pd.DataFrame()
+        # A run that was stopped in its first epoch has validated nothing.
+        if SCORE in joined:
+            epochs = joined.groupby("epoch")[[name for name in wanted if name in joined]].last().dropna(subset=[SCORE])
             tables.append(epochs.reset_index(drop=True).assign(phase=phase.name))
     if not tables:
         raise RecipeError(f"{folder.name} holds no curves of a training: give the work folder that train wrote.")
@@ -66,10 +77,12 @@ def read_curves(folder: Path) -> pd.DataFrame:
 def curves_figure(curves: pd.DataFrame, title: str) -> Figure:
     """Draw the curves of :func:`read_curves`; the dot marks the epoch that each phase kept."""
     panels = {name: [c for c in columns if c[0] in curves] for name, columns in PANELS.items()}
+    if not panels[AREA]:
+        panels[AREA] = [(SCORE, "mean AUC over findings, validation")]
     panels = {name: columns for name, columns in panels.items() if columns}
     figure = Figure(figsize=(4.1 * max(len(panels), 2), 4.2), layout="constrained")
     epochs = np.arange(1, len(curves) + 1)
-    kept = curves.groupby("phase", sort=False)[SCORE].idxmax() if SCORE in curves else pd.Series(dtype=int)
+    kept = curves.groupby("phase", sort=False)[SCORE].idxmax()
     starts = np.flatnonzero(curves["phase"].to_numpy()[1:] != curves["phase"].to_numpy()[:-1]) + 1
     for axes, (name, columns) in zip(
         figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items(), strict=True
@@ -77,11 +90,12 @@ def curves_figure(curves: pd.DataFrame, title: str) -> Figure:
         for index, (column, label) in enumerate(columns):
             style = "-" if label == "training" else "--"
             axes.plot(epochs, curves[column], style, color=COLOURS[index], linewidth=1.6, label=label, marker=".")
-            if label != "training" and len(kept):
+            if label != "training":
                 axes.plot(epochs[kept], curves[column].iloc[kept], "o", color=COLOURS[index], markersize=6)
         for start in starts:
             axes.axvline(start + 0.5, color="#999999", linewidth=0.8, linestyle=":")
         axes.set(xlabel="Epoch", **({} if name == "Loss" else {"ylim": (-0.02, 1.02)}))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(name, fontsize=11, loc="left")
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -222,20 +236,12 @@ def training_curves(runs: CxNetRuns) -> tuple[Table, dict[str, Figure]]:
         curves = read_curves(runs.curves(name))
         figures[f"training-curves-{name}"] = curves_figure(curves, TITLES[name])
         best = curves.loc[curves.groupby("phase", sort=False)[SCORE].idxmax().iloc[-1]]
-        values = {column: float(best[column]) for columns in PANELS.values() for column, _ in columns if column in best}
-        lines.append(
-            (TITLES[name], str(len(curves)), str(int(best.name) + 1), *(f"{each:.3f}" for each in values.values()))
-        )
-        content.append({"model": name, "epochs": len(curves), "kept": int(best.name) + 1, **values})
-    words = {
-        "epoch_loss": "Training loss",
-        "validation_loss": "Validation loss",
-        "train_accuracy": "Training accuracy",
-        "accuracy": "Validation accuracy",
-        "auc": "Validation AUC",
-        "lung_share": "Grad-CAM inside the lungs",
-    }
-    head = ("Model", "Epochs", "Kept", *words.values())
+        known = {column: best[column] for column in COLUMNS if column in best and np.isfinite(best[column])}
+        cells = (f"{known[column]:.3f}" if column in known else "-" for column in COLUMNS)
+        lines.append((TITLES[name], str(len(curves)), str(int(best.name) + 1), *cells))
+        kept = {column: float(value) for column, value in known.items()}
+        content.append({"model": name, "epochs": len(curves), "kept": int(best.name) + 1, **kept})
+    head = ("Model", "Epochs", "Kept", *COLUMNS.values())
     pictures = tuple(f"![{TITLES[name]}]({say.SYSTEM}-training-curves-{name}.png)" for name in DRAWN)
     table = Table(
         "training-curves",

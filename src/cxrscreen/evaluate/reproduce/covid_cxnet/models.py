@@ -59,10 +59,11 @@ def table5(runs: CxNetRuns) -> Table:
     for name, (accuracy, spread, score) in TABLE5.items():
         ours, paper = measured(runs, name), of_matrix(name)
         printed = {"accuracy": f"{accuracy:.2f} ({spread[0]:.2f} to {spread[1]:.2f})", "f1 covid19": f"{score:.0f}"}
-        lines += [_line((TITLES[name],), figure, printed[figure], paper, ours) for figure in printed]
+        within = runs.recipe.within
+        lines += [_line(TITLES[name], figure, said, paper, ours, within) for figure, said in printed.items()]
         content.append({"model": name, "printed": [accuracy, *spread, score]} | _content(paper, ours))
     accuracies = seed_accuracies(runs)
-    low, high = stats.t.interval(0.95, len(accuracies) - 1, np.mean(accuracies), stats.sem(accuracies))
+    low, high = interval_of_mean(accuracies)
     head = ("Trainings", "Accuracy of each", "Least", "Largest", "Mean [95 %, of the training's chance alone]")
     shown = ", ".join(f"{100 * value:.1f}" for value in accuracies)
     mean = f"{100 * np.mean(accuracies):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -72,10 +73,8 @@ def table5(runs: CxNetRuns) -> Table:
         head,
         ((str(len(accuracies)), shown, least, most, mean),),
     )
-    made = _assembled(
-        runs, "table5", "Table 5: all models", ("Model",), lines, content, tuple(TABLE5), differs=say.SEEDS_DIFFERS
-    )
-    seeds = {"seeds": list(runs.recipe.seeds), "accuracies": accuracies, "mean_interval": [float(low), float(high)]}
+    made = _assembled("table5", "Table 5: all models", lines, content, tuple(TABLE5), differs=say.SEEDS_DIFFERS)
+    seeds = {"seeds": list(runs.recipe.seeds), "accuracies": accuracies, "mean_interval": [low, high]}
     return replace(made, parts=(*made.parts, part), content=(*made.content, seeds))
 
 
@@ -96,7 +95,7 @@ def paediatric_bias(runs: CxNetRuns) -> Table:
         for name, figure in words.items()
     )
     head = ("Figure", "Paper, version 1", "Paper, version 2", "Ours, version 1", "Ours, version 2", "Ours, 2 less 1")
-    elsewhere = _part("Within sources and of the source left out", ("Model",), _lines(runs, tuple(paper), ours))
+    elsewhere = _part("Within sources and of the source left out", _lines(runs, tuple(paper), ours))
     adults = "specificity covid19"
     learned = {model: percent(each.pooled.get(adults)) for model, each in ours.items()}
     printed = {model: percent(each[adults]) for model, each in paper.items()}
@@ -140,10 +139,19 @@ def seed_accuracies(runs: CxNetRuns) -> list[float]:
     return found
 
 
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of two or more trainings; a point where all came out the same."""
+    centre, error = float(np.mean(values)), float(stats.sem(values))
+    if error == 0:
+        return centre, centre
+    low, high = stats.t.interval(0.95, len(values) - 1, centre, error)
+    return float(low), float(high)
+
+
 def _table(runs: CxNetRuns, name: str, title: str, models: tuple[str, ...]) -> Table:
     ours = {model: measured(runs, model) for model in models}
     content = [{"model": model} | _content(of_matrix(model), ours[model]) for model in models]
-    made = _assembled(runs, name, title, ("Model",), _lines(runs, models, ours), content, models)
+    made = _assembled(name, title, _lines(runs, models, ours), content, models)
     matrices = tuple(
         _matrix(f"{TITLES[model]}: {whose}", model, matrix)
         for model in models
@@ -160,10 +168,8 @@ def _table(runs: CxNetRuns, name: str, title: str, models: tuple[str, ...]) -> T
 
 
 def _assembled(
-    runs: CxNetRuns,
     name: str,
     title: str,
-    labels: tuple[str, ...],
     lines: Sequence[tuple[str, ...]],
     content: Sequence[Mapping[str, Any]],
     models: Sequence[str],
@@ -173,19 +179,19 @@ def _assembled(
     return Table(
         name,
         title,
-        (_part("The paper's figures and ours", labels, lines),),
+        (_part("The paper's figures and ours", lines),),
         content,
         remarks=tuple(f"{TITLES[model]}: {REMARKS[model]}" for model in models),
         differs=(*differs, *say.DIFFERS),
-        not_to_conclude=(*say.NOT_CONCLUDED, *((say.FEW_NORMAL,) if runs.recipe.within == "cohen" else ())),
+        not_to_conclude=(*say.NOT_CONCLUDED, say.FEW_NORMAL),
         system=say.SYSTEM,
         intervals=say.INTERVALS,
     )
 
 
-def _part(title: str, labels: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Part:
-    head = ("Figure", "Printed", "Recomputed from the matrix", "Ours, pooled", "Ours, within sources", "Ours, left out")
-    return Part(title, (*labels, *head), tuple(lines))
+def _part(title: str, lines: Sequence[tuple[str, ...]]) -> Part:
+    ours = ("Ours, pooled", "Ours, within sources", "Ours, left out")
+    return Part(title, ("Model", "Figure", "Printed", "Recomputed from the matrix", *ours), tuple(lines))
 
 
 def _lines(runs: CxNetRuns, models: Sequence[str], ours: Mapping[str, Measured]) -> list[tuple[str, ...]]:
@@ -195,21 +201,19 @@ def _lines(runs: CxNetRuns, models: Sequence[str], ours: Mapping[str, Measured])
         for figure in ours[model].pooled:
             said = PRINTED[model].get(figure)
             printed = "-" if said is None else f"{said:.2f}".removesuffix(".00")
-            lines.append(_line((TITLES[model],), figure, printed, paper, ours[model], source))
+            lines.append(_line(TITLES[model], figure, printed, paper, ours[model], source))
     return lines
 
 
-def _line(
-    labels: tuple[str, ...], figure: str, printed: str, paper: Figures, ours: Measured, source: str = ""
-) -> tuple[str, ...]:
+def _line(model: str, figure: str, printed: str, paper: Figures, ours: Measured, source: str) -> tuple[str, ...]:
     within = "; ".join(
         f"{name} {percent(own[figure])}, {own[figure].n} images" for name, own in ours.within.items() if figure in own
     )
     kind = "" if ours.within_of == "test images" or not within else f" ({ours.within_of})"
     unseen = ours.left_out.get(figure)
-    left_out = "-" if unseen is None else f"{source} {percent(unseen)}".strip()
+    left_out = "-" if unseen is None else f"{source} {percent(unseen)}"
     return (
-        *labels,
+        model,
         figure_in_words(figure),
         printed,
         percent(paper.get(figure)),

@@ -29,8 +29,8 @@ NOT_CONCLUDED = (
     "That a figure holds at another hospital.",
 )
 FEW_NORMAL = (
-    "That the specificity within Cohen's collection is known: it holds 17 normal images, of patients who mostly had "
-    "COVID-19 at another time."
+    "That the specificity within the source that holds every class is known: Cohen's collection has a handful of "
+    "normal images. Read the intervals."
 )
 
 CHILDREN_DIFFERS = (
