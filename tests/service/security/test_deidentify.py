@@ -252,7 +252,7 @@ def test_on_arrival(context, dicom, png):
         rows = [*session.query(ImageRow), *session.query(Patient), *session.query(Study)]
         patients = {row.reference for row in session.query(Patient)}
     text = repr([vars(row) for row in rows]).lower()
-    assert not any(secret in text for secret in ("zzyzx", "zz-991", "acc-z-1", "19410203", "1941"))
+    assert not any(secret in text for secret in ("zzyzx", "zz-991", "acc-z-1", "19410203", "date(1941"))
     assert patients == {Deidentifier(KEY).pseudonym("ZZ-991", "HOSPITAL-Z"), Deidentifier(KEY).pseudonym("ZZ-991")}
     for name in here.files.names():
         content = here.files.read(name).lower()
