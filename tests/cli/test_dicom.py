@@ -26,16 +26,10 @@ class PromptSystem:
         mask = np.zeros(radiograph.shape, np.uint8)
         mask[30:80, 20:60], mask[30:80, 70:110] = 1, 2
         stages = (Stage("pneumonia", "Pneumonia", 0.2, 0.5, "youden"),)
-        return Screening(stages, "normal", 0.2, mask, 0.1, (), "good", (), self.bundle_id, {"total": 0.01})
-
-    def segment(self, radiograph):
-        class Organs:
-            def at_size(self, shape):
-                organs = np.zeros(shape, np.uint8)
-                organs[50:80, 45:75] = 3
-                return organs
-
-        return Organs()
+        heart = np.zeros(radiograph.shape, bool)
+        heart[50:80, 60:70] = True
+        seconds = {"total": 0.01}
+        return Screening(stages, "normal", 0.2, mask, 0.1, (), "good", (), self.bundle_id, seconds, heart_mask=heart)
 
 
 @pytest.fixture

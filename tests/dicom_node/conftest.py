@@ -101,7 +101,7 @@ def free_port() -> int:
         return int(chosen.getsockname()[1])
 
 
-def wait_for(met: Callable[[], Any], seconds: float = 300.0) -> Any:
+def wait_for(met: Callable[[], Any], seconds: float = 600.0) -> Any:
     """Wait until something holds, and give it; a busy machine is no fault of the code."""
     end = time.monotonic() + seconds
     while True:
@@ -122,7 +122,6 @@ class NodeProcess:
         plain = {"study_quiet_seconds": 0.5, "timeout_seconds": 120, "port": self.port, **settings}
         self._settings.write_text(yaml.safe_dump(plain))
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
 
     def start(self) -> None:
         ready = Path(f"{self._settings}.port")
@@ -160,6 +159,7 @@ def node_process(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
 
     def start(seconds: float = 0.0, **settings: Any) -> NodeProcess:
         started.append(NodeProcess(tmp_path, seconds, settings))
+        started[-1].start()
         return started[-1]
 
     yield start
@@ -195,7 +195,6 @@ class Orthanc:
             },
         }
         (folder / "orthanc.json").write_text(json.dumps(settings))
-        self.start()
 
     def start(self) -> None:
         command = [self._program, str(self._folder / "orthanc.json")]
@@ -234,6 +233,7 @@ def orthanc(tmp_path: Path) -> Iterator[Callable[[int], Orthanc]]:
         folder = tmp_path / f"orthanc-{len(started)}"
         folder.mkdir()
         started.append(Orthanc(program, folder, caller_port))
+        started[-1].start()
         return started[-1]
 
     yield start

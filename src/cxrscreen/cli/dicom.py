@@ -91,7 +91,7 @@ def write(
     from cxrscreen.batch.folders import FolderNames
     from cxrscreen.dicom_node.screening import screen_with
     from cxrscreen.imaging.find import find_images
-    from cxrscreen.report.dicom.objects import dicom_objects, write_objects
+    from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
     from cxrscreen.report.fhir import screening_bundle
     from cxrscreen.report.wording import shown_name, without_folders
     from cxrscreen.systems.registry import bundle_named, load_system
@@ -109,7 +109,7 @@ def write(
             folder = out / names.give(path)
             try:
                 found = screen(path)
-                objects = dicom_objects(found.screening, found.radiograph, heart=found.heart)
+                objects = dicom_objects(found.screening, found.radiograph)
                 written = write_objects(folder, objects)
             except CxrscreenError as error:
                 failed += 1
@@ -119,6 +119,7 @@ def write(
                 found.screening,
                 study_uid=str(objects.report.StudyInstanceUID),
                 image_uid=found.radiograph.provenance.sop_instance_uid or "",
+                cardiothoracic_ratio=ratio_of(found.screening),
             )
             (folder / "fhir.json").write_text(json.dumps(report), encoding="utf-8")
             console.print(f"{escape(shown_name(path))}: {len(written)} objects ({found.screening.status})")

@@ -147,4 +147,4 @@ def _header(content: bytes) -> Dataset:
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag >= _PIXELS
+    return bool(tag >= _PIXELS)

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cxrscreen.dicom_node.durable import sync_folder, write_durably
 from cxrscreen.dicom_node.outbox import FolderOutbox
 from cxrscreen.dicom_node.scp import Commitment, Node
@@ -21,7 +18,7 @@ from cxrscreen.dicom_node.settings import NodeSettings
 from cxrscreen.dicom_node.spool import Spool, Waiting
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.dicom.objects import dicom_objects, write_objects
+from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
 from cxrscreen.report.fhir import screening_bundle
 from cxrscreen.report.folder import write_folder
 from cxrscreen.report.record import ScreeningRecord
@@ -51,13 +48,10 @@ class Screened:
     ----------
     radiograph, screening
         What was read and what was found.
-    heart
-        bool (H, W), of a system that segments it.
     """
 
     radiograph: Radiograph
     screening: Screening
-    heart: NDArray[np.bool_] | None = None
 
 
 Screen = Callable[[Path], Screened]
@@ -170,7 +164,7 @@ def screen_one(
         record = ScreeningRecord.screened(
             path, found.radiograph, found.screening, read_seconds=0.0, write_seconds=0.0
         ).model_copy(update={"file": path.name})
-        objects = dicom_objects(found.screening, found.radiograph, heart=found.heart)
+        objects = dicom_objects(found.screening, found.radiograph)
     except Exception as error:
         # the text of an unexpected error may carry what is in the file, so it is not repeated
         known = str(error).replace(f"{path.parent}/", "") if isinstance(error, CxrscreenError) else ""
@@ -183,7 +177,12 @@ def screen_one(
         write_folder(folder, found.radiograph, found.screening)
     written = write_objects(folder, objects)
     image_uid = found.radiograph.provenance.sop_instance_uid or ""
-    bundle = screening_bundle(found.screening, study_uid=waiting.study_instance_uid, image_uid=image_uid)
+    bundle = screening_bundle(
+        found.screening,
+        study_uid=waiting.study_instance_uid,
+        image_uid=image_uid,
+        cardiothoracic_ratio=ratio_of(found.screening),
+    )
     write_durably(folder / "fhir.json", json.dumps(bundle).encode())
     write_durably(folder / "record.json", f"{record.line()}\n".encode())
     sync_folder(results)

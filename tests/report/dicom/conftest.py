@@ -64,6 +64,7 @@ def make_screening(phantom: Phantom, off_centre: np.ndarray) -> Callable[..., Sc
             quality="limited",
             warnings=("The lungs are small.",),
             bundle=bundle,
+            heart_mask=phantom.heart.astype(bool),
         )
 
     return make
@@ -83,5 +84,5 @@ def refused(phantom: Phantom) -> Screening:
 
 
 @pytest.fixture(scope="session")
-def objects(screening: Screening, radiograph: Radiograph, phantom: Phantom) -> DicomObjects:
-    return dicom_objects(screening, radiograph, made=MADE, heart=phantom.heart)
+def objects(screening: Screening, radiograph: Radiograph) -> DicomObjects:
+    return dicom_objects(screening, radiograph, made=MADE)

@@ -1,5 +1,6 @@
 """The objects as a reader gets them: geometry, references, repeats."""
 
+from dataclasses import replace
 from io import BytesIO
 
 import highdicom as hd
@@ -10,7 +11,7 @@ from pydicom import uid
 
 from cxrscreen.data.phantoms import write_png
 from cxrscreen.imaging.read import read
-from cxrscreen.report.dicom.objects import dicom_objects, encoded, write_objects
+from cxrscreen.report.dicom.objects import dicom_objects, encoded, ratio_of, write_objects
 from cxrscreen.report.dicom.segmentation import regions_of
 from cxrscreen.report.dicom.source import DicomObjectError
 
@@ -73,11 +74,11 @@ def test_the_report_refers_to_the_segments(written):
     assert frames == [1, 2, 3]
 
 
-def test_a_repeat_gives_the_same_bytes_and_another_time_the_same_uids(screening, radiograph, phantom, objects, made):
-    again = dicom_objects(screening, radiograph, made=made, heart=phantom.heart).named
+def test_a_repeat_gives_the_same_bytes_and_another_time_the_same_uids(screening, radiograph, objects, made):
+    again = dicom_objects(screening, radiograph, made=made).named
     for name, dataset in objects.named.items():
         assert encoded(dataset) == encoded(again[name]), name
-    later = dicom_objects(screening, radiograph, heart=phantom.heart).named
+    later = dicom_objects(screening, radiograph).named
     uids = [dataset.SOPInstanceUID for dataset in objects.named.values()]
     assert uids == [dataset.SOPInstanceUID for dataset in later.values()]
     assert len(set(uids)) == len(uids)
@@ -96,22 +97,31 @@ def test_one_map_alone_and_no_map(make_screening, radiograph, made):
     assert dicom_objects(make_screening(maps=()), radiograph, made=made).maps is None
 
 
-def test_disease_is_a_segment_of_its_own(screening, radiograph, phantom, made):
-    spot = np.zeros(radiograph.shape, bool)
-    spot[40:50, 30:44] = True
-    segments = dicom_objects(screening, radiograph, made=made, disease={"covid19": spot}).segmentation
+def test_the_diseased_region_is_a_segment_and_no_other_map_is(make_screening, radiograph, off_centre, made):
+    objects = dicom_objects(make_screening(maps=("disease", "h3")), radiograph, made=made)
+    segments = objects.segmentation
     last = segments.SegmentSequence[-1]
-    assert last.SegmentLabel == "COVID-19 (estimate)"
+    assert [segment.SegmentLabel for segment in segments.SegmentSequence][2:] == ["Heart", "Diseased region (estimate)"]
     assert last.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "49755003"
-    assert last.SegmentedPropertyTypeCodeSequence[0].CodeValue == "840539006"
-    assert last.SegmentAlgorithmName == "cascade"
-    assert np.array_equal(segments.pixel_array[-1].astype(bool), spot)
-    assert [region.label for region in regions_of(screening, np.zeros_like(spot))] == ["Right lung", "Left lung"]
+    assert last.SegmentationAlgorithmIdentificationSequence[0].AlgorithmName == "cascade"
+    assert np.array_equal(segments.pixel_array[-1].astype(bool), off_centre >= 0.5)
+    first = objects.maps.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    assert first.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "disease-map"
+
+
+def test_what_was_not_segmented_is_no_segment(make_screening):
+    bare = replace(make_screening(), heart_mask=None)
+    assert [region.label for region in regions_of(bare)] == ["Right lung", "Left lung"]
+    empty = replace(make_screening(), heart_mask=np.zeros(bare.lung_mask.shape, bool))
+    assert [region.label for region in regions_of(empty)] == ["Right lung", "Left lung"]
+    assert ratio_of(bare) is None
+    assert ratio_of(empty) is None
 
 
 def test_a_mask_of_another_size_is_refused(screening, radiograph):
+    other = replace(screening, heart_mask=np.ones((4, 4), bool))
     with pytest.raises(DicomObjectError, match="own size"):
-        dicom_objects(screening, radiograph, heart=np.ones((4, 4), bool))
+        dicom_objects(other, radiograph)
 
 
 def test_a_picture_gets_an_image_to_refer_to(screening, phantom, tmp_path, made):

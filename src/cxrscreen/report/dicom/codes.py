@@ -6,7 +6,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from cxrscreen.systems.contract import Finding
+from cxrscreen.systems.contract import Finding, SaliencyMap
 
 SCHEME: Final = "99CXRSCREEN"
 SCHEME_NAME: Final = "cxrscreen private codes"
@@ -33,6 +33,8 @@ GOOD: Final = Code("good", SCHEME, "No warning touches the trust in the result")
 LIMITED: Final = Code("limited", SCHEME, "A warning touches the trust in the result")
 LUNG_SHARE: Final = Code("lung-share", SCHEME, "Share of the image covered by lung (0 to 1)")
 CARDIOTHORACIC_RATIO: Final = Code("ctr", SCHEME, "Cardiothoracic ratio")
+COVERAGE: Final = Code("coverage", SCHEME, "How often the system looked at a place")
+DISEASE_PROBABILITY: Final = Code("disease-map", SCHEME, "Probability of disease at a place")
 RESEARCH_STATEMENT: Final = Code("research-use", SCHEME, "Statement of use")
 WARNING: Final = Code("warning", SCHEME, "Warning")
 
@@ -56,11 +58,18 @@ STAGE_CODES: Final[dict[str, Code]] = {
 }
 """What each decision is about."""
 
+_GRAD_CAM: Final = codes.DCM.GradientWeightedClassActivation
 MAP_CODES: Final[dict[str, Code]] = {
     "h2": codes.DCM.ClassActivation,
-    "h3": codes.DCM.GradientWeightedClassActivation,
+    "h3": _GRAD_CAM,
+    "grad-cam": _GRAD_CAM,
+    "normal": _GRAD_CAM,
+    "bacterial": _GRAD_CAM,
+    "tuberculosis": _GRAD_CAM,
+    "viral": _GRAD_CAM,
+    "disease": DISEASE_PROBABILITY,
 }
-"""How a saliency map was made, by its name; others are plain saliency."""
+"""What a map shows, by its name; others are plain saliency."""
 
 
 def stage_code(name: str) -> Code:
@@ -68,9 +77,11 @@ def stage_code(name: str) -> Code:
     return STAGE_CODES[name] if name in STAGE_CODES else Code(name[:16], SCHEME, name[:64])
 
 
-def map_code(name: str) -> Code:
-    """Return the concept of how a saliency map was made."""
-    found: Code = MAP_CODES.get(name, codes.DCM.Saliency)
+def map_code(saliency: SaliencyMap) -> Code:
+    """Return the concept of what a map shows."""
+    if saliency.kind == "coverage":
+        return COVERAGE
+    found: Code = MAP_CODES.get(saliency.name, codes.DCM.Saliency)
     return found
 
 

@@ -197,7 +197,7 @@ def _per_frame(number: int, saliency: SaliencyMap, header: Dataset) -> Dataset:
         value_range=(0, TOP),
         slope=1 / TOP,
         intercept=0.0,
-        quantity_definition=map_code(saliency.name),
+        quantity_definition=map_code(saliency),
     )
     derivation = _item(
         DerivationDescription="Saliency map of a network's answer for the source image",

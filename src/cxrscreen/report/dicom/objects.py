@@ -1,14 +1,11 @@
 """All DICOM objects of one screening, and the files they become."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
@@ -21,7 +18,7 @@ from cxrscreen.report.dicom.report import structured_report
 from cxrscreen.report.dicom.segmentation import regions_of, segmentation
 from cxrscreen.report.dicom.source import DicomObjectError, Source, source_of
 from cxrscreen.report.record import all_warnings
-from cxrscreen.systems.contract import Finding, Screening
+from cxrscreen.systems.contract import Screening
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +59,6 @@ def dicom_objects(
     radiograph: Radiograph,
     *,
     made: datetime | None = None,
-    heart: NDArray[np.bool_] | None = None,
-    disease: Mapping[Finding, NDArray[np.bool_]] | None = None,
 ) -> DicomObjects:
     """Make the DICOM objects of one screening, in the study of the image screened.
 
@@ -78,10 +73,6 @@ def dicom_objects(
         What was screened; its file is read again for the header.
     made
         When the result was made; None: now.
-    heart
-        bool (H, W), of a system that segments the heart; gives a segment and the cardiothoracic ratio.
-    disease
-        bool (H, W) by finding, of a system that segments disease.
 
     Returns
     -------
@@ -97,7 +88,7 @@ def dicom_objects(
     source = source_of(radiograph.provenance.path, radiograph)
     try:
         with without_warnings():
-            return _made(screening, radiograph, source, when, heart, disease)
+            return _made(screening, radiograph, source, when)
     except CxrscreenError:
         raise
     except Exception as error:
@@ -155,23 +146,15 @@ def encoded(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _made(
-    screening: Screening,
-    radiograph: Radiograph,
-    source: Source,
-    when: datetime,
-    heart: NDArray[np.bool_] | None,
-    disease: Mapping[Finding, NDArray[np.bool_]] | None,
-) -> DicomObjects:
+def _made(screening: Screening, radiograph: Radiograph, source: Source, when: datetime) -> DicomObjects:
     refused = screening.status == "refused"
-    regions = () if refused else regions_of(screening, heart, disease)
+    regions = () if refused else regions_of(screening)
     segmented = segmentation(regions, screening, source, when)
-    ratio = None if heart is None or refused else cardiothoracic_ratio(screening.lung_mask, heart)
     report = structured_report(
         screening,
         source,
         when,
-        cardiothoracic_ratio=None if ratio is None else ratio.ratio,
+        cardiothoracic_ratio=ratio_of(screening),
         regions=regions,
         segmentation=segmented,
         warnings=all_warnings(radiograph, screening),
@@ -179,3 +162,11 @@ def _made(
     maps = None if refused else parametric_map(screening, source, when)
     shown = () if refused else captures(radiograph, screening, source, when)
     return DicomObjects(report, segmented, maps, shown, source.made)
+
+
+def ratio_of(screening: Screening) -> float | None:
+    """Return the cardiothoracic ratio; None where the heart was not segmented, or nothing was screened."""
+    if screening.heart_mask is None or screening.status == "refused":
+        return None
+    ratio = cardiothoracic_ratio(screening.lung_mask, screening.heart_mask)
+    return None if ratio is None else ratio.ratio

@@ -1,6 +1,6 @@
 """Lungs, heart and disease as a binary DICOM Segmentation over the image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,12 +21,16 @@ from pydicom.sr.coding import Code
 from skimage.color import rgb2lab
 
 from cxrscreen import RESEARCH_USE, __version__
-from cxrscreen.report.dicom.codes import FINDING_CODES, concept
+from cxrscreen.report.dicom.codes import concept
 from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, derived_uid, identify, stamp
 from cxrscreen.report.dicom.source import DicomObjectError, Source
 from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG
-from cxrscreen.report.wording import FINDING_LABELS
-from cxrscreen.systems.contract import Finding, Screening
+from cxrscreen.systems.contract import Screening
+
+DISEASE_MAP: Final = "disease"
+"""Name of the map that is a segmentation: the probability of disease at each place."""
+DISEASE_THRESHOLD: Final = 0.5
+"""Probability from which a place counts as diseased (COMiT-Net paper, section 4.1)."""
 
 _HEART_COLOUR: Final = (204, 121, 167)
 _DISEASE_COLOUR: Final = (213, 94, 0)
@@ -60,32 +64,27 @@ class Region:
     abnormal: bool = False
 
 
-def regions_of(
-    screening: Screening,
-    heart: NDArray[np.bool_] | None = None,
-    disease: Mapping[Finding, NDArray[np.bool_]] | None = None,
-) -> tuple[Region, ...]:
+def regions_of(screening: Screening) -> tuple[Region, ...]:
     """List what was segmented, without what is empty.
 
     Parameters
     ----------
     screening
-        Gives the lungs.
-    heart
-        bool (H, W), of a system that segments it.
-    disease
-        bool (H, W) by finding, of a system that segments disease; no heat map is one.
+        Gives the lungs, the heart where its system segments it, and the diseased region where one of its maps is that;
+        no other map says where a disease is.
     """
     lung, organ = codes.SCT.Lung, screening.lung_mask
     found = [
         Region("Right lung", organ == 1, lung, codes.SCT.Right, RIGHT_LUNG),
         Region("Left lung", organ == 2, lung, codes.SCT.Left, LEFT_LUNG),
     ]
-    if heart is not None:
-        found.append(Region("Heart", heart, codes.SCT.Heart, None, _HEART_COLOUR))
-    for finding, mask in (disease or {}).items():
-        label = f"{FINDING_LABELS[finding]} (estimate)"
-        found.append(Region(label, mask, FINDING_CODES[finding], None, _DISEASE_COLOUR, abnormal=True))
+    if screening.heart_mask is not None:
+        found.append(Region("Heart", screening.heart_mask, codes.SCT.Heart, None, _HEART_COLOUR))
+    for saliency in screening.saliency:
+        if saliency.name == DISEASE_MAP:
+            mask = saliency.values >= DISEASE_THRESHOLD
+            kind = codes.SCT.MorphologicallyAbnormalStructure
+            found.append(Region("Diseased region (estimate)", mask, kind, None, _DISEASE_COLOUR, abnormal=True))
     return tuple(region for region in found if region.mask.any())
 
 
