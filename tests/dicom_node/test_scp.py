@@ -8,6 +8,7 @@ from io import BytesIO
 import pydicom
 import pytest
 from pydicom import uid
+from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 
 from cxrscreen.dicom_node.instance import CANNOT_UNDERSTAND, OTHER_MODALITY, OUT_OF_RESOURCES
@@ -71,6 +72,15 @@ def test_only_who_is_on_the_list_and_calls_the_right_title(node_at, shelf, image
     assert len(shelf.contents) == 1
 
 
+def test_who_cannot_be_judged_is_not_let_in(node_at, monkeypatch):
+    def broken(*_: object) -> bool:
+        raise RuntimeError
+
+    monkeypatch.setattr(NodeSettings, "admits", broken)
+    with pytest.raises(PeerError, match="refused the association"):
+        echo("XRAY1", node_at())
+
+
 def test_too_large_an_instance_and_too_many_callers(node_at, shelf, image):
     node = node_at(max_instance_bytes=1000)
     assert next(iter(send("X", node, [image]))).outcome == "later"
@@ -93,7 +103,7 @@ def test_twenty_callers_at_once(node_at, shelf, many):
     assert len(set(shelf.contents)) == 20
 
 
-def test_strange_bytes_leave_it_alive(node_at, shelf, image):
+def test_strange_bytes_leave_it_alive(node_at, shelf, image, send_damaged, monkeypatch):
     node = node_at()
     rng = random.Random(5)
     recorded = _associate_request()
@@ -104,15 +114,24 @@ def test_strange_bytes_leave_it_alive(node_at, shelf, image):
         with socket.create_connection((node.host, node.port), 5) as caller:
             caller.sendall(content)
     for _ in range(16):
-        _send_damaged(node, image, rng)
+        assert send_damaged(node, rng) is not None
+    monkeypatch.undo()
     echo("X", node)
     before = len(shelf.contents)
     assert next(iter(send("X", node, [image]))).outcome == "stored"
     assert len(shelf.contents) == before + 1
 
 
-def test_a_data_set_that_cannot_be_read_is_said(node_at, image):
-    assert _send_damaged(node_at(), image, None) == CANNOT_UNDERSTAND
+def test_a_data_set_that_cannot_be_read_is_said(node_at, send_damaged):
+    assert send_damaged(node_at()) == CANNOT_UNDERSTAND
+
+
+def test_connections_that_ask_for_nothing_take_nobody_s_place(node_at):
+    node = node_at(max_associations=2)
+    for _ in range(6):
+        socket.create_connection((node.host, node.port)).close()
+    with socket.create_connection((node.host, node.port)):
+        echo("X", node)
 
 
 def test_an_address_that_is_taken_is_said(node_at):
@@ -121,25 +140,28 @@ def test_an_address_that_is_taken_is_said(node_at):
         Node(NodeSettings(port=node.port), lambda content, caller: None)
 
 
-def _send_damaged(node, image, rng):
-    """Send a data set in which bytes were changed, by the messages of the protocol themselves."""
-    from pynetdicom.dimse_primitives import C_STORE
+@pytest.fixture
+def send_damaged(image, tmp_path, monkeypatch):
+    """Send an image of which bytes behind the file meta information were changed; give the node's answer."""
+    monkeypatch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+    content = image.read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
 
-    entity = ApplicationEntity("X")
-    entity.add_requested_context(uid.DigitalXRayImageStorageForPresentation, uid.ExplicitVRLittleEndian)
-    association = entity.associate(node.host, node.port, ae_title="CXRSCREEN")
-    header = pydicom.dcmread(image, stop_before_pixels=True)
-    content = bytearray(image.read_bytes()[400:4000])
-    for _ in range(0 if rng is None else rng.randrange(1, 40)):
-        content[rng.randrange(len(content))] = rng.randrange(256)
-    request = C_STORE()
-    request.MessageID, request.Priority = 1, 2
-    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
-    request.DataSet = BytesIO(bytes(content)) if rng else BytesIO(b"\xff" * 9)
-    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
-    _, answer = association.dimse.get_msg(block=True)
-    association.abort()
-    return None if answer is None else answer.Status
+    def send_it(node, rng=None):
+        damaged = bytearray(content[:4000])
+        for _ in range(0 if rng is None else rng.randrange(1, 40)):
+            damaged[rng.randrange(start, len(damaged))] = rng.randrange(256)
+        if rng is None:
+            damaged[start:] = b"\xff" * 9
+        (tmp_path / "damaged.dcm").write_bytes(damaged)
+        entity = ApplicationEntity("X")
+        entity.add_requested_context(uid.DigitalXRayImageStorageForPresentation, uid.ExplicitVRLittleEndian)
+        association = entity.associate(node.host, node.port, ae_title="CXRSCREEN")
+        answer = association.send_c_store(tmp_path / "damaged.dcm")
+        association.abort()
+        return answer.get("Status")
+
+    return send_it
 
 
 def _associate_request():

@@ -32,9 +32,17 @@ from cxrscreen.report.dicom.identity import IMPLEMENTATION_CLASS, IMPLEMENTATION
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG: Final = 128
+MOST_CONNECTIONS: Final = 500
+"""Connections beside the associations."""
 # Its log quotes data sets, which name patients, and whole tracebacks of what strangers send.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
 _config.LOG_HANDLER_LEVEL = "none"
+
+
+_UNKNOWN_CALLER: Final = (0x01, 0x01, 0x03)
+"""Rejected permanent, by the user, calling AE title not recognised (DICOM PS3.8 table 9-21)."""
+_TOO_MANY: Final = (0x02, 0x03, 0x02)
+"""Rejected transient, by the provider, local limit exceeded."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,9 @@ class Node:
         entity.implementation_class_uid = IMPLEMENTATION_CLASS
         entity.implementation_version_name = IMPLEMENTATION_VERSION
         entity.require_called_aet = True
-        entity.maximum_associations = settings.max_associations
+        # A connection that never asks for an association counts here until it times out, though it is long closed; the
+        # probes of a load balancer would shut everybody out. What is agreed is counted in `_admit`.
+        entity.maximum_associations = settings.max_associations + MOST_CONNECTIONS
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = settings.timeout_seconds
         entity.add_supported_context(Verification)
         for storage in STORED_CLASSES:
@@ -117,6 +127,7 @@ class Node:
             (evt.EVT_N_EVENT_REPORT, self._report),
         ]
         tls = None if settings.tls is None else server_context(settings.tls)
+        self._entity = entity
         try:
             server = entity.start_server(
                 (settings.host, settings.port), block=False, evt_handlers=handlers, ssl_context=tls
@@ -155,15 +166,25 @@ class Node:
         self.stop()
 
     def _admit(self, event: Event) -> None:
-        """Refuse a caller that is not on the list, before anything is agreed."""
+        """Refuse a caller that is not on the list, or one too many, before anything is agreed."""
+        try:
+            refusal = self._refusal(event)
+        except Exception as error:
+            # What goes wrong in here would otherwise let the caller in.
+            _LOG.error("a caller could not be judged (%s)", type(error).__name__)
+            refusal = _UNKNOWN_CALLER
+        if refusal is not None:
+            event.assoc.acse.send_reject(*refusal)
+            event.assoc.kill()
+
+    def _refusal(self, event: Event) -> tuple[int, int, int] | None:
         request = event.assoc.requestor.primitive
         title = str(request.calling_ae_title).strip() if request is not None else ""
-        if self._settings.admits(title, str(event.assoc.requestor.address)):
-            return
-        _LOG.warning("a caller that is not on the list was refused")
-        # Rejected permanent, by the service user, calling AE title not recognised (DICOM PS3.8 table 9-21).
-        event.assoc.acse.send_reject(0x01, 0x01, 0x03)
-        event.assoc.kill()
+        if not self._settings.admits(title, str(event.assoc.requestor.address)):
+            _LOG.warning("a caller that is not on the list was refused")
+            return _UNKNOWN_CALLER
+        agreed = sum(one.is_established for one in self._entity.active_associations)
+        return _TOO_MANY if agreed >= self._settings.max_associations else None
 
     def _store(self, event: Event) -> int | Dataset:
         caller = CallingPeer(str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address))
