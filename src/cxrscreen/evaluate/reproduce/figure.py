@@ -90,7 +90,7 @@ def left_out_figure(found: Sequence[LeftOut]) -> Figure:
         ("auc", "left out, all its images"),
         ("auc_test", "left out, its test images"),
         ("auc_known", "learned from, its test images"),
-        ("auc_plain", "left out, all its images, without the measures against shortcuts"),
+        ("auc_plain", "left out, all its images, plain training"),
     )
     for index, (name, label) in enumerate(kinds):
         for place, item in enumerate(shown):
