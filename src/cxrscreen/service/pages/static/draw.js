@@ -64,7 +64,7 @@ export function draw(target, { view, planes, table, map = null, scale = null, st
         const m1 = mapAcross.next[sx];
         const mf = mapAcross.part[sx];
         if (map.known && !map.known[mapRow + mx]) {
-          if (((sx + sy) & 7) === 0) r = g = b = grey + (grey < 128 ? 70 : -70);
+          if (((sx + sy) & 7) === 0) r = g = b = grey + (grey < 128 ? 44 : -44);
         } else {
           const high = map.values[mapRow + mx] * (1 - mf) + map.values[mapRow + m1] * mf;
           const low = map.values[mapNext + mx] * (1 - mf) + map.values[mapNext + m1] * mf;
