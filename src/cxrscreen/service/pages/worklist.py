@@ -177,5 +177,5 @@ def _part(here: Context, wanted: Wanted) -> dict[str, Any]:
 def _counts(session: Session) -> dict[str, int]:
     """Count the studies nobody has read, by state."""
     query = select(Study.state, func.count()).where(Study.reviewed_at.is_(None)).group_by(Study.state)
-    found = {state: number for state, number in session.execute(query)}
+    found = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in ("waiting", "screened", "refused", "failed")}
