@@ -7,6 +7,7 @@ import pytest
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.metrics import sensitivity_at_specificity
+from cxrscreen.evaluate.reproduce.comit_net import run as run_module
 from cxrscreen.evaluate.reproduce.comit_net.classification import all_tasks_answer, table4, table5
 from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, neighbours
 from cxrscreen.evaluate.reproduce.comit_net.external import external_table
@@ -143,7 +144,9 @@ def test_maps_are_averaged_and_compared_inside_the_lungs(runs):
     assert {images for _, images in found} == {"COVID-19", "normal", "other pneumonia"}
 
 
-def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, tmp_path):
+def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(run_module, "write_figure", lambda figure, folder, stem: drawn.append((stem, figure)) or ())
     command = "cxrscreen reproduce comit-net all --recipe recipe.yaml --data DATA"
     files = reproduce_comit_net("all", variants, work, tmp_path / "out", command=command)
     for name in NAMES:
@@ -154,10 +157,16 @@ def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, 
         content = json.loads(files[f"comit-net-{name}.json"].read_text(encoding="utf-8"))
         assert content["rows"]
         assert not any(isinstance(value, float) and math.isnan(value) for value in content.values())
-        if name.startswith("figure"):
-            assert files[f"comit-net-{name}.png"].read_bytes().startswith(b"\x89PNG")
-            assert f"(comit-net-{name}.png)" in page
-            assert f"comit-net-{name}.svg" in files
+        assert (f"(comit-net-{name}.png)" in page) == name.startswith("figure")
+    assert [stem for stem, _ in drawn] == [f"comit-net-figure{number}" for number in (8, 9, 11, 12)]
+    for _, figure in drawn:
+        assert RESEARCH_USE in figure.get_supxlabel()
+
+
+def test_a_figure_is_written_beside_its_page(variants, work, tmp_path):
+    files = reproduce_comit_net("figure8", variants, work, tmp_path / "out")
+    assert files["comit-net-figure8.png"].read_bytes().startswith(b"\x89PNG")
+    assert set(files) == {f"comit-net-figure8.{suffix}" for suffix in ("md", "json", "png", "svg")}
 
 
 def test_an_unknown_table_is_a_sentence(variants, work, tmp_path):
