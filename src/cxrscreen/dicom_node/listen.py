@@ -132,6 +132,7 @@ def listen(
                 except (OSError, CxrscreenError) as error:
                     # The disk is full or gone: the instance stays where it is, and its turn comes again.
                     _LOG.error("a result could not be written (%s)", type(error).__name__)
+                    spool.forget(waiting)
                     stop.wait(RETRY_SECONDS)
                     break
                 for event in wake.values():
@@ -169,7 +170,8 @@ def screen_one(
         # the text of an unexpected error may carry what is in the file, so it is not repeated
         known = str(error).replace(f"{path.parent}/", "") if isinstance(error, CxrscreenError) else ""
         reason = known or f"It met an unexpected fault ({type(error).__name__})."
-        _LOG.warning("an instance was set aside (%s)", type(error).__name__, exc_info=not known)
+        _LOG.warning("an instance was set aside (%s)", type(error).__name__)
+        _LOG.debug("an instance was set aside", exc_info=error)
         spool.set_aside(waiting, reason)
         return ScreeningRecord.failed(Path(path.name), reason, "none")
     folder = results / path.stem

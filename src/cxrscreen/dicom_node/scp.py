@@ -204,8 +204,8 @@ class Node:
             self._received(content, caller)
         except NotTakenError as refusal:
             return _status(refusal.status, str(refusal))
-        except OSError:
-            _LOG.exception("an instance could not be kept")
+        except OSError as error:
+            _LOG.error("an instance could not be kept (%s)", error.strerror)
             return _status(OUT_OF_RESOURCES, "The instance could not be kept; send it again later")
         except Exception as error:
             _LOG.error("an instance could not be taken (%s)", type(error).__name__)

@@ -96,16 +96,20 @@ class Spool:
         write_durably(note, b"." * times)
         return times
 
+    def forget(self, waiting: Waiting) -> None:
+        """Forget how often the screening of an instance began: it was not the instance's fault."""
+        (self.root / BEGUN / waiting.path.name).unlink(missing_ok=True)
+
     def done(self, waiting: Waiting) -> None:
         """Mark an instance as one that has its result."""
         move_durably(waiting.path, self.root / SCREENED)
-        (self.root / BEGUN / waiting.path.name).unlink(missing_ok=True)
+        self.forget(waiting)
 
     def set_aside(self, waiting: Waiting, reason: str) -> None:
         """Put an instance aside that cannot be screened, with the reason in one sentence."""
         self._explain(waiting.path.name, reason)
         move_durably(waiting.path, self.root / SET_ASIDE)
-        (self.root / BEGUN / waiting.path.name).unlink(missing_ok=True)
+        self.forget(waiting)
 
     def _explain(self, name: str, reason: str) -> None:
         write_durably(self.root / SET_ASIDE / f"{name}.txt", f"{reason}\n".encode())

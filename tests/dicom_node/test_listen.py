@@ -1,0 +1,127 @@
+"""From a received instance to its results in the outbox, step by step."""
+
+import json
+import threading
+
+import pytest
+
+from cxrscreen.dicom_node import listen as listening
+from cxrscreen.dicom_node.listen import ATTEMPTS, ListenError, listen, screen_one
+from cxrscreen.dicom_node.outbox import FolderOutbox
+from cxrscreen.dicom_node.scp import CallingPeer
+from cxrscreen.dicom_node.scu import send
+from cxrscreen.dicom_node.settings import NodeSettings, Peer
+from cxrscreen.dicom_node.spool import Spool
+from cxrscreen.errors import UnreadableImageError
+
+from .prompt_node import prompt_screen
+
+
+@pytest.fixture
+def spool(tmp_path, image):
+    made = Spool(tmp_path / "node")
+    made.received(image.read_bytes(), CallingPeer("XRAY1", "127.0.0.1"))
+    return made
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_results_are_written_put_out_once_and_the_instance_is_done(spool, tmp_path):
+    (waiting,) = spool.waiting()
+    outbox = FolderOutbox(tmp_path / "outbox")
+    results = tmp_path / "results"
+    results.mkdir()
+    record = screen_one(waiting, spool, results, prompt_screen, (outbox,))
+    assert (record.status, record.finding, record.file) == ("screened", "other_pneumonia", waiting.path.name)
+    written = names(results / waiting.path.stem)
+    assert {"report.dcm", "segmentation.dcm", "maps.dcm", "capture-2.dcm", "fhir.json", "record.json"} <= set(written)
+    assert json.loads((results / waiting.path.stem / "record.json").read_text())["triage_score"] == 0.9
+    assert spool.waiting() == ()
+    assert len(outbox.pending()) == 5
+    # As after a kill that came between the outbox and the last rename.
+    (spool.root / "screened" / waiting.path.name).rename(waiting.path)
+    outbox.sent(outbox.pending()[0])
+    screen_one(waiting, spool, results, prompt_screen, (outbox,))
+    assert len(outbox.pending()) == 4
+    assert len(names(outbox.root / "sent")) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UnreadableImageError("It is truncated; export it again."), "It is truncated; export it again.\n"),
+        (ValueError("PATIENT^NAME"), "It met an unexpected fault (ValueError).\n"),
+    ],
+)
+def test_what_cannot_be_screened_is_set_aside_with_the_reason(spool, tmp_path, error, said):
+    def fail(path):
+        raise error
+
+    (waiting,) = spool.waiting()
+    record = screen_one(waiting, spool, tmp_path, fail, ())
+    assert record.status == "failed"
+    assert names(spool.root / "set-aside") == [waiting.path.name, f"{waiting.path.name}.txt"]
+    assert (spool.root / "set-aside" / f"{waiting.path.name}.txt").read_text() == said
+
+
+def test_an_instance_that_ends_the_process_again_and_again_is_given_up(spool, tmp_path):
+    (waiting,) = spool.waiting()
+    for _ in range(ATTEMPTS):
+        spool.begin(waiting)
+    record = screen_one(waiting, spool, tmp_path, prompt_screen, ())
+    assert record.status == "failed"
+    assert "ended the process 3 times" in (record.error or "")
+
+
+def test_a_full_disk_costs_no_instance_its_turn(tmp_path, image, monkeypatch):
+    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.01)
+    folder, stop = tmp_path / "node", threading.Event()
+    Spool(folder).received(image.read_bytes(), CallingPeer("XRAY1", "127.0.0.1"))
+    original, failures = listening.write_objects, []
+
+    def full_at_first(*arguments):
+        if len(failures) < ATTEMPTS + 2:
+            failures.append(1)
+            raise OSError(28, "No space left on device")
+        return original(*arguments)
+
+    monkeypatch.setattr(listening, "write_objects", full_at_first)
+    settings = NodeSettings(port=0, study_quiet_seconds=0)
+    records = []
+
+    def seen(record):
+        records.append(record)
+        stop.set()
+
+    listen(settings, folder, prompt_screen, stop, on_record=seen, poll_seconds=0.01)
+    assert [record.status for record in records] == ["screened"]
+    assert len(failures) == ATTEMPTS + 2
+    assert len(names(folder / "screened")) == 1
+
+
+def test_a_node_receives_screens_and_stops_and_holds_its_folder_alone(tmp_path, image, node_at, shelf):
+    archive = node_at(ae_title="PACS").model_copy(update={"name": "pacs"})
+    settings = NodeSettings(port=0, study_quiet_seconds=0, timeout_seconds=120, peers=(archive,))
+    folder, stop, ports, records = tmp_path / "node", threading.Event(), [], []
+    running = threading.Thread(
+        target=listen,
+        args=(settings, folder, prompt_screen, stop),
+        kwargs={"started": ports.append, "on_record": records.append, "poll_seconds": 0.05},
+    )
+    running.start()
+    while not ports:
+        assert running.is_alive()
+        stop.wait(0.05)
+    with pytest.raises(ListenError, match="Another node"):
+        listen(settings, folder, prompt_screen, threading.Event())
+    peer = Peer(name="node", ae_title="CXRSCREEN", host="127.0.0.1", port=ports[0])
+    assert next(iter(send("XRAY1", peer, [image], timeout=120))).outcome == "stored"
+    while running.is_alive() and not records:
+        stop.wait(0.05)
+    stop.set()
+    running.join(60)
+    assert [record.status for record in records] == ["screened"]
+    assert not running.is_alive()
+    assert names(folder / "screened")
