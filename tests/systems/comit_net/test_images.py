@@ -36,7 +36,7 @@ def table():
 def test_what_is_not_known_is_ignored_everywhere(table):
     images = ComitImages(table, labelled(), np.zeros(2, np.int64), None)
     image, lungs, region, health, diagnosis, index = images[0]
-    np.testing.assert_allclose(image[0].numpy(), 4 * table.arrays[0, 0] / 255.0 - 1, atol=1e-6)
+    np.testing.assert_allclose(image[0].numpy(), 4 * (table.arrays[0, 0] / 255.0) - 1, atol=1e-6)
     np.testing.assert_array_equal(lungs.numpy(), table.arrays[0, 1])
     np.testing.assert_array_equal(region.numpy(), table.arrays[0, 2])
     assert (health.item(), diagnosis.tolist(), index) == (1.0, [1.0, 0.0], 0)
