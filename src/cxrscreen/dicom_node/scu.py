@@ -191,7 +191,7 @@ def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Deli
 
 def _offered(syntax: str) -> tuple[str, ...]:
     """Uncompressed objects are turned into the one that every peer must know, where it knows no other."""
-    return _PLAIN if syntax in _PLAIN else (syntax,)
+    return (syntax, *(plain for plain in _PLAIN if syntax in _PLAIN and plain != syntax))
 
 
 def _kind(path: Path) -> tuple[str, str]:
