@@ -33,7 +33,7 @@ PERSON = {
 
 
 def given(dicom, **more):
-    return io.BytesIO(dicom(changes={**PERSON, **more}))
+    return io.BytesIO(dicom(changes={**PERSON, "BurnedInAnnotation": "NO", **more}))
 
 
 def taken(content, **options):
@@ -144,10 +144,9 @@ def test_dates_go_or_move_together(dicom):
     assert deidentifier.moved(date(2020, 3, 10), str(first.PatientID)) == day(first)
 
 
-@pytest.mark.parametrize("value", ["YES", "yes "])
-def test_text_that_is_known_to_be_burned_in_is_refused(dicom, value):
+def test_text_that_is_known_to_be_burned_in_is_refused(dicom):
     with pytest.raises(UnreadableUploadError, match="burned into"):
-        taken(given(dicom, BurnedInAnnotation=value))
+        taken(given(dicom, BurnedInAnnotation="YES"))
 
 
 def test_dates_that_are_none(dicom):
