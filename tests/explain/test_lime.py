@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cxrscreen.explain.lime import lime, similarity, superpixels_of
+from cxrscreen.explain.lime import LEAST, LimeExplanation, lime, samples_for, similarity, superpixels_of
 
 GREY = np.random.default_rng(0).random((48, 48), np.float32) * 0.1
 INSIDE = np.zeros((48, 48), bool)
@@ -43,6 +43,20 @@ def test_what_speaks_for_and_against_is_found(grid):
     assert found.probability == pytest.approx(float(shares(hidden(np.zeros((48, 48), bool))[None])[0, 1]))
     other = lime(grid, hidden, shares, 0, samples=300, seed=1)
     np.testing.assert_allclose(other.weights, -found.weights, atol=1e-5)
+
+
+def test_what_moved_nothing_is_not_shown(grid):
+    still = lime(grid, hidden, lambda images: np.full((len(images), 2), 0.5, np.float32), 1, samples=60)
+    assert not still.strongest(10).any()
+    weights = np.zeros(grid.max(), np.float32)
+    weights[:3] = LEAST, -LEAST, LEAST / 2
+    faint = LimeExplanation(grid, weights, 1.0, 0.5)
+    assert set(np.unique(faint.strongest(3)[INSIDE])) == {-1, 0, 1}
+    assert (faint.strongest(3) != 0).sum() == 128
+
+
+def test_a_larger_input_is_asked_about_less_often():
+    assert [samples_for(side) for side in (96, 224, 320, 448)] == [800, 800, 392, 200]
 
 
 def test_it_is_seeded_and_does_not_depend_on_batches(grid):

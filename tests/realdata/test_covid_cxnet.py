@@ -5,6 +5,7 @@ import pytest
 
 from cxrscreen.data.findings import FINDINGS, finding_targets
 from cxrscreen.data.protocols import make_split
+from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import CxNetReproduceRecipe
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe
 from cxrscreen.systems.covid_cxnet.splits import CLASS_SPLIT, FINDING_SPLIT, splits_of
 from cxrscreen.train.recipe import load_recipe
@@ -48,3 +49,23 @@ def test_most_findings_can_be_learned(pack):
     assert present["Pneumonia"] > 1000
     assert sum(count >= 10 for count in present.values()) >= 10
     assert (targets == 0).any(axis=0).all()
+
+
+@pytest.mark.parametrize("name", ["base-v1-without-cohen", "three-without-nih", "own-without-shenzhen+montgomery"])
+def test_the_trainings_of_the_tables_can_be_made_without_a_source(pack, name):
+    reproduced = load_recipe(RECIPES / "reproduce-covid-cxnet.yaml", CxNetReproduceRecipe)
+    recipe = reproduced.variant(name)
+    splits = splits_of(recipe, pack)
+    classes = splits[CLASS_SPLIT]
+    unseen = set(pack.table.loc[pack.table["source"].isin(recipe.data.left_out), "group"])
+    learned = {split.groups[i] for split in splits.values() for i in (*split.train, *split.validation)}
+    assert not learned & unseen
+    # The rest of the test part is that of the training that knows the source.
+    known = splits_of(reproduced.variant(name.partition("-without-")[0]), pack)[CLASS_SPLIT]
+    assert {i for i in classes.test if classes.groups[i] not in unseen} <= set(known.test)
+    assert {
+        i for i in known.test if known.groups[i] in unseen and pack.table.at[i, "source"] in recipe.data.left_out
+    } <= (set(classes.test))
+    begun = reproduced.seen_in_pretraining(recipe.data.left_out, pack)
+    assert begun == (() if "cohen" in recipe.data.left_out else tuple(sorted(recipe.data.left_out)))
+    assert splits_of(reproduced.pretrained(begun), pack)[FINDING_SPLIT].train

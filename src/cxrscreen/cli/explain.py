@@ -29,7 +29,10 @@ def explain(
     finding: Annotated[
         Class | None, typer.Option("--class", help="Class to explain; without it the likeliest of each image.")
     ] = None,
-    samples: Annotated[int, typer.Option("--samples", min=2, help="Images that LIME asks about.")] = 400,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=2, help="Images that LIME asks about; without it 800, less above 224 pixels."),
+    ] = None,
     superpixels: Annotated[int, typer.Option("--superpixels", min=2, help="Superpixels, roughly.")] = 50,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of LIME.")] = 0,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads; without it all cores.")] = None,
@@ -37,14 +40,16 @@ def explain(
     """Show what moved the network on each radiograph, by two methods, with the share inside the lungs.
 
     Writes DIR/NAME-explanation.png and .svg for each file, DIR/explanations.json, and, where the bundle holds the
-    network of the 14 findings, DIR/findings.png and .svg. Neither method proves that a disease was recognised.
+    network of the 14 findings, DIR/findings.png and .svg (of four images each, numbered, for more). Neither method
+    proves that a disease was recognised. Exit code: 0 all done, 1 some files failed.
     """
     from cxrscreen.batch.run import check_writable
-    from cxrscreen.errors import BundleError, CxrscreenError
+    from cxrscreen.errors import BundleError, CxrscreenError, UnreadableImageError
     from cxrscreen.evaluate.figures import write_figure
+    from cxrscreen.explain.lime import samples_for
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.covid_cxnet.explanation import explain as explain_image
-    from cxrscreen.systems.covid_cxnet.figures import explanation_figure, findings_figure
+    from cxrscreen.systems.covid_cxnet.figures import CHARTED, explanation_figure, findings_figure
     from cxrscreen.systems.covid_cxnet.pipeline import CovidCxNet
     from cxrscreen.systems.registry import load_system
 
@@ -55,19 +60,27 @@ def explain(
         raise BundleError(f"{system.bundle_id} is of another system: give a bundle of covid_cxnet.")
     if finding is not None and finding.value not in system.classes:
         raise CxrscreenError(f"{system.bundle_id} does not know the class {finding.value}: leave out --class.")
+    asked = samples or samples_for(system.side)
     check_writable(out)
     out.mkdir(parents=True, exist_ok=True)
-    results, charts = {}, {}
+    results: dict[str, Any] = {}
+    charts: dict[str, dict[str, float]] = {}
+    console, failed = Console(stderr=True), 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=console) as progress:
         for file in files:
-            task = progress.add_task(escape(file.name), total=samples)
-            radiograph = read(file)
+            try:
+                radiograph = read(file)
+            except UnreadableImageError as error:
+                failed += 1
+                console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True, highlight=False)
+                continue
+            task = progress.add_task(escape(file.name), total=asked)
             found = explain_image(
                 system,
                 radiograph,
                 None if finding is None else finding.value,
-                samples=samples,
+                samples=asked,
                 superpixels=superpixels,
                 seed=seed,
                 advance=partial(progress.advance, task),
@@ -85,8 +98,13 @@ def explain(
                 charts[file.name] = system.finding_probabilities(radiograph)
                 entry["findings"] = {name: round(p, 4) for name, p in charts[file.name].items()}
             results[file.name] = entry
-    if charts:
-        write_figure(findings_figure(charts, "Probabilities of 14 findings"), out, "findings")
-    content = {"bundle": system.bundle_id, "samples": samples, "seed": seed, "images": results}
+    names = list(charts)
+    for number, first in enumerate(range(0, len(names), CHARTED), start=1):
+        shown = {name: charts[name] for name in names[first : first + CHARTED]}
+        stem = "findings" if len(names) <= CHARTED else f"findings-{number}"
+        write_figure(findings_figure(shown, "Probabilities of 14 findings"), out, stem)
+    content = {"bundle": system.bundle_id, "samples": asked, "seed": seed, "images": results}
     (out / "explanations.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    Console(stderr=True).print(f"Written to {escape(str(out))}.", soft_wrap=True, highlight=False)
+    console.print(f"{len(results)} of {len(files)} explained, in {escape(str(out))}.", soft_wrap=True, highlight=False)
+    if failed:
+        raise typer.Exit(1)

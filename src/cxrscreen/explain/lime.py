@@ -17,7 +17,11 @@ Hiding = Callable[[NDArray[np.bool_]], NDArray[np.float32]]
 Shares = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images, float32 (N, C, H, W), to class probabilities, float32 (N, K)."""
 
-SUPERPIXELS, SAMPLES, BATCH, KERNEL_WIDTH = 50, 400, 16, 0.25
+SUPERPIXELS, SAMPLES, BATCH, KERNEL_WIDTH = 50, 800, 16, 0.25
+FULL_SIDE = 224
+"""Side of the input, pixels, up to which :data:`SAMPLES` images take little time; see :func:`samples_for`."""
+LEAST = 0.005
+"""Change of the probability below which a superpixel did nothing worth showing."""
 COMPACTNESS, SMOOTHING = 0.3, 2.0
 """For grey values in [0, 1]: superpixels follow strong edges, stay compact where there are none, and ignore noise."""
 
@@ -48,11 +52,17 @@ class LimeExplanation:
         return np.concatenate([np.zeros(1, np.float32), self.weights])[self.superpixels]
 
     def strongest(self, count: int) -> NDArray[np.int8]:
-        """The strongest superpixels: 1 for the class, -1 against it, 0 all else; int8 (H, W)."""
+        """The strongest superpixels of at least :data:`LEAST`, int8 (H, W): 1 for the class, -1 against it, 0 else."""
         order = np.argsort(-np.abs(self.weights), kind="stable")[:count]
+        order = order[np.abs(self.weights[order]) >= LEAST]
         signs = np.zeros(len(self.weights) + 1, np.int8)
         signs[order + 1] = np.sign(self.weights[order]).astype(np.int8)
         return signs[self.superpixels]
+
+
+def samples_for(side: int) -> int:
+    """Samples for an input of so many pixels a side: fewer for a larger one, whose samples take longer by its area."""
+    return round(SAMPLES * min(1.0, (FULL_SIDE / side) ** 2))
 
 
 def superpixels_of(grey: NDArray[np.float32], inside: NDArray[np.bool_], count: int = SUPERPIXELS) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The two commands of this system, on the bundle and the work folder that the other tests use."""
+"""The commands of this system, on the bundle and the work folder that the other tests use."""
 
 import json
 
@@ -17,8 +17,13 @@ def invoke(*arguments):
 def test_both_explanations_and_all_findings(bundle, phantom_data, tmp_path):
     file = phantom_data.image_file(phantom_data.table.index[0])
     given = ("--bundle", bundle.folder, "--class", "covid19", "--samples", 40, "--superpixels", 12, "--threads", 1)
-    first, second = (invoke("explain", file, *given, "--out", tmp_path / name) for name in ("a", "b"))
-    assert first.exit_code == second.exit_code == 0, first.output
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    first = invoke("explain", file, *given, "--out", tmp_path / "a")
+    second = invoke("explain", tmp_path / "broken.png", file, *given, "--out", tmp_path / "b")
+    assert first.exit_code == 0, first.output
+    # A file that cannot be read costs no other its explanation.
+    assert second.exit_code == 1
+    assert "1 of 2 explained" in second.output
     names = {path.name for path in (tmp_path / "a").iterdir()}
     assert {f"{file.stem}-explanation.png", f"{file.stem}-explanation.svg", "findings.png"} <= names
     found, again = (json.loads((tmp_path / name / "explanations.json").read_text()) for name in ("a", "b"))
@@ -39,6 +44,15 @@ def test_a_class_that_the_bundle_does_not_know(bundle, phantom_data, tmp_path, a
     assert said in done.output
     other = invoke("explain", file, "--bundle", "cascade", "--out", tmp_path)
     assert "is of another system" in other.output
+
+
+def test_the_curves_of_a_training_are_drawn(trained_folder, tmp_path):
+    done = invoke("learning-curves", trained_folder / "work", "--out", tmp_path / "c")
+    assert done.exit_code == 0, done.output
+    assert {"curves-classifier.png", "curves-findings.svg"} <= {path.name for path in (tmp_path / "c").iterdir()}
+    empty = invoke("learning-curves", tmp_path / "c", "--out", tmp_path)
+    assert empty.exit_code == 2
+    assert "holds no curves of COVID-CXNet" in empty.output
 
 
 def test_a_learning_rate_is_suggested(trained_folder, recipe_file, phantom_data, tmp_path):

@@ -78,3 +78,21 @@ def test_another_seed_of_the_training_need_not_move_images(recipe, manifest):
     moved, kept = (usual.model_copy(update={"seed": 7, "split_seed": seed}) for seed in (None, usual.seed))
     assert splits_of(kept, manifest)["classes"].digest == splits_of(usual, manifest)["classes"].digest
     assert splits_of(moved, manifest)["classes"].digest != splits_of(usual, manifest)["classes"].digest
+
+
+def test_of_a_source_left_out_nothing_is_learned_and_all_is_tested(recipe, manifest):
+    rules = {"sources": ("adults", "elsewhere"), "left_out": ("elsewhere",)}
+    whole = splits_of(with_rules(recipe, sources=rules["sources"]), manifest)["classes"]
+    split = splits_of(with_rules(recipe, **rules), manifest)["classes"]
+    every = {i for i in manifest.table.index if i.startswith("elsewhere")}
+    assert every <= set(split.test)
+    # Patients of a number are the same in all sources: whoever is in the one left out teaches nothing.
+    unseen = set(manifest.table.loc[sorted(every), "group"])
+    learned = {split.groups[i] for i in (*split.train, *split.validation)}
+    assert not learned & unseen
+    assert set(split.train) <= set(whole.train)
+
+
+def test_a_source_that_is_not_there_cannot_be_left_out(recipe):
+    with pytest.raises(ValueError, match="left_out names nowhere"):
+        type(recipe.data)(sources=("adults",), left_out=("nowhere",))

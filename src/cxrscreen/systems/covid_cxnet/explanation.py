@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrscreen.explain.heat_map import heat_map
-from cxrscreen.explain.lime import SAMPLES, SUPERPIXELS, LimeExplanation, lime, superpixels_of
+from cxrscreen.explain.lime import SUPERPIXELS, LimeExplanation, lime, samples_for, superpixels_of
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.enhancement.levels import from_levels
 from cxrscreen.imaging.radiograph import Radiograph
@@ -51,7 +51,7 @@ def explain(
     radiograph: Radiograph,
     finding: Finding | None = None,
     *,
-    samples: int = SAMPLES,
+    samples: int | None = None,
     superpixels: int = SUPERPIXELS,
     seed: int = 0,
     advance: Callable[[int], None] = lambda _: None,
@@ -70,7 +70,8 @@ def explain(
     finding
         Which class; None: the likeliest.
     samples, superpixels, seed, advance
-        As in :func:`cxrscreen.explain.lime.lime` and :func:`cxrscreen.explain.lime.superpixels_of`.
+        As in :func:`cxrscreen.explain.lime.lime` and :func:`cxrscreen.explain.lime.superpixels_of`; None: as many
+        samples as :func:`cxrscreen.explain.lime.samples_for` gives for the classifier's input.
 
     Raises
     ------
@@ -93,7 +94,7 @@ def explain(
         lambda pixels: np.where(pixels, plain, image),
         system.shares_of,
         place,
-        samples=samples,
+        samples=samples or samples_for(system.side),
         seed=seed,
         advance=advance,
     )

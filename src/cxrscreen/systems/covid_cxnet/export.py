@@ -12,6 +12,7 @@ import yaml
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.runtime.export import export_classifier
+from cxrscreen.runtime.weights import write_weights
 from cxrscreen.systems.bundle import (
     CARD,
     PROVISIONAL,
@@ -25,8 +26,9 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
 from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
+from cxrscreen.systems.covid_cxnet.finding_head import FindingHead
 from cxrscreen.systems.covid_cxnet.networks import class_network, finding_network
-from cxrscreen.systems.covid_cxnet.pipeline import FINDINGS_FILE
+from cxrscreen.systems.covid_cxnet.pipeline import FINDINGS_FILE, HEAD_FILE
 from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
 from cxrscreen.systems.covid_cxnet.splits import splits_of
@@ -79,7 +81,9 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
     network, side = class_network(recipe), recipe.classifier.side
     network.load_state_dict(trained.classifier)
     export_classifier(network, side, part / "classifier.safetensors", part / "classifier.onnx")
-    if recipe.pretraining is not None and recipe.pretraining.exported and trained.findings is not None:
+    if trained.head is not None:
+        write_weights({"weight": trained.head.weight, "bias": trained.head.bias}, part / HEAD_FILE)
+    elif recipe.pretraining is not None and recipe.pretraining.exported and trained.findings is not None:
         findings = finding_network(recipe)
         findings.load_state_dict(trained.findings)
         export_classifier(findings, side, part / "findings.safetensors", part / FINDINGS_FILE)
@@ -92,7 +96,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         version=recipe.version,
         system="covid_cxnet",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe),
+        **_words(recipe, trained.head),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(STAGES[recipe.classes], PROVISIONAL),
@@ -119,7 +123,7 @@ def _data_card(
     return named.model_copy(update={"images": used.images, "licences": used.licences})
 
 
-def _words(recipe: CovidCxNetRecipe) -> dict[str, Any]:
+def _words(recipe: CovidCxNetRecipe, head: FindingHead | None) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
     own = recipe.classifier
     words["summary"] = words["summary"].format(
@@ -133,5 +137,13 @@ def _words(recipe: CovidCxNetRecipe) -> dict[str, Any]:
         limits.append("It never saw another pneumonia than COVID-19, and will call some of them COVID-19.")
     if recipe.pretraining is None and own.weights == "none" and own.network != "base":
         limits.append("Its network began from random weights, not from those of CheXNet.")
+    if head is not None:
+        said = head.agreement
+        limits.append(
+            "The chart of 14 findings is of a linear layer on the classifier's features, not of the network that was "
+            f"pre-trained on them: mean AUC {said['auc_head']:.2f} where that network has {said['auc_network']:.2f}, "
+            f"rank correlation {said['rank_correlation']:.2f} ({said['images']:.0f} validation images, "
+            f"{said['findings']:.0f} findings, by which its penalty was chosen)."
+        )
     words["limits"] = [*words["limits"], *limits, *recipe.data_limits]
     return words

@@ -8,12 +8,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.explain.lime import LEAST
 from cxrscreen.systems.covid_cxnet.classes import WORDS
 from cxrscreen.systems.covid_cxnet.explanation import Explanation
 
 FOR, AGAINST, OUTLINE = "#009E73", "#D55E00", "#56B4E9"
 SHOWN = 10
 """Superpixels that are coloured, the strongest."""
+CHARTED = 4
+"""Most images in one chart of findings."""
 
 
 def explanation_figure(found: Explanation, title: str) -> Figure:
@@ -23,7 +26,7 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
     for axes, name in (
         (region, "What the network sees, before enhancement"),
         (gradient, f"Grad-CAM{_in_lungs(found.grad_cam_in_lungs)}"),
-        (superpixels, f"LIME, {SHOWN} strongest superpixels{_in_lungs(found.lime_in_lungs)}"),
+        (superpixels, _of_superpixels(found)),
     ):
         axes.imshow(found.grey, cmap="gray", vmin=0, vmax=1)
         axes.set_title(name, fontsize=9.5)
@@ -52,7 +55,7 @@ def findings_figure(by_image: Mapping[str, Mapping[str, float]], title: str) -> 
     Parameters
     ----------
     by_image
-        Probability in [0, 1] by finding, by image.
+        Probability in [0, 1] by finding, by image; at most :data:`CHARTED` of them.
     title
         One line above the bars.
     """
@@ -106,6 +109,12 @@ def _coloured(where: NDArray[np.bool_], colour: str, alpha: float) -> NDArray[np
     picture[..., :3] = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     picture[..., 3] = alpha * where
     return picture
+
+
+def _of_superpixels(found: Explanation) -> str:
+    if not found.lime.strongest(1).any():
+        return f"LIME\nno superpixel moved the probability by {100 * LEAST:g} %"
+    return f"LIME, {SHOWN} strongest superpixels{_in_lungs(found.lime_in_lungs)}"
 
 
 def _in_lungs(share: float | None) -> str:

@@ -13,6 +13,7 @@ from cxrscreen.explain.heat_map import normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size
 from cxrscreen.systems.cascade.pipeline import Lungs, find_lungs
@@ -27,6 +28,8 @@ from cxrscreen.systems.reading_order import triage_score
 
 FINDINGS_FILE = "findings.onnx"
 """The bundle's network of the 14 findings, if it has one."""
+HEAD_FILE = "findings-head.safetensors"
+"""Or a linear layer, ``weight`` (14, K) and ``bias``, on the classifier's last feature maps, averaged."""
 NO_OTHER_PNEUMONIA = "This version knows COVID-19 and normal alone: what it calls COVID-19 may be another pneumonia."
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -42,11 +45,16 @@ class CovidCxNet:
     lungs, classifier
         Engines of the two networks.
     findings
-        Engine of the network of the 14 findings, or None.
+        Engine of the network of the 14 findings; or weight and bias of a layer on the classifier's features; or None.
     """
 
     def __init__(
-        self, card: Card, settings: Preprocessing, lungs: Engine, classifier: Engine, findings: Engine | None = None
+        self,
+        card: Card,
+        settings: Preprocessing,
+        lungs: Engine,
+        classifier: Engine,
+        findings: Engine | Weights | None = None,
     ) -> None:
         self.card, self.settings = card, settings
         self._lungs, self._classifier, self._findings = lungs, classifier, findings
@@ -113,7 +121,12 @@ class CovidCxNet:
     def view(self, radiograph: Radiograph, lungs: Lungs | None = None) -> View:
         """The region of interest of a radiograph."""
         lungs = lungs or find_lungs(self._lungs, radiograph.pixels)
-        return region_of_interest(radiograph.pixels, lungs.mask, self.settings, self._classifier.image_shape[1])
+        return region_of_interest(radiograph.pixels, lungs.mask, self.settings, self.side)
+
+    @property
+    def side(self) -> int:
+        """Side of the classifier's input, pixels."""
+        return self._classifier.image_shape[1]
 
     @property
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
@@ -137,7 +150,7 @@ class CovidCxNet:
         return class_shares(self._classifier(images)["logits"])
 
     def finding_probabilities(self, radiograph: Radiograph) -> dict[str, float]:
-        """Probability of each of the 14 findings by the pre-trained network (Fig. 17).
+        """Probability of each of the 14 findings by the pre-trained network, or by the layer in its place (Fig. 17).
 
         Raises
         ------
@@ -148,7 +161,12 @@ class CovidCxNet:
             raise BundleError(
                 f"{self.bundle_id} has no {FINDINGS_FILE}: train it with pretraining.exported in the recipe."
             )
-        logits = self._findings(view_input(self.view(radiograph), self.settings)[None])["logits"][0]
+        image = view_input(self.view(radiograph), self.settings)[None]
+        if isinstance(self._findings, Weights):
+            pooled = self._classifier(image)["features"][0].mean(axis=(1, 2))
+            logits = self._findings["weight"] @ pooled + self._findings["bias"]
+        else:
+            logits = self._findings(image)["logits"][0]
         return dict(zip(FINDINGS, _sigmoid(logits).tolist(), strict=True))
 
     def _stages(self, shares: NDArray[np.float32] | None) -> tuple[Stage, ...]:
@@ -200,7 +218,11 @@ def load(bundle: Bundle, threads: int | None = None) -> CovidCxNet:
 
     with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
         lungs, classifier = pool.map(compiled, ("lungs.onnx", "classifier.onnx"))
-    findings = compiled(FINDINGS_FILE) if FINDINGS_FILE in bundle.card.files else None
+    findings: Engine | Weights | None = None
+    if FINDINGS_FILE in bundle.card.files:
+        findings = compiled(FINDINGS_FILE)
+    elif HEAD_FILE in bundle.card.files:
+        findings = Weights(bundle.file(HEAD_FILE))
     return CovidCxNet(bundle.card, settings, lungs, classifier, findings)
 
 

@@ -24,6 +24,7 @@ from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import open_bundle, sha256_of
 from cxrscreen.systems.cascade.pipeline import find_lungs
 from cxrscreen.systems.covid_cxnet.classes import CLASSES
+from cxrscreen.systems.covid_cxnet.finding_head import FindingHead, fit_finding_head
 from cxrscreen.systems.covid_cxnet.images import RegionImages, RegionTable, store_regions
 from cxrscreen.systems.covid_cxnet.networks import backbone, class_network, finding_network
 from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, region_of_interest
@@ -52,11 +53,14 @@ class Trained:
         State of the pre-trained network, or None.
     settings
         The preprocessing, with the reference of histogram matching.
+    head
+        The findings by a layer on the classifier's features, where the recipe asks for it.
     """
 
     classifier: Mapping[str, Tensor]
     findings: Mapping[str, Tensor] | None
     settings: Preprocessing
+    head: FindingHead | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,11 @@ def train_covid_cxnet(
         {**prepared.depends, "recipe": recipe.classifier.model_dump(mode="json"), "split": split.digest},
         lambda part: _save(_train(recipe, manifest, prepared, file.parent), part),
     )
-    return Trained(load_file(file), prepared.findings, prepared.settings)
+    state = load_file(file)
+    head = None
+    if recipe.pretraining is not None and recipe.pretraining.exported and recipe.pretraining.chart == "head":
+        head = _finding_head(recipe, manifest, prepared, state)
+    return Trained(state, prepared.findings, prepared.settings, head)
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +309,22 @@ def _pretrain(
         return FindingTask(network, phase, steps, recipe.seed)
 
     return _run(network, own.phases, task, images, batches, recipe, folder)
+
+
+def _finding_head(
+    recipe: CovidCxNetRecipe, manifest: Manifest, prepared: Prepared, state: Mapping[str, Tensor]
+) -> FindingHead:
+    if prepared.findings is None or FINDING_SPLIT not in prepared.splits:
+        raise RecipeError("A chart by head needs the network that was pre-trained on the findings: add pretraining.")
+    classifier, network = class_network(recipe), finding_network(recipe)
+    classifier.load_state_dict(dict(state))
+    network.load_state_dict(dict(prepared.findings))
+    split = prepared.splits[FINDING_SPLIT]
+    learned, held = (
+        RegionImages(prepared.table, ids, finding_targets(manifest, ids), prepared.settings, None)
+        for ids in (split.train, split.validation)
+    )
+    return fit_finding_head(classifier, network, learned, held, recipe.compute.threads)
 
 
 def _run(

@@ -16,9 +16,9 @@ DIFFERS = (
     "pneumonia of NIH and Cohen; a few hundred of each class, where the paper has up to 5,000 normal ones. Parts share "
     "no patient and no known copy, and the test images choose nothing; the paper splits at random and tests on its "
     "validation images.",
-    "The network is the recipe's: EfficientNet-Lite0 at 224 pixels on two cores in place of CheXNet's DenseNet-121 at "
-    "320, pre-trained here on the findings of the images at hand, since CheXNet's weights are no package. Trainings "
-    "are far shorter.",
+    "The networks are the recipe's: that for two cores has EfficientNet-Lite0 at 224 pixels in place of CheXNet's "
+    "DenseNet-121 at 320, pre-trained on the findings of the images at hand, since CheXNet's weights are no package. "
+    "Trainings are far shorter than the paper's.",
     "Lungs are found by the U-Net of the cascade's bundle, which has learned from lung masks, though never from "
     "labels, of Shenzhen, Montgomery and others.",
 )
