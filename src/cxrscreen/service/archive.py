@@ -73,7 +73,7 @@ def members(source: IO[bytes], *, max_files: int, max_file_bytes: int, max_bytes
         unpacked = 0
         for entry in entries:
             path = PurePosixPath(entry.filename.replace("\\", "/"))
-            if entry.is_dir() or any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+            if entry.is_dir() or any(_is_hidden(part) for part in path.parts):
                 continue
             with SpooledTemporaryFile(max_size=_IN_MEMORY) as content:
                 try:
@@ -89,6 +89,10 @@ def members(source: IO[bytes], *, max_files: int, max_file_bytes: int, max_bytes
                 raise TooLargeError(
                     f"The archive unpacks to more than {max_bytes / 2**20:g} MiB; send several smaller ones."
                 )
+
+
+def _is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: IO[bytes], max_bytes: int) -> int:

@@ -24,6 +24,8 @@ from cxrscreen.service.store.results import LUNGS, load_map, load_screening
 
 Look = Literal["overlay", "values"]
 
+HEART: Final = (204, 121, 167)
+"""Colour (R, G, B) of the heart, apart from those of the lungs for colour-blind readers too."""
 _RADIOGRAPH_BYTES: Final = 512 * 2**20
 _FOLDER_BYTES: Final = 128 * 2**20
 _AT_ONCE: Final = 2
@@ -125,7 +127,7 @@ class Gallery:
         result
             The result.
         name
-            Of the map, or ``"lungs"``.
+            Of the map, or ``"lungs"``, or ``"heart"`` where the system found it.
         look
             ``"values"``: grey, a map's values x 255 and the mask's 0, 1, 2 as they are. ``"overlay"``: in colour, as
             transparent as the value is small.
@@ -141,7 +143,7 @@ class Gallery:
         if look == "values":
             return self._context.files.read(stored.sha256)
         values = load_map(self._context.files, stored)
-        return encode_png(_lung_overlay(values) if name == LUNGS else _map_overlay(values))
+        return encode_png(_mask_overlay(name, values) if stored.kind in ("mask", "looked_at") else _map_overlay(values))
 
     def _kept(self, cache: "LRUCache[str, _Value]", key: str, made: Callable[[], _Value]) -> _Value:
         with self._lock:
@@ -219,9 +221,9 @@ def _map_overlay(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.dstack([np.asarray(colours, np.uint8), values])
 
 
-def _lung_overlay(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _mask_overlay(name: str, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     picture = np.zeros((*mask.shape, 4), np.uint8)
-    for label, colour in ((1, RIGHT_LUNG), (2, LEFT_LUNG)):
+    for label, colour in ((1, RIGHT_LUNG), (2, LEFT_LUNG)) if name == LUNGS else ((1, HEART),):
         picture[mask == label] = (*colour, 255)
     return picture
 

@@ -92,9 +92,10 @@ class Study(StudySummary):
 
 
 class StoredMap(BaseModel):
-    """A saliency map or the lung mask of a result; its picture is ``maps/<name>.png`` below the result."""
+    """A map or a mask of a result; its picture is ``maps/<name>.png`` below the result."""
 
     name: str
+    kind: str = Field(description="'mask', 'saliency', or 'coverage': where the system looked, no explanation.")
     title: str
     lung_share: float | None = Field(description="Share of the map's sum inside the lungs; null for the mask.")
     rows: int
@@ -218,7 +219,11 @@ def result_view(result: models.Result) -> Result:
         record=record_of(result),
         stages=result.stages,
         classes=result.classes,
-        maps=[StoredMap.model_validate(stored, from_attributes=True) for stored in result.maps],
+        maps=[
+            StoredMap.model_validate(stored, from_attributes=True)
+            for stored in result.maps
+            if stored.kind != "looked_at"
+        ],
     )
 
 

@@ -13,6 +13,8 @@ StudyState = Literal["waiting", "screened", "refused", "failed"]
 Outcome = Literal["accepted", "duplicate", "refused"]
 Source = Literal["api", "page", "dicomweb", "node"]
 Diagnosis = Literal["normal", "covid19", "other_pneumonia", "bacterial", "tuberculosis", "viral", "other", "unclear"]
+StoredKind = Literal["mask", "saliency", "coverage", "looked_at"]
+"""Of a stored map: an organ's mask, the contract's two kinds of map, and where the map of that name knows anything."""
 TestResult = Literal["positive", "negative", "indeterminate"]
 
 
@@ -191,7 +193,7 @@ class Result(Base):
 
 
 class StoredMap(Base):
-    """A saliency map, or the lung mask, of a result: a grey PNG among the files."""
+    """A saliency map, or a mask, of a result: a grey PNG among the files."""
 
     __tablename__ = "maps"
     __table_args__ = (UniqueConstraint("result_id", "name"),)
@@ -200,6 +202,8 @@ class StoredMap(Base):
     result_id: Mapped[str] = mapped_column(ForeignKey("results.id", ondelete="CASCADE"))
     position: Mapped[int]
     name: Mapped[Word]
+    kind: Mapped[Word]
+    """One of :data:`StoredKind`."""
     title: Mapped[str] = mapped_column(String(256))
     lung_share: Mapped[float | None]
     sha256: Mapped[Digest] = mapped_column(index=True)
@@ -237,6 +241,7 @@ __all__ = [
     "Patient",
     "Result",
     "Source",
+    "StoredKind",
     "StoredMap",
     "Study",
     "StudyState",

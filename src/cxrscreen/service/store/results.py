@@ -2,9 +2,10 @@
 
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast, get_args
 
 import cv2
 import numpy as np
@@ -17,11 +18,13 @@ from cxrscreen.service.context import Context
 from cxrscreen.service.jobs import Lease, finish
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.files import Files, FilesError, StoredFile
-from cxrscreen.service.store.models import Result, StoredMap
-from cxrscreen.systems.contract import NOT_JUDGED, SaliencyMap, Screening, Stage, Status
+from cxrscreen.service.store.models import Result, StoredKind, StoredMap
+from cxrscreen.systems.contract import NOT_JUDGED, MapKind, SaliencyMap, Screening, Stage, Status
 
-LUNGS: Final = "lungs"
-"""Name of the lung mask among the maps of a result."""
+LUNGS, HEART = "lungs", "heart"
+"""Names of the masks among the maps of a result."""
+_LOOKED_AT: Final = "_looked_at"
+"""Behind a map's name: the mask of where it knows anything."""
 _LARGEST_MAP: Final = 1024
 
 
@@ -37,8 +40,8 @@ def write_result(
 ) -> Status:
     """Write what a screening came to and end its job, all or nothing.
 
-    The lung mask is kept at the radiograph's size with its values 0, 1, 2; saliency maps as 8-bit grey, their longest
-    side at most 1024 pixels.
+    Masks are kept at the radiograph's size, that of the lungs with its values 0, 1, 2; maps as 8-bit grey, their
+    longest side at most 1024 pixels.
 
     Parameters
     ----------
@@ -64,10 +67,10 @@ def write_result(
         If a file cannot be written.
     """
     start = time.perf_counter()
-    maps = [_encoded(context.files, 0, LUNGS, "Lungs found", None, screening.lung_mask)]
-    for position, saliency in enumerate(screening.saliency, start=1):
-        values = _smaller(saliency.values)
-        maps.append(_encoded(context.files, position, saliency.name, saliency.title, saliency.lung_share, values))
+    maps = [
+        _encoded(context.files, position, name, kind, title, lung_share, values)
+        for position, (name, kind, title, lung_share, values) in enumerate(_planes(screening))
+    ]
     record = ScreeningRecord.screened(
         Path(held.image_id),
         radiograph,
@@ -126,9 +129,11 @@ def load_screening(files: Files, result: Result) -> Screening:
                 stored.title,
                 load_map(files, stored).astype(np.float32) / np.float32(255),
                 stored.lung_share,
+                cast(MapKind, stored.kind),
+                _as_mask(files, by_name.get(stored.name + _LOOKED_AT)),
             )
             for stored in result.maps
-            if stored.name != LUNGS
+            if stored.kind in get_args(MapKind)
         ),
         quality=record.quality or "limited",
         warnings=record.warnings,
@@ -136,6 +141,7 @@ def load_screening(files: Files, result: Result) -> Screening:
         seconds=record.timings or {},
         verdict=record.verdict or NOT_JUDGED,
         classes=result.classes,
+        heart_mask=_as_mask(files, by_name.get(HEART)),
     )
 
 
@@ -154,8 +160,30 @@ def load_map(files: Files, stored: StoredMap) -> NDArray[np.uint8]:
     return np.asarray(decoded, np.uint8)
 
 
+def _planes(screening: Screening) -> Iterator[tuple[str, StoredKind, str, float | None, NDArray[np.uint8]]]:
+    """Give name, kind, title, share inside the lungs and values of everything that is kept as a picture."""
+    yield LUNGS, "mask", "Lungs found", None, screening.lung_mask
+    if screening.heart_mask is not None:
+        yield HEART, "mask", "Heart found", None, screening.heart_mask.astype(np.uint8)
+    for saliency in screening.saliency:
+        yield saliency.name, saliency.kind, saliency.title, saliency.lung_share, _smaller(saliency.values)
+        if saliency.looked_at is not None:
+            looked_at = _smaller(saliency.looked_at.astype(np.float32)) // 128
+            yield f"{saliency.name}{_LOOKED_AT}", "looked_at", "Where it looked", None, looked_at
+
+
+def _as_mask(files: Files, stored: StoredMap | None) -> NDArray[np.bool_] | None:
+    return None if stored is None else load_map(files, stored) > 0
+
+
 def _encoded(
-    files: Files, position: int, name: str, title: str, lung_share: float | None, values: NDArray[np.uint8]
+    files: Files,
+    position: int,
+    name: str,
+    kind: StoredKind,
+    title: str,
+    lung_share: float | None,
+    values: NDArray[np.uint8],
 ) -> _Encoded:
     done, encoded = cv2.imencode(".png", values)
     if not done:
@@ -166,6 +194,7 @@ def _encoded(
         id=new_id(),
         position=position,
         name=name,
+        kind=kind,
         title=title,
         lung_share=lung_share,
         sha256=stored.sha256,
