@@ -5,7 +5,7 @@ import getpass
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -205,7 +205,7 @@ def _open(config: Config, folder: Folder) -> "Iterator[Context]":
         context.close()
 
 
-def _note(context: "Context", action: str, target: "Target", target_id: str | None, **details: object) -> None:
+def _note(context: "Context", action: str, target: "Target", target_id: str | None, **details: Any) -> None:
     from cxrscreen.service.security.console import console_principal
     from cxrscreen.service.store.audit import record
 

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -90,6 +90,7 @@ def test_cutting_off_the_end_shows_by_what_was_kept_alone(five):
     assert not holds
 
 
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.text(max_size=5), st.integers(-(2**53), 2**53) | st.text() | st.booleans() | st.none(), max_size=3
