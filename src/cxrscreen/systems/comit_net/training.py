@@ -120,7 +120,13 @@ def stored_images(recipe: ComitNetRecipe, manifest: Manifest, parts: Parts, shar
             raise ManifestError(f"The file that the manifest names for {image_id} is not there: correct it.")
     settings, side = settings_of(recipe, parts), recipe.network.side
     file = shared.folder / "images.npy"
-    depends = {"images": shared.images, "percentiles": (settings.low, settings.high), "side": side}
+    depends = {
+        "images": shared.images,
+        "lungs": manifest.table.loc[list(shared.images), "lung_mask"].tolist(),
+        "regions": [i for i in shared.images if i in parts.regions.image_ids],
+        "percentiles": (settings.low, settings.high),
+        "side": side,
+    }
     made = once(file, depends, lambda part: store_images(manifest, shared.images, parts.regions, settings, side, part))
     rows = {image_id: row for row, image_id in enumerate(shared.images)}
     return ImageTable(np.load(file, mmap_mode="r"), rows), made
