@@ -1,7 +1,16 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
 from cxrscreen.nets.segnet import SegNet, unpool
+
+
+@pytest.fixture
+def deterministic():
+    """Ask torch to be deterministic or not; other tests may have left it either way."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield torch.use_deterministic_algorithms
+    torch.use_deterministic_algorithms(before)
 
 
 def test_the_mask_has_the_size_of_the_image():
@@ -32,7 +41,8 @@ def test_the_decoder_mirrors_the_encoder_of_vgg16():
     ]
 
 
-def test_unpooling_is_torchs():
+def test_unpooling_is_torchs(deterministic):
+    deterministic(False)
     image = torch.randn(2, 3, 8, 12, generator=torch.Generator().manual_seed(0))
     values, places = F.max_pool2d(image, 2, return_indices=True)
     back = unpool(values, places)
@@ -40,11 +50,8 @@ def test_unpooling_is_torchs():
     assert torch.equal(back[back != 0], image[back != 0])
 
 
-def test_it_trains_where_torch_must_be_deterministic():
+def test_it_trains_where_torch_must_be_deterministic(deterministic):
+    deterministic(True)
     network = SegNet(width=4)
-    torch.use_deterministic_algorithms(True)
-    try:
-        network(torch.rand(2, 1, 32, 32)).sum().backward()
-    finally:
-        torch.use_deterministic_algorithms(False)
+    network(torch.rand(2, 1, 32, 32)).sum().backward()
     assert all(values.grad is not None for values in network.parameters())

@@ -124,17 +124,27 @@ def runs(variants, work):
     return ComitRuns(work, variants)
 
 
-@pytest.fixture(autouse=True)
-def few_replicates(monkeypatch):
+@pytest.fixture(scope="session", autouse=True)
+def few_replicates():
     """Intervals from few resamples: what is tested here is what is compared with what."""
     from cxrscreen.evaluate import bootstrap, region_overlap, screening_points
 
-    monkeypatch.setattr(bootstrap, "REPLICATES", 60)
-    for function in (
+    functions = (
         screening_points.screening_points,
         screening_points.compare_points,
         region_overlap.region_figures,
         bootstrap.bootstrap,
         bootstrap.bootstrap_all,
-    ):
-        monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, "replicates": 60})
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for function in functions:
+            patch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, "replicates": 40})
+        yield
+
+
+@pytest.fixture(scope="session")
+def made(runs, few_replicates):
+    """Every table and figure, made once."""
+    from cxrscreen.evaluate.reproduce.comit_net.run import MAKERS
+
+    return {name: make(runs) for name, make in MAKERS.items()}

@@ -8,12 +8,10 @@ from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.metrics import sensitivity_at_specificity
 from cxrscreen.evaluate.reproduce.comit_net import run as run_module
-from cxrscreen.evaluate.reproduce.comit_net.classification import all_tasks_answer, table4, table5
+from cxrscreen.evaluate.reproduce.comit_net.classification import all_tasks_answer
 from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, neighbours
-from cxrscreen.evaluate.reproduce.comit_net.external import external_table
 from cxrscreen.evaluate.reproduce.comit_net.heat import lung_shares, mean_heats
 from cxrscreen.evaluate.reproduce.comit_net.recipe import load_variants
-from cxrscreen.evaluate.reproduce.comit_net.regions import disease_table, lungs_table
 from cxrscreen.evaluate.reproduce.comit_net.run import NAMES, reproduce_comit_net
 from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
 from cxrscreen.evaluate.reproduce.comit_net.spread import spreads
@@ -21,8 +19,8 @@ from cxrscreen.evaluate.reproduce.comit_net.spread import spreads
 from .conftest import written_recipe
 
 
-def test_table4_has_printed_pooled_within_and_never_trained_on(runs):
-    table = table4(runs)
+def test_table4_has_printed_pooled_within_and_never_trained_on(runs, made):
+    table = made["table4"][0]
     rows = {row["variant"]: row for row in table.content}
     assert list(rows) == ["densenet121", "forest", "svm-rbf", "1234"]
     tests = runs.trainings("1234", "test")
@@ -47,8 +45,8 @@ def test_table4_has_printed_pooled_within_and_never_trained_on(runs):
     assert "reaches an AUC of" in table.source_notes[0]
 
 
-def test_table5_compares_every_combination_with_all_tasks(runs):
-    table = table5(runs)
+def test_table5_compares_every_combination_with_all_tasks(made):
+    table = made["table5"][0]
     rows = {row["variant"]: row for row in table.content}
     assert list(rows) == ["1234", "4", "14", "24", "34", "124", "134", "234"]
     assert rows["4"]["changes"]["auc"].value < 0
@@ -77,8 +75,8 @@ def test_the_answer_says_plainly_whether_all_tasks_beat_task_4(runs, variants, w
     assert all_tasks_answer(ComitRuns(work, none))[0].endswith("not measured, none was left out.")
 
 
-def test_external_sources_have_their_negatives_beside_them(runs):
-    table = external_table(runs)
+def test_external_sources_have_their_negatives_beside_them(runs, made):
+    table = made["external"][0]
     rates = {(row[1], row[2]): row for row in table.parts[1].rows}
     assert set(rates) == {
         (source, word) for source in ("cohen", "hannover", "montgomery") for word in ("All 4 tasks", "Task 4 only")
@@ -94,15 +92,15 @@ def test_external_sources_have_their_negatives_beside_them(runs):
     assert table.answer == all_tasks_answer(runs)
 
 
-def test_regions_stand_beside_the_printed_ones(runs):
-    lungs = lungs_table(runs)
+def test_regions_stand_beside_the_printed_ones(made):
+    lungs = made["lungs"][0]
     outlines, boxes = lungs.parts
     assert outlines.rows[0][:2] == ("U-Net", "all sources")
     assert outlines.rows[0][3].startswith("0.857 [0.857")
     assert boxes.rows[0][2] == "0.82"
     assert "0.857" in lungs.answer[0]
     assert "missed" in lungs.answer[0]
-    disease = disease_table(runs)
+    disease = made["disease"][0]
     assert disease.parts[0].rows[-1][:5] == (
         "COMiT-Net",
         "0.87",
@@ -144,8 +142,10 @@ def test_maps_are_averaged_and_compared_inside_the_lungs(runs):
     assert {images for _, images in found} == {"COVID-19", "normal", "other pneumonia"}
 
 
-def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, tmp_path, monkeypatch):
+def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, made, tmp_path, monkeypatch):
     drawn = []
+    makers = {name: lambda _, own=own: own for name, own in made.items()}
+    monkeypatch.setattr(run_module, "MAKERS", makers)
     monkeypatch.setattr(run_module, "write_figure", lambda figure, folder, stem: drawn.append((stem, figure)) or ())
     command = "cxrscreen reproduce comit-net all --recipe recipe.yaml --data DATA"
     files = reproduce_comit_net("all", variants, work, tmp_path / "out", command=command)
