@@ -204,7 +204,7 @@ def _example(name: str, side: int) -> Floats:
     return np.asarray(cv2.resize(scaled, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def fill(department: Department, *, side: int = 256) -> dict[str, str]:
+def fill(department: Department, *, side: int = 128) -> dict[str, str]:
     """Fill it with studies of every state, a person with four of them and a reader's answers; give them by name."""
     day = date(2020, 3, 12)
     person = {"person": "Muster^Maria", "number": "P-10023", "side": side}
@@ -217,9 +217,9 @@ def fill(department: Department, *, side: int = 256) -> dict[str, str]:
     ):
         file = phantom_file(example, day=day + timedelta(days=offset), shade=shade, **person)
         found[name] = department.take(file)
-    for example, shade in (("normal", 0.8), ("bacterial-16bit", 1.0), ("covid19", 0.85), ("bacterial-16bit", 0.9)):
+    for example, shade in (("normal", 0.8), ("bacterial-16bit", 1.0)):
         found[f"{example} {shade}"] = department.take(phantom_file(example, day=day, shade=shade, side=side))
-    found["picture"] = department.take(phantom_png("bacterial-16bit", shade=0.8), "portable ward 3.png")
+    found["picture"] = department.take(phantom_png("bacterial-16bit", side, 0.8), "portable ward 3.png")
     black = np.zeros((128, 128), np.uint8)
     black[:3, :3] = np.arange(9, dtype=np.uint8).reshape(3, 3)
     found["refused"] = department.take(cv2.imencode(".png", black)[1].tobytes(), "dark.png")
@@ -335,7 +335,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Departmen
 def examples() -> dict[str, bytes]:
     """Two pictures and a file that is none, by name."""
     return {
-        "one.png": phantom_png("covid19", shade=0.7),
-        "two.png": phantom_png("normal", shade=0.7),
+        "one.png": phantom_png("covid19", 128, 0.7),
+        "two.png": phantom_png("normal", 128, 0.7),
         "notes.txt": b"no picture at all",
     }

@@ -1,22 +1,23 @@
 """What a page shows of a result: decisions in words, maps, warnings, and measurements of the lung mask."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
 import cv2
 import numpy as np
 
+from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.biomarkers.morphology import lung_shape
 from cxrscreen.biomarkers.under_segmentation import SYMMETRY, missing_share
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import printable, stage_sentence
 from cxrscreen.service.store.files import Files
 from cxrscreen.service.store.models import Image, Job, Result, StoredMap
-from cxrscreen.service.store.results import LUNGS, load_map, record_of
+from cxrscreen.service.store.results import HEART, LUNGS, load_map, record_of
 from cxrscreen.systems.contract import MapKind, Stage
 
 SYSTEM_TITLES: Final = {
@@ -46,12 +47,15 @@ class ShownMap:
         One fact on it.
     kind
         Whether it explains or tells where the system looked.
+    looked_at
+        Name of the mask of where the map knows anything, empty where it does everywhere.
     """
 
     name: str
     title: str
     note: str
     kind: MapKind
+    looked_at: str
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,6 @@ class Answer:
     maps: tuple[ShownMap, ...]
     has_lungs: bool
 
-    @property
-    def coverage(self) -> str | None:
-        """Name of the map that says where the system looked; where it is 0, the result's other maps mean nothing."""
-        return next((shown.name for shown in self.maps if shown.kind == "coverage"), None)
-
 
 @dataclass(frozen=True)
 class Open:
@@ -124,7 +123,8 @@ def answer_of(result: Result) -> Answer:
     record = record_of(result)
     concerns = () if record.verdict is None else record.verdict.concerns
     told = {concern.sentence for concern in concerns}
-    maps = [stored for stored in result.maps if stored.name != LUNGS]
+    names = {stored.name for stored in result.maps}
+    maps = [stored for stored in result.maps if stored.kind in get_args(MapKind)]
     return Answer(
         result=result,
         title=title_of(result.system),
@@ -132,7 +132,7 @@ def answer_of(result: Result) -> Answer:
         decisions=tuple(_decision(Stage(**stage)) for stage in result.stages) if record.status == "screened" else (),
         classes=tuple(sorted(result.classes.items(), key=lambda item: -item[1])),
         warnings=tuple(printable(warning) for warning in record.warnings if warning not in told),
-        maps=tuple(_shown(stored) for stored in maps),
+        maps=tuple(_shown(stored, names) for stored in maps),
         has_lungs=any(stored.name == LUNGS for stored in result.maps) and bool(record.lung_area_fraction),
     )
 
@@ -155,12 +155,12 @@ def title_of(system: str) -> str:
 
 
 def measurements(files: Files, answer: Answer) -> list[Measurement]:
-    """Measure the lung mask of a result.
+    """Measure the masks of a result.
 
     Parameters
     ----------
     files
-        Where the mask is.
+        Where the masks are.
     answer
         The result.
 
@@ -169,10 +169,11 @@ def measurements(files: Files, answer: Answer) -> list[Measurement]:
     list
         Empty where no lungs were found.
     """
-    stored = next((stored for stored in answer.result.maps if stored.name == LUNGS), None)
-    if stored is None or not answer.has_lungs:
+    by_name = {stored.name: stored for stored in answer.result.maps}
+    if LUNGS not in by_name or not answer.has_lungs:
         return []
-    shape = lung_shape(load_map(files, stored))
+    lungs = load_map(files, by_name[LUNGS])
+    shape = lung_shape(lungs)
     missing = missing_share(shape.right_area, shape.left_area, SYMMETRY)
     doubt = missing >= SYMMETRY.threshold
     found = [
@@ -184,6 +185,11 @@ def measurements(files: Files, answer: Answer) -> list[Measurement]:
         found.append(Measurement("Left lung / right lung", f"{shape.left_area / shape.right_area:.2f}"))
     note = "a part of one lung may not be outlined: check the outline" if doubt else "the lungs' sizes fit each other"
     found.append(Measurement("Missing, estimated", f"{100 * missing:.0f}% of one lung", note))
+    heart = load_map(files, by_name[HEART]) > 0 if HEART in by_name else None
+    ratio = None if heart is None else cardiothoracic_ratio(lungs, heart)
+    if ratio is not None:
+        caution = "larger in AP projection, lying down and in expiration; no diagnosis of the heart"
+        found.append(Measurement("Cardiothoracic ratio", f"{ratio.ratio:.2f}", caution))
     return found
 
 
@@ -219,16 +225,14 @@ def _decision(stage: Stage) -> dict[str, Any]:
     }
 
 
-def _shown(stored: StoredMap) -> ShownMap:
-    kind = _kind(stored)
-    if kind == "coverage":
+def _shown(stored: StoredMap, names: Collection[str]) -> ShownMap:
+    if stored.kind == "coverage":
         note = "Where the system looked, whatever it saw there; no explanation."
     elif stored.lung_share is None:
         note = "The map is empty: nothing spoke for it."
     else:
         note = f"{stored.lung_share:.0%} of it lies inside the lungs."
-    return ShownMap(stored.name, printable(stored.title), note, kind)
-
-
-def _kind(stored: StoredMap) -> MapKind:
-    return "coverage" if stored.name == "looked-at" else "saliency"
+    looked_at = f"{stored.name}_looked_at"
+    return ShownMap(
+        stored.name, printable(stored.title), note, cast(MapKind, stored.kind), looked_at if looked_at in names else ""
+    )

@@ -38,8 +38,8 @@ export function wireToolbar(viewer) {
 // Radios name a map by its result; the legend says what is seen.
 export function wireMaps(viewer, radios) {
   const show = (radio) => {
-    const { result, kind, coverage } = radio.dataset;
-    const which = radio.value ? { result, name: radio.value, kind, coverage } : null;
+    const { result, kind, lookedAt } = radio.dataset;
+    const which = radio.value ? { result, name: radio.value, kind, lookedAt } : null;
     const legend = viewer.root.querySelector("[data-legend]");
     legend.hidden = !which;
     if (which) {

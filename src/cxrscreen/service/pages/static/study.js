@@ -52,6 +52,8 @@ onKeys({
   p: () => window.print(),
 });
 document.querySelector("[data-print]")?.addEventListener("click", () => window.print());
+// What the page does not say belongs on paper too.
+window.addEventListener("beforeprint", () => document.querySelectorAll("details.limits").forEach((part) => (part.open = true)));
 
 for (const button of document.querySelectorAll("[data-again]")) {
   button.addEventListener("click", async () => {

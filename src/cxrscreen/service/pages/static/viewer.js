@@ -54,14 +54,13 @@ export class Viewer extends EventTarget {
     return this.reduced < 1 ? this.load(8192) : Promise.resolve();
   }
 
-  // which: {result, name, kind, coverage} or null; where the map named coverage is 0, the system did not look.
+  // which: {result, name, kind, lookedAt} or null; where the mask named lookedAt is 0, the map knows nothing.
   async showMap(which) {
     this.wanted = which;
     const map = which && (await this.#map(which.result, which.name));
-    const looked = map && which.coverage ? await this.#map(which.result, which.coverage) : null;
+    const looked = map && which.lookedAt ? await this.#map(which.result, which.lookedAt) : null;
     if (this.wanted !== which) return;
-    this.map = looked?.values.length === map?.values.length ? { ...map, known: looked?.values } : map;
-    if (!map) this.map = null;
+    this.map = map && (looked?.values.length === map.values.length ? { ...map, known: looked.values } : map);
     this.kind = which?.kind ?? "saliency";
     this.redraw();
     this.dispatchEvent(new Event("map"));
