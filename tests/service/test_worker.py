@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from cxrscreen.errors import CxrscreenError
 from cxrscreen.service import jobs
 from cxrscreen.service.store.models import Job, Result, StoredMap, Study
 from cxrscreen.service.store.results import load_screening, record_of
+from cxrscreen.systems.contract import SaliencyMap
 
 
 def only(context, kind):
@@ -127,3 +129,31 @@ def test_the_most_urgent_image_speaks_for_the_study(context, send, png, work, di
     assert len(scores) == 2
     assert study.urgency == max(scores)
     assert study.screened_at == context.now()
+
+
+def test_heart_and_coverage_come_back_as_they_were(context, send, png, worker, system, client):
+    heart = np.zeros((64, 64), np.bool_)
+    heart[20:40, 26:34] = True
+    looked_at = np.zeros((64, 64), np.bool_)
+    looked_at[:, :40] = True
+    coverage = SaliencyMap("coverage", "Patches", np.full((64, 64), 0.5, np.float32), 0.4, "coverage", looked_at)
+    answer = system.screen
+
+    def screen(radiograph, **options):
+        found = answer(radiograph, **options)
+        return replace(found, saliency=(*found.saliency, coverage), heart_mask=heart)
+
+    system.screen = screen
+    send(png(100))
+    assert worker.work_once()
+    with context.database.reading() as session:
+        result = session.scalars(select(Result)).one()
+        screening = load_screening(context.files, result)
+    assert (screening.heart_mask == heart).all()
+    assert [kept.kind for kept in screening.saliency] == ["saliency", "coverage"]
+    assert screening.saliency[0].looked_at is None
+    assert (screening.saliency[1].looked_at == looked_at).all()
+    assert screening.saliency[1].values == pytest.approx(0.5, abs=1 / 255)
+    shown = client.get(f"/api/v1/results/{result.id}").json()["maps"]
+    assert [kept["name"] for kept in shown] == ["lungs", "heart", "h2", "coverage"]
+    assert client.get(f"/api/v1/results/{result.id}/maps/heart.png").status_code == 200

@@ -1,0 +1,51 @@
+import pytest
+from typer.testing import CliRunner
+
+from cxrscreen.cli import serve as module
+from cxrscreen.cli.app import app
+
+ask = CliRunner().invoke
+
+
+def test_help_says_what_is_needed_to_begin():
+    for command in ("serve", "work", "database"):
+        answer = ask(app, [command, "--help"])
+        assert answer.exit_code == 0
+        assert "Research use only" in answer.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "--host", "0.0.0.0"], "CXRSCREEN_API_TOKEN"),
+        (["serve", "--config", "none.yaml"], "cannot be read"),
+        (["database", "restore", "none.tar.gz"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CXRSCREEN_API_TOKEN", raising=False)
+    answer = ask(app, arguments)
+    assert answer.exit_code == 2
+    assert said in " ".join(answer.output.split())
+    assert "Traceback" not in answer.output
+
+
+def test_missing_libraries_are_named(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda _name: None)
+    answer = ask(app, ["serve"])
+    assert (answer.exit_code, "cxrscreen[service]" in answer.output) == (2, True)
+
+
+def test_a_backup_goes_round(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments, said in (
+        (["upgrade"], "revision"),
+        (["purge", "--days", "1"], "0 studies deleted"),
+        (["backup", "b.tar.gz"], "0 studies, 0 results"),
+    ):
+        answer = ask(app, ["database", *arguments, "--folder", "one"])
+        assert answer.exit_code == 0, answer.output
+        assert said in answer.output
+    answer = ask(app, ["database", "restore", "b.tar.gz", "--folder", "two"])
+    assert "restored" in answer.output

@@ -1,0 +1,63 @@
+import os
+import time
+
+from sqlalchemy import func, select
+
+from cxrscreen.service.housekeeping import delete_study, purge, sweep
+from cxrscreen.service.store.models import Feedback, Image, Job, Patient, Result, StoredMap, Study
+
+
+def count(context, *kinds):
+    with context.database.reading() as session:
+        return [session.scalar(select(func.count()).select_from(kind)) for kind in kinds]
+
+
+def study_of(context, image):
+    with context.database.reading() as session:
+        return session.get(Image, image).study_id
+
+
+def test_old_studies_go_with_all_that_is_theirs_and_others_stay(context, send, png, work, clock):
+    send(png(100))
+    work()
+    clock.pass_(days=10)
+    (kept,) = send(png(200))
+    work()
+    assert purge(context, 5) == 1
+    assert count(context, Study, Image, Job, Result) == [1, 1, 1, 1]
+    with context.database.reading() as session:
+        named = {session.get(Image, kept).sha256, *session.scalars(select(StoredMap.sha256))}
+    assert set(context.files.names()) == named
+
+
+def test_a_map_that_another_result_shares_stays(context, send, png, work):
+    first, second = send(png(100, seed=1), png(100, seed=2))
+    work()
+    delete_study(context, study_of(context, first))
+    with context.database.reading() as session:
+        for name in session.scalars(select(StoredMap.sha256)):
+            assert context.files.read(name)
+    assert study_of(context, second)
+
+
+def test_a_person_goes_with_the_last_study(context, send, dicom):
+    images = send(*(dicom(patient_id="P", changes={"StudyInstanceUID": f"1.2.{n}"}) for n in (1, 2)))
+    studies = [study_of(context, image) for image in images]
+    assert delete_study(context, studies[0])
+    assert count(context, Patient) == [1]
+    assert delete_study(context, studies[1])
+    assert count(context, Patient, Feedback) == [0, 0]
+    assert not delete_study(context, studies[1])
+
+
+def test_the_sweep_takes_old_files_without_a_row_and_nothing_else(context, send, png):
+    import io
+
+    send(png(100))
+    left = context.files.put(io.BytesIO(b"of a worker that was killed"))
+    assert sweep(context, older_than_seconds=60) == 0
+    for name in list(context.files.names()):
+        os.utime(context.files.path(name), (time.time() - 100,) * 2)
+    assert sweep(context, older_than_seconds=60) == 1
+    assert left.sha256 not in set(context.files.names())
+    assert len(list(context.files.names())) == 1
