@@ -125,8 +125,9 @@ def test_at_another_side_a_mask_keeps_its_outlines():
     from cxrscreen.systems.patch_voting.training import target_at
 
     rows, columns = np.indices((224, 224))
-    target = np.where((rows - 100.5) ** 2 + (columns - 60.5) ** 2 < 40**2, 1, 0).astype(np.uint8)
-    target[150:, 150:] = 3
+    target = np.zeros((224, 224), np.uint8)
+    for organ, row, column in ((1, 100.5, 60.5), (3, 160.2, 150.7)):
+        target[(rows - row) ** 2 + (columns - column) ** 2 < 40**2] = organ
     for side in (256, 128):
         found = target_at(target, side)
         scale = side / 224
