@@ -1,5 +1,3 @@
-import pytest
-
 from cxrscreen.service.access import Role
 from cxrscreen.service.store.people import Token
 
@@ -62,7 +60,8 @@ def test_nobody_sees_or_revokes_anothers_but_an_administrator(people):
     assert anna.delete(f"{TOKENS}/{made['id']}").status_code == 204
 
 
-@pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Basic cxs_x", "cxs_x", "Bearer cxs_", "Bearer \u00e9", "é"])
-def test_what_is_no_token(people, value):
-    client = people.stranger(headers={"Authorization": value.encode("latin-1")})
-    assert client.get("/api/v1/session").status_code == 401
+def test_what_is_no_token(people):
+    client = people.stranger()
+    for value in ("Bearer", "Bearer ", "Basic cxs_x", "cxs_x", "Bearer cxs_", "Bearer \u00e9", "é"):
+        answer = client.get("/api/v1/session", headers={"Authorization": value.encode("latin-1")})
+        assert answer.status_code == 401

@@ -3,14 +3,15 @@
 ======================  ================================================================================================
 ``passwords``           Argon2, and which passwords are taken
 ``keys``                random keys, of which only digests are kept
-``accounts``            accounts and their roles
-``sessions``            browsers that are signed in; their cookie and the token against forged requests
+``accounts``            accounts and their roles; ``first_admin``, ``console``: where the first one comes from
+``sessions``            browsers that are signed in: their cookies
 ``tokens``              keys for programs
-``sign_in``             a name and a password -> a session, with limits on guessing (``attempts``)
-``single_sign_on``      an identity provider (OpenID Connect) -> a session
-``recognise``           the authenticators that ``access`` asks: token, cookie
+``sign_in``             a name and a password -> a session; ``attempts``: limits on guessing
+``single_sign_on``      an ``identity_provider`` (OpenID Connect) -> a session
+``recognise``           the authenticators that ``access`` asks: token, cookie; what protects from forged requests
+``refusals``            what a role does not allow, written down
 ``headers``             what browsers are told not to do; bounds on what a request holds before its body
-``audit_log``           reading, checking and exporting the audit log
-``deidentify``          DICOM PS3.15 on arrival, with pseudonyms by a secret key
+``audit_log``           reading, checking and exporting the audit log (``store.audit`` writes it)
+``deidentify``          DICOM PS3.15 on arrival, with pseudonyms by a secret key; ``plain_picture``: the same for pictures
 ======================  ================================================================================================
 """
