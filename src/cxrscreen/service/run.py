@@ -94,10 +94,6 @@ def serve(settings: Settings, *, started: Callable[[int], None] | None = None) -
     housekeeper.start()
     try:
         server.run()
-        if not server.started:
-            raise SettingsError(
-                f"Nothing can listen on {settings.host}, port {settings.port}; end what does, or choose another port."
-            )
     except SystemExit as error:
         raise SettingsError(
             f"Nothing can listen on {settings.host}, port {settings.port}; end what does, or choose another port."
