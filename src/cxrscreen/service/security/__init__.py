@@ -1,6 +1,6 @@
 """Who may do what, and what was done: accounts, sessions, tokens, single sign-on, the audit log, de-identification.
 
-======================  ================================================================================================
+======================  ===============================================================================================
 ``passwords``           Argon2, and which passwords are taken
 ``keys``                random keys, of which only digests are kept
 ``accounts``            accounts and their roles; ``first_admin``, ``console``: where the first one comes from
@@ -12,6 +12,6 @@
 ``refusals``            what a role does not allow, written down
 ``headers``             what browsers are told not to do; bounds on what a request holds before its body
 ``audit_log``           reading, checking and exporting the audit log (``store.audit`` writes it)
-``deidentify``          DICOM PS3.15 on arrival, with pseudonyms by a secret key; ``plain_picture``: the same for pictures
-======================  ================================================================================================
+``deidentify``          DICOM PS3.15 on arrival, with pseudonyms by a secret key; ``plain_picture``: of pictures
+======================  ===============================================================================================
 """
