@@ -78,6 +78,10 @@ def test_static_files_are_kept_for_good_under_their_digest_alone(stranger: TestC
         assert stranger.get(f"{STATIC}/{name}").status_code == 404
 
 
+def test_every_printed_page_says_what_it_is_for(stranger: TestClient) -> None:
+    assert f'content: "{RESEARCH_USE}"' in stranger.get(f"{STATIC}/base.css").text.partition("@page")[2]
+
+
 def test_pages_are_no_part_of_the_api(client: TestClient) -> None:
     paths = {getattr(found.route, "path", "") for found in iter_route_contexts(client.app.routes)}  # type: ignore[attr-defined]
     assert {"/worklist", "/figures", "/compare"} <= paths
