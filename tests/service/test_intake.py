@@ -131,7 +131,7 @@ def test_a_database_that_fails_leaves_no_file_behind(context, png, monkeypatch):
     assert list(context.files.names()) == []
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_mutated_files_are_taken_or_refused_with_a_reason(data, context, png, dicom):
     whole = data.draw(st.sampled_from([png(80), dicom(), dicom(transfer_syntax="DeflatedExplicitVRLittleEndian")]))
