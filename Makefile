@@ -6,14 +6,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 OUT ?= screenings
 WORKERS ?= 2
 
-.PHONY: screen test lint examples clean
+.PHONY: screen test test-services lint examples clean
 
 screen: $(VENV)/.screen
 	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services"
+
+# With real peers, where they are installed: Chromium, PostgreSQL, Orthanc, DCMTK, dicom3tools. One after the other.
+test-services: $(VENV)/.test
+	$(BIN)/python -m pytest -m services
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -25,7 +29,7 @@ lint: $(VENV)/.test
 $(VENV)/.test: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) --editable '.[train,service,dicom,dev]'
 	touch $@ $(VENV)/.screen
 
 $(VENV)/.screen: pyproject.toml constraints.txt
