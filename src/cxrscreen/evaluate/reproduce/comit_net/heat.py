@@ -95,7 +95,7 @@ def mean_heats(runs: ComitRuns) -> tuple[MeanHeat, ...]:
                 )
             )
     if not found:
-        raise ManifestError("No test image has both a map and lungs: train on images that have lung masks.")
+        raise ManifestError("No test image has both a map and lungs: train longer, or on images that have lung masks.")
     return tuple(found)
 
 
