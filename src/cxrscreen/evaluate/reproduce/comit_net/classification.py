@@ -135,7 +135,9 @@ def all_tasks_answer(runs: ComitRuns) -> tuple[str, ...]:
     for name in SHOWN_5:
         change = changes.get(f"within {name}")
         if change is None or change.value is None:
-            sentences.append(f"{POINTS[name]}: not measured, no source that was left out holds both classes.")
+            sentences.append(
+                f"{POINTS[name]}: not measured, no source that was left out holds 5 images of either class."
+            )
         else:
             sentences.append(
                 f"On sources never trained on ({sources}), {_lower(POINTS[name])}: learning all four tasks "
@@ -260,12 +262,14 @@ def _table(
 
 def _which_sources(first: Measured) -> tuple[str, ...]:
     within = ", ".join(first.test.sources)
-    notes = [f"Within sources counts {within}." if within else "No source of the test part holds both classes."]
+    notes = [
+        f"Within sources counts {within}." if within else "No source of the test part holds 5 images of either class."
+    ]
     if first.never is not None:
         named = ", ".join(first.never.sources)
         notes.append(
             f"Never trained on: {first.never.positives} positive and {first.never.negatives} negative images; "
-            + (f"both classes are in {named}." if named else "no source among them holds both classes.")
+            + (f"both classes are in {named}." if named else "no source among them holds 5 images of either class.")
         )
     return tuple(notes)
 
