@@ -22,7 +22,8 @@ def cascade():
 def test_it_is_small_and_measured():
     bundle = open_bundle("cascade")
     assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 60e6
-    assert {"lungs", "lungs-jsrt", "stage2", "stage3"} == set(bundle.card.results)
+    assert {"lungs", "lungs-jsrt", "stage2", "stage3", "audit"} == set(bundle.card.results)
+    assert {"black_lungs", "leakage", "saliency"} <= set(bundle.card.results["audit"])
     assert "validation part" in bundle.card.stages["covid19"].point().site
 
 

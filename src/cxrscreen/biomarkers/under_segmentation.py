@@ -7,7 +7,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_curve
 
 from cxrscreen.data.masks import LEFT_LUNG, RIGHT_LUNG
 
@@ -86,6 +85,9 @@ def fit_symmetry(areas: Sequence[tuple[float, float]], share: float = QUARTER) -
     ValueError
         If there is no pair, an area is not positive or the share is out of range.
     """
+    # The server's pages need the share alone, and scikit-learn takes long to import.
+    from sklearn.metrics import roc_curve  # noqa: PLC0415
+
     if not areas or min(map(min, areas)) <= 0 or not 0 < share < 1:
         raise ValueError("symmetry is learned from pairs of positive areas and a share between 0 and 1")
     log_ratio = float(np.median([math.log(left / right) for right, left in areas]))

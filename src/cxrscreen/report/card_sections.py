@@ -34,6 +34,9 @@ _TITLES: Final[Mapping[str, str]] = {
     "patch-bacterial": "Bacterial pneumonia, against all others",
     "patch-tuberculosis": "Tuberculosis, against all others",
     "patch-viral": "Viral pneumonia including COVID-19, against all others",
+    "comit-unhealthy": "Any disease of the lungs, against healthy",
+    "comit-covid19": "COVID-19, against all others",
+    "comit-other": "Other pneumonia, against all others",
 }
 _READING: Final = (
     "AUC: how often an ill person's radiograph scores above that of one who is not; 0.5 is a coin toss, 1 no error.",

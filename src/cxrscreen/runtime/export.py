@@ -53,7 +53,7 @@ def export_classifier(network: Classifier, side: int, weights: Path, graph: Path
         If the side is no multiple of 32 or the two files lie in different folders.
     """
     about: dict[str, str] = {"pooling": network.pooling}
-    _export(_Classifier(network), _image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about)
+    export_graph(_Classifier(network), example_image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about)
 
 
 def export_guided(network: Classifier, side: int, weights: Path, graph: Path) -> None:
@@ -81,7 +81,9 @@ def export_guided(network: Classifier, side: int, weights: Path, graph: Path) ->
         If the side is no multiple of 32 or the two files lie in different folders.
     """
     about: dict[str, str] = {"pooling": network.pooling}
-    _export(guided_backpropagation(network), _image(network, side, 32), GUIDED_OUTPUTS, weights, graph, about)
+    export_graph(
+        guided_backpropagation(network), example_image(network, side, 32), GUIDED_OUTPUTS, weights, graph, about
+    )
 
 
 def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> None:
@@ -105,7 +107,7 @@ def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> No
     RecipeError
         If the side is no multiple of 16 or the two files lie in different folders.
     """
-    _export(_Segmenter(network), _image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph, {})
+    export_graph(_Segmenter(network), example_image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph, {})
 
 
 class _Classifier(nn.Module):
@@ -129,7 +131,14 @@ class _Segmenter(nn.Module):
         return logits
 
 
-def _image(network: nn.Module, side: int, multiple: int) -> Tensor:
+def example_image(network: nn.Module, side: int, multiple: int) -> Tensor:
+    """Make an input to trace a network with: zeros, float32 (2, C, side, side), C as its first layer asks.
+
+    Raises
+    ------
+    RecipeError
+        If the side is no positive multiple of ``multiple``.
+    """
     if side <= 0 or side % multiple:
         raise RecipeError(f"An input side of {side} pixels does not fit this network: choose a multiple of {multiple}.")
     stem = next(network.parameters())
@@ -137,9 +146,29 @@ def _image(network: nn.Module, side: int, multiple: int) -> Tensor:
     return torch.zeros(2, stem.shape[1], side, side)
 
 
-def _export(
+def export_graph(
     module: nn.Module, image: Tensor, outputs: tuple[str, ...], weights: Path, graph: Path, about: Mapping[str, str]
 ) -> None:
+    """Write any module as an ONNX graph whose weights lie in a safetensors file beside it.
+
+    Parameters
+    ----------
+    module
+        Traced as it is in use, on the CPU in float32; it is not changed.
+    image
+        Example input, of more than one image; the batch stays free.
+    outputs
+        Names of what the module gives, in order.
+    weights, graph
+        Files to write, in one folder.
+    about
+        Facts that the graph carries.
+
+    Raises
+    ------
+    RecipeError
+        If the two files are to lie in different folders.
+    """
     if weights.parent.resolve() != graph.parent.resolve():
         raise RecipeError(f"The graph {graph.name} and its weights {weights.name} must be written to one folder.")
     # A copy: the caller's network may be training, in another precision or on another device.

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cxrscreen.nets.comit import ComitNet
-from cxrscreen.runtime.export import _export, _image
+from cxrscreen.runtime.export import example_image, export_graph
 
 MASKS, BRANCHES = ("lungs", "disease"), ("health", "diagnosis")
 STRIDE = 32
@@ -35,7 +35,9 @@ def export_comit(network: ComitNet, side: int, weights: Path, graph: Path) -> No
         If the side is no multiple of 32 or the two files lie in different folders.
     """
     tasks = [name for name in (*MASKS, *BRANCHES) if getattr(network, name) is not None]
-    _export(_Answers(network), _image(network, side, STRIDE), (*tasks, "features", "pooled"), weights, graph, {})
+    export_graph(
+        _Answers(network), example_image(network, side, STRIDE), (*tasks, "features", "pooled"), weights, graph, {}
+    )
 
 
 class _Answers(nn.Module):

@@ -8,18 +8,16 @@ from torch.nn import functional as F
 
 from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.efficientnet_lite import GREY_CENTRE, GREY_REACH, EfficientNetLite0, InvertedResidual
-from cxrscreen.runtime.export import CLASSIFIER_OUTPUTS, _export
-
-EARLY_STRIDE = 8
-"""Pixels of the input for each place of the maps at which the network is parted. There the layers have looked about 33
-pixels around a place, so that half of a patch's places have seen nothing beyond its border."""
+from cxrscreen.runtime.export import CLASSIFIER_OUTPUTS, export_graph
 
 
-def export_halves(network: Classifier, whole: int, side: int, weights: Path, early: Path, late: Path) -> bool:
-    """Write the two graphs of a classifier that is parted at a stride of :data:`EARLY_STRIDE`.
+def export_halves(
+    network: Classifier, whole: int, side: int, stride: int, weights: Path, early: Path, late: Path
+) -> bool:
+    """Write the two graphs of a classifier that is parted before its maps are coarser than ``stride``.
 
-    The graphs: ``image`` float32 (N, 1, whole, whole) -> ``maps`` (N, C, whole/8, whole/8); and ``image``, a patch's
-    part of the maps, float32 (N, C, side/8, side/8) -> ``logits``, ``features``, ``pooled`` as
+    The graphs, with s the stride: ``image`` float32 (N, 1, whole, whole) -> ``maps`` (N, C, whole/s, whole/s); and
+    ``image``, a patch's part of the maps, float32 (N, C, side/s, side/s) -> ``logits``, ``features``, ``pooled`` as
     :func:`~cxrscreen.runtime.export.export_classifier` describes them.
 
     Parameters
@@ -28,6 +26,8 @@ def export_halves(network: Classifier, whole: int, side: int, weights: Path, ear
         The trained network; left as it was.
     whole, side
         Sides of the whole image and of a patch at the network's input, pixels, multiples of 32.
+    stride
+        Pixels of the input for each place of the maps, 8 or 16.
     weights
         The safetensors file to write, the same bytes as that of the undivided network.
     early, late
@@ -46,23 +46,23 @@ def export_halves(network: Classifier, whole: int, side: int, weights: Path, ear
     """
     if not isinstance(network, EfficientNetLite0) or network.pooling != "image":
         return False
-    count, channels = _early_blocks(network)
-    places = side // EARLY_STRIDE
+    count, channels = _early_blocks(network, stride)
+    places = side // stride
     about: dict[str, str] = {"pooling": network.pooling}
     # The exporter takes a batch of one for a constant.
-    _export(_Early(network, count), torch.zeros(2, 1, whole, whole), ("maps",), weights, early, about)
+    export_graph(_Early(network, count), torch.zeros(2, 1, whole, whole), ("maps",), weights, early, about)
     maps = torch.zeros(2, channels, places, places)
-    _export(_Late(network, count), maps, CLASSIFIER_OUTPUTS, weights, late, about)
+    export_graph(_Late(network, count), maps, CLASSIFIER_OUTPUTS, weights, late, about)
     return True
 
 
-def _early_blocks(network: EfficientNetLite0) -> tuple[int, int]:
-    """How many blocks come before the maps are coarser than the stride, and the channels they end in."""
+def _early_blocks(network: EfficientNetLite0, finest: int) -> tuple[int, int]:
+    """How many blocks come before the maps are coarser than a stride, and the channels they end in."""
     stride, channels = 2, network.conv_stem.out_channels
     for index, block in enumerate(network.blocks):
         assert isinstance(block, InvertedResidual)
         stride *= block.depthwise_conv.stride[0]
-        if stride > EARLY_STRIDE:
+        if stride > finest:
             return index, channels
         channels = block.project_conv.out_channels
     return len(network.blocks), channels
