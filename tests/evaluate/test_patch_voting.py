@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -103,6 +104,10 @@ def test_the_page_has_intervals_the_papers_figures_and_what_must_not_be_conclude
     assert "| exact | 1.000 " in page
     assert "| 6.0% | 0.50 |" in page
     assert all(text in page for text in NOT_CONCLUDED)
+    # Where no heart was found there is no ratio to be wrong.
+    lost = dataclasses.replace(measured, ratios=ratios.assign(ratio=np.nan))
+    assert content_of(lost, replicates=100)["figures"]["ratio error"]["value"] is None
+    write_page(tmp_path, lost, replicates=100)
     # What was written is a list that `cxrscreen metrics` reads.
     assert set(read_scores(tmp_path / "classes.csv").classes) == set(CLASSES)
 

@@ -140,6 +140,8 @@ def content_of(measured: Measured, *, replicates: int = REPLICATES, seed: int = 
 def _ratio_error(rows: pd.DataFrame, *, replicates: int, seed: int) -> Estimate:
     """Mean absolute error of the ratio, over images whose masks both give one."""
     known = rows[rows["reference"].notna() & rows["ratio"].notna()]
+    if known.empty:
+        return Estimate(None, None, None, 0, 0, "no image has both ratios")
     error = (known["ratio"] - known["reference"]).abs().to_numpy(np.float64)
     groups = known["group"].astype(str).tolist()
     return bootstrap(partial(weighted_mean, error), groups, replicates=replicates, seed=seed)

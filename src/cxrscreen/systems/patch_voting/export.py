@@ -25,7 +25,7 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.learned import data_card
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
-from cxrscreen.systems.patch_voting.modes import CLASSIFIER, EARLY, LATE, SHARED
+from cxrscreen.systems.patch_voting.modes import CLASSIFIER, HALVES, SHARED
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
 from cxrscreen.systems.patch_voting.pipeline import TITLES, WEIGHTS
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
@@ -81,7 +81,8 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     whole = shared_side(recipe.preprocessing, recipe.classifier.side)
     if whole is not None:
         export_classifier(classifier, whole, part / WEIGHTS, part / SHARED)
-        export_halves(classifier, whole, recipe.classifier.side, part / WEIGHTS, part / EARLY, part / LATE)
+        for stride, (early, late) in HALVES.items():
+            export_halves(classifier, whole, recipe.classifier.side, stride, part / WEIGHTS, part / early, part / late)
     splits = splits_of(recipe, manifest)
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")

@@ -1,12 +1,12 @@
 """Ways to ask the classifier about the patches of an image: one is the reference, the others are close and faster.
 
-``exact``: every patch by itself, float32, the reference. The others compute at half the width. ``bf16``: every patch by
-itself. ``early``: early layers once for the whole image, late ones for each patch. ``shared``: all layers once for the
-whole image. A fast way is used in screening only where its agreement was measured, and the card says so
-(``python benchmarks/patch_voting_speed.py``).
+``exact``: every patch by itself, float32, the reference. The others compute at half the width. ``bf16``: every patch
+by itself. ``early``: layers down to a stride of 8 once for the whole image, the others for each patch. ``middle``:
+down to a stride of 16. ``shared``: all layers once for the whole image. A fast way is used in screening only where
+its agreement was measured, and the card says so (``python benchmarks/patch_voting_speed.py``).
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import get_args
 
@@ -19,10 +19,13 @@ from cxrscreen.systems.patch_voting.ballots import Ballot, ask_patches
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing
 from cxrscreen.systems.patch_voting.shared import ask_early, ask_shared
 
-CLASSIFIER, EARLY, LATE, SHARED = (
-    f"{name}.onnx" for name in ("classifier", "classifier-early", "classifier-late", "classifier-shared")
-)
-"""The bundle's graphs; one that is not EfficientNet-Lite0, or sees the whole image, has the first alone."""
+CLASSIFIER, SHARED = "classifier.onnx", "classifier-shared.onnx"
+"""The bundle's graphs of the whole network, for patches and for the whole image."""
+HALVES: Mapping[int, tuple[str, str]] = {
+    8: ("classifier-early.onnx", "classifier-late.onnx"),
+    16: ("classifier-middle.onnx", "classifier-deep.onnx"),
+}
+"""Those of its two parts, by the stride at which it is parted; only EfficientNet-Lite0 is."""
 
 Ask = Callable[[NDArray[np.uint8], NDArray[np.bool_], Preprocessing], Ballot]
 """From the image that patches are cut from, and its lungs, to what the classifier says of each patch."""
@@ -54,12 +57,14 @@ def asking(mode: Mode, *engines: Engine) -> Ask:
 _GRAPHS: dict[Mode, tuple[str, ...]] = {
     "exact": (CLASSIFIER,),
     "bf16": (CLASSIFIER,),
-    "early": (EARLY, LATE),
+    "early": HALVES[8],
+    "middle": HALVES[16],
     "shared": (SHARED,),
 }
 _ASK: dict[Mode, Callable[..., Ballot]] = {
     "exact": ask_patches,
     "bf16": ask_patches,
     "early": ask_early,
+    "middle": ask_early,
     "shared": ask_shared,
 }

@@ -13,7 +13,7 @@ from cxrscreen.imaging.enhancement import WHITE, universal_preprocessing
 Shown = Literal["masked", "whole", "mask"]
 Approach = Literal["local", "global"]
 Pooling = Literal["image", "lungs"]
-Mode = Literal["exact", "bf16", "early", "shared"]
+Mode = Literal["exact", "bf16", "early", "middle", "shared"]
 """How the classifier is asked about patches; see :mod:`cxrscreen.systems.patch_voting.modes`."""
 
 BLACK_INPUT, WHITE_INPUT = -1.0, 3.0
