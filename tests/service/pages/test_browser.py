@@ -273,11 +273,13 @@ def test_axe_finds_nothing_serious_in_light_and_dark(visit: Visit, filled: Any) 
     study = studies["current"]
     addresses = ("/worklist?show=all", "/upload", f"/studies/{study}", f"/studies/{study}/beside/{studies['first']}")
     for address in (*addresses, "/figures", "/sign-in", f"/studies/{studies['refused']}"):
-        page.goto(address)
-        if address == "/worklist?show=all":
-            page.keyboard.press("?")
         for scheme, rules in AXE.items():
+            # Before the page is loaded: colours that change under a page are not all changed at once.
             page.emulate_media(color_scheme=scheme)
+            page.goto(address)
+            if address == "/worklist?show=all":
+                page.keyboard.press("?")
+            page.wait_for_function("document.getAnimations().length === 0")
             options = {"resultTypes": ["violations"], "runOnly": rules}
             serious = [
                 (item["id"], node["target"], node["failureSummary"])
