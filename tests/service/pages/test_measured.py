@@ -17,6 +17,9 @@ def card() -> Card:
 
 def test_operating_points_are_told_with_their_intervals_on_test_images(card: Card) -> None:
     words = words_of(card)
+    within = card.results["stage3"]["mean_within_source_auc"]["value"]
+    assert f" and {within:.2f} (" in words["covid19"]
+    assert words["covid19"].endswith("within single sources.")
     assert set(words) == {"pneumonia", "covid19"}
     tested = card.results["stage2"]["pooled_sensitivity"]
     assert (

@@ -47,7 +47,7 @@ def words_of(card: Card) -> dict[str, str]:
         if sensitivity and specificity:
             found[name] = (
                 f"On the test images, all sources together: sensitivity {sensitivity}, specificity {specificity} "
-                "(95% intervals)."
+                f"(95% intervals). {_within(tested)}"
             )
         elif point.sensitivity is not None and point.specificity is not None:
             found[name] = (
@@ -55,6 +55,16 @@ def words_of(card: Card) -> dict[str, str]:
                 f"{point.specificity:.2f}; other images show less."
             )
     return found
+
+
+def _within(tested: Any) -> str:
+    """Say what stands beside pooled figures: sources differ in disease, so that knowing the source helps in these."""
+    within, pooled = _estimate(tested, "mean_within_source_auc"), _estimate(tested, "pooled_auc")
+    if within and pooled:
+        return (
+            f"Taken together, sources flatter: the AUC is {pooled} on all of them and {within} within single sources."
+        )
+    return "No figure within single sources is known, and taken together, sources flatter."
 
 
 def _estimate(results: Any, name: str) -> str | None:
