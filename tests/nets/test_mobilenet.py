@@ -53,5 +53,5 @@ def test_other_weights_are_refused_in_one_sentence(published, tmp_path):
     with pytest.raises(RecipeError, match="No package carries"):
         load_mobilenet_pretrained(network, "imagenet")
     torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "other.pth")
-    with pytest.raises(RecipeError, match="other.pth are no complete MobileNetV2"):
+    with pytest.raises(RecipeError, match="other.pth are not those of MobileNetV2"):
         load_mobilenet_pretrained(network, tmp_path / "other.pth")

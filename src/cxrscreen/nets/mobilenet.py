@@ -9,9 +9,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cxrscreen.errors import RecipeError
 from cxrscreen.nets.classifier import Classifier, Pooling
-from cxrscreen.nets.pretrained import read_checkpoint
+from cxrscreen.nets.pretrained import fill_classifier
 from cxrscreen.nets.resnet import BLACK, PUBLISHED_MEAN, PUBLISHED_SPREAD, WHITE
 
 STEM_FEATURES, FEATURES = 32, 1280
@@ -123,26 +122,10 @@ def load_mobilenet_pretrained(network: MobileNetV2, weights: str | Path) -> None
         If the file is missing, or is no checkpoint of this network; for ``"imagenet"``, since no package carries these
         weights.
     """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        raise RecipeError(
-            "No package carries ImageNet weights of MobileNetV2: fetch torchvision's file and give its path as "
-            "weights, or give none."
-        )
-    path = Path(weights)
-    found = {
-        re.sub(r"^classifier\.1\.", "classifier.", name.removeprefix("module.")): values
-        for name, values in read_checkpoint(path).items()
-    }
-    if STEM in found:
-        found[STEM] = found[STEM].float().sum(dim=1, keepdim=True)
-    own = {name: values for name, values in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    matched = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
-    lacking = [name for name in own if name not in matched and not name.startswith("classifier.")]
-    if lacking:
-        raise RecipeError(
-            f"The weights {path.name} are no complete MobileNetV2 ({len(lacking)} of {len(own)} tensors are missing or "
-            "of another shape): give a checkpoint of this network."
-        )
-    network.load_state_dict(matched, strict=False)
+    fill_classifier(
+        network,
+        weights,
+        what="MobileNetV2",
+        stem=STEM,
+        renamed=lambda name: re.sub(r"^classifier\.1\.", "classifier.", name),
+    )

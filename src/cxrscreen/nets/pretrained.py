@@ -1,8 +1,8 @@
-"""Published DenseNet-121 checkpoints -> our DenseNet-121."""
+"""Published checkpoints -> our networks: DenseNet-121, and classifiers whose names differ little from torchvision's."""
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -10,7 +10,7 @@ from urllib.error import URLError
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.nets.densenet import DenseNet121
@@ -120,6 +120,53 @@ def _download() -> Mapping[str, Tensor]:
             "path as weights."
         ) from fault
     return state
+
+
+def fill_classifier(
+    network: nn.Module, weights: str | Path, *, what: str, stem: str, renamed: Callable[[str], str] = str
+) -> None:
+    """Fill a classifier of grey images from a published checkpoint, its linear layer only where the size is the same.
+
+    Parameters
+    ----------
+    network
+        Changed in place, or not at all where an error is raised; its linear layer is ``classifier``.
+    weights
+        ``"none"``: left as it is; or a path to a checkpoint, with or without DataParallel's ``module.``. A stem of
+        three colours is summed: the same answer as for a grey image copied to three channels.
+    what
+        The network in words, for errors.
+    stem
+        Name of the first kernel.
+    renamed
+        From a name in the file, without ``module.``, to that of the network.
+
+    Raises
+    ------
+    RecipeError
+        If the file is missing, or is no checkpoint of this network; for ``"imagenet"``, since no package carries these
+        weights.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        raise RecipeError(
+            f"No package carries ImageNet weights of {what}: fetch torchvision's file and give its path as weights, or "
+            "take the network efficientnet-lite0."
+        )
+    path = Path(weights)
+    found = {renamed(name.removeprefix("module.")): values for name, values in read_checkpoint(path).items()}
+    if stem in found:
+        found[stem] = found[stem].float().sum(dim=1, keepdim=True)
+    own = {name: values for name, values in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    matched = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
+    lacking = [name for name in own if name not in matched and not name.startswith("classifier.")]
+    if lacking:
+        raise RecipeError(
+            f"The weights {path.name} are not those of {what} ({len(lacking)} of {len(own)} tensors are missing or of "
+            "another shape): give a checkpoint of the same network and size."
+        )
+    network.load_state_dict(matched, strict=False)
 
 
 def read_checkpoint(path: Path) -> Mapping[str, Tensor]:

@@ -11,9 +11,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrscreen.errors import RecipeError
 from cxrscreen.nets.classifier import Classifier, Pooling
-from cxrscreen.nets.pretrained import read_checkpoint
+from cxrscreen.nets.pretrained import fill_classifier
 
 Depth = Literal[18, 50]
 
@@ -129,30 +128,13 @@ def load_resnet_pretrained(network: ResNet, weights: str | Path) -> None:
         If the file is missing, or is no checkpoint of this network; for ``"imagenet"``, since no package carries these
         weights.
     """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        raise RecipeError(
-            "No package carries ImageNet weights of a ResNet: fetch torchvision's file and give its path as weights, "
-            "or take the network efficientnet-lite0."
-        )
-    path = Path(weights)
-    found = {re.sub(r"^(module\.)?(fc\.)?", _our_head, name): value for name, value in read_checkpoint(path).items()}
-    if "conv1.weight" in found:
-        found["conv1.weight"] = found["conv1.weight"].float().sum(dim=1, keepdim=True)
-    own = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    matched = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
-    lacking = [name for name in own if name not in matched and not name.startswith("classifier.")]
-    if lacking:
-        raise RecipeError(
-            f"The weights {path.name} are not those of this ResNet ({len(lacking)} of {len(own)} tensors are missing "
-            "or of another shape): give a checkpoint of the same depth."
-        )
-    network.load_state_dict(matched, strict=False)
-
-
-def _our_head(prefix: re.Match[str]) -> str:
-    return "classifier." if prefix.group(2) else ""
+    fill_classifier(
+        network,
+        weights,
+        what="this ResNet",
+        stem="conv1.weight",
+        renamed=lambda name: re.sub(r"^fc\.", "classifier.", name),
+    )
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:

@@ -4,26 +4,21 @@ Simonyan, Zisserman: Very deep convolutional networks for large-scale image reco
 which hold nine tenths of the published weights, are replaced by average pooling and one linear layer.
 """
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrscreen.errors import RecipeError
 from cxrscreen.nets.classifier import Classifier, Pooling
-from cxrscreen.nets.pretrained import read_checkpoint
+from cxrscreen.nets.pretrained import fill_classifier
+from cxrscreen.nets.resnet import BLACK, PUBLISHED_MEAN, PUBLISHED_SPREAD, WHITE
 
 Depth = Literal[16, 19]
 
 BLOCKS: dict[Depth, tuple[int, ...]] = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions of each of the five blocks; the maximum over 2 x 2 follows each block."""
 WIDTHS = (64, 128, 256, 512, 512)
-BLACK, WHITE = -1.0, 3.0
-"""Grey values of the images that classifiers take here."""
-PUBLISHED_MEAN, PUBLISHED_SPREAD = 0.449, 0.226
-"""Mean over the three colours of the means and standard deviations that published weights were trained with."""
 
 
 class VGG(Classifier):
@@ -106,23 +101,4 @@ def load_vgg_pretrained(network: VGG, weights: str | Path) -> None:
         If the file is missing, or is no checkpoint of this network; for ``"imagenet"``, since no package carries these
         weights.
     """
-    if weights == "none":
-        return
-    if weights == "imagenet":
-        raise RecipeError(
-            "No package carries ImageNet weights of a VGG: fetch torchvision's file and give its path as weights, or "
-            "take the network efficientnet-lite0."
-        )
-    path = Path(weights)
-    found = {re.sub(r"^module\.", "", name): values for name, values in read_checkpoint(path).items()}
-    if "features.0.weight" in found:
-        found["features.0.weight"] = found["features.0.weight"].float().sum(dim=1, keepdim=True)
-    own = {name: values for name, values in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    matched = {name: found[name] for name in own if name in found and found[name].shape == own[name].shape}
-    lacking = [name for name in own if name not in matched and not name.startswith("classifier.")]
-    if lacking:
-        raise RecipeError(
-            f"The weights {path.name} are not those of this VGG with batch normalisation ({len(lacking)} of {len(own)} "
-            "tensors are missing or of another shape): give a checkpoint of the same depth, at width 1."
-        )
-    network.load_state_dict(matched, strict=False)
+    fill_classifier(network, weights, what="this VGG with batch normalisation", stem="features.0.weight")

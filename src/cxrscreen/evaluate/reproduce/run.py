@@ -1,20 +1,19 @@
 """From the name of a table to its files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.errors import CxrscreenError
-from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.asked import Made, write_asked
 from cxrscreen.evaluate.reproduce.cascade import TABLES
 from cxrscreen.evaluate.reproduce.figure import curve_figure, left_out_figure, sweep_figure
 from cxrscreen.evaluate.reproduce.incremental import curve, curve_table, sweep, sweep_table
 from cxrscreen.evaluate.reproduce.left_out import left_out, left_out_table
 from cxrscreen.evaluate.reproduce.recipe import ReproduceRecipe
 from cxrscreen.evaluate.reproduce.runs import Runs
-from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+from cxrscreen.evaluate.reproduce.table import Origin, Table
 from cxrscreen.systems.bundle import Bundle
 
 _REPEATED = ("lambda-sweep", "learning-curve")
@@ -62,15 +61,14 @@ def reproduce(
     ManifestError
         If the images do not allow a table.
     """
-    if name != "all" and name not in NAMES:
-        raise CxrscreenError(f"There is no table {name!r}: use one of {', '.join(NAMES)}, or all.")
     runs = Runs(work, recipe, make)
-    files: dict[str, Path] = {}
-    for each in NAMES if name == "all" else (name,):
+
+    def made(each: str, own: str) -> Made:
         runs.begin()
         table, figure = _made(each, runs)
-        files |= _written(table, figure, _origin(runs, each, command.replace(f" {name}", f" {each}", 1)), out)
-    return files
+        return table, {} if figure is None else {f"cascade-{table.figure}": figure}, _origin(runs, each, own)
+
+    return write_asked(name, NAMES, "the cascade", command, out, made)
 
 
 def _made(name: str, runs: Runs) -> tuple[Table, Figure | None]:
@@ -90,10 +88,3 @@ def _origin(runs: Runs, name: str, command: str) -> Origin:
     repeated: Sequence[int] = runs.recipe.repeats if name in _REPEATED else runs.recipe.seeds
     about = runs.about
     return Origin(command, about.bundle, about.recipe_sha256, about.images_sha256, tuple(repeated))
-
-
-def _written(table: Table, figure: Figure | None, origin: Origin, out: Path) -> Mapping[str, Path]:
-    files = list(write_table(table, origin, out).values())
-    if figure is not None:
-        files += write_figure(figure, out, f"cascade-{table.figure}")
-    return {file.name: file for file in files}

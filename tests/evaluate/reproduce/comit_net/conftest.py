@@ -11,7 +11,8 @@ import yaml
 
 from cxrscreen.evaluate.reproduce.comit_net.combinations import COMBINATIONS
 from cxrscreen.evaluate.reproduce.comit_net.recipe import load_variants
-from cxrscreen.evaluate.reproduce.comit_net.runs import ABOUT, COMPARATOR, IMAGES, About, ComitRuns
+from cxrscreen.evaluate.reproduce.comit_net.runs import COMPARATOR, IMAGES, ComitRuns
+from cxrscreen.evaluate.reproduce.kept import ABOUT, About
 from cxrscreen.systems.comit_net.answers import DISEASE, LEFT_OUT, LUNG_BOXES, LUNGS, REGION_TABLE, Answers
 
 RECIPES = Path(__file__).parents[4] / "recipes"

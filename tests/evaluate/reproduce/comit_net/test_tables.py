@@ -7,6 +7,7 @@ import pytest
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.metrics import sensitivity_at_specificity
+from cxrscreen.evaluate.reproduce import asked
 from cxrscreen.evaluate.reproduce.comit_net import run as run_module
 from cxrscreen.evaluate.reproduce.comit_net.classification import all_tasks_answer
 from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, neighbours
@@ -146,7 +147,7 @@ def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, 
     drawn = []
     makers = {name: lambda _, own=own: own for name, own in made.items()}
     monkeypatch.setattr(run_module, "MAKERS", makers)
-    monkeypatch.setattr(run_module, "write_figure", lambda figure, folder, stem: drawn.append((stem, figure)) or ())
+    monkeypatch.setattr(asked, "write_figure", lambda figure, folder, stem: drawn.append((stem, figure)) or ())
     command = "cxrscreen reproduce comit-net all --recipe recipe.yaml --data DATA"
     files = reproduce_comit_net("all", variants, work, tmp_path / "out", command=command)
     for name in NAMES:

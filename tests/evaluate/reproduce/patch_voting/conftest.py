@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrscreen.evaluate.reproduce.kept import ABOUT, About
 from cxrscreen.evaluate.reproduce.patch_voting.covid_net_split import COVID_NET
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
-from cxrscreen.evaluate.reproduce.patch_voting.runs import ABOUT, SETS, About, PatchRuns
+from cxrscreen.evaluate.reproduce.patch_voting.runs import SETS, PatchRuns
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
 RECIPES = Path(__file__).parents[4] / "recipes"

@@ -6,8 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.errors import CxrscreenError
-from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.asked import Made, write_asked
 from cxrscreen.evaluate.reproduce.comit_net.classification import table4, table5
 from cxrscreen.evaluate.reproduce.comit_net.curves import curves, curves_figure, figure9_table
 from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, figure11, figure11_table, neighbours
@@ -17,32 +16,32 @@ from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
 from cxrscreen.evaluate.reproduce.comit_net.regions import disease_table, lungs_table
 from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
 from cxrscreen.evaluate.reproduce.comit_net.spread import figure8_table, spread_figure, spreads
-from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+from cxrscreen.evaluate.reproduce.table import Origin, Table
 
-Made = tuple[Table, Figure | None]
+Drawn = tuple[Table, Figure | None]
 
 
-def _figure8(runs: ComitRuns) -> Made:
+def _figure8(runs: ComitRuns) -> Drawn:
     found = spreads(runs)
     return figure8_table(found), spread_figure(found)
 
 
-def _figure9(runs: ComitRuns) -> Made:
+def _figure9(runs: ComitRuns) -> Drawn:
     found = curves(runs)
     return figure9_table(found), curves_figure(found, runs.variants.on_embedding)
 
 
-def _figure11(runs: ComitRuns) -> Made:
+def _figure11(runs: ComitRuns) -> Drawn:
     images = embedded(runs)
     return figure11_table(neighbours(images)), figure11(images)
 
 
-def _figure12(runs: ComitRuns) -> Made:
+def _figure12(runs: ComitRuns) -> Drawn:
     found = mean_heats(runs)
     return figure12_table(found), heat_figure(found)
 
 
-MAKERS: Mapping[str, Callable[[ComitRuns], Made]] = {
+MAKERS: Mapping[str, Callable[[ComitRuns], Drawn]] = {
     "table4": lambda runs: (table4(runs), None),
     "table5": lambda runs: (table5(runs), None),
     "lungs": lambda runs: (lungs_table(runs), None),
@@ -91,16 +90,12 @@ def reproduce_comit_net(
     ManifestError
         If the images do not allow a table.
     """
-    if name != "all" and name not in NAMES:
-        raise CxrscreenError(f"There is no table {name!r} of COMiT-Net: use one of {', '.join(NAMES)}, or all.")
     runs = ComitRuns(work, variants, manifest)
-    files: list[Path] = []
-    for each in NAMES if name == "all" else (name,):
+
+    def make(each: str, own: str) -> Made:
         table, figure = MAKERS[each](runs)
         about = runs.about
-        own = command.replace(f" {name}", f" {each}", 1)
         origin = Origin(own, "", about.recipe_sha256, about.images_sha256, variants.seeds())
-        files += write_table(table, origin, out).values()
-        if figure is not None:
-            files += write_figure(figure, out, table.stem)
-    return {file.name: file for file in files}
+        return table, {} if figure is None else {table.stem: figure}, origin
+
+    return write_asked(name, NAMES, "COMiT-Net", command, out, make)

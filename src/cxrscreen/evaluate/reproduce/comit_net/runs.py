@@ -1,8 +1,7 @@
 """The trainings behind the tables: read where they are finished, made where that is allowed."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,24 +13,16 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS, TASK_NUMBERS, tasks_of
 from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
+from cxrscreen.evaluate.reproduce.kept import About, Kept
 from cxrscreen.systems.comit_net.answers import ARRAYS, LEFT_OUT, Answers, load_answers
 from cxrscreen.systems.comit_net.comparator_recipe import EmbeddingComparator
-from cxrscreen.systems.learned import images_digest
 from cxrscreen.train.embedding_classifier import fit_on_embedding
 
-ABOUT, IMAGES, COMPARATOR = "about.json", "images.csv", "comparator.json"
+IMAGES, COMPARATOR = "images.csv", "comparator.json"
 FACTS = ("image_id", "source", "group", "label")
 COVID19 = "covid19"
 Key = tuple[str, int, tuple[str, ...]]
 """Variant, seed, and sources left out."""
-
-
-@dataclass(frozen=True)
-class About:
-    """What finished runs were made from: digests of COMiT-Net's recipe and of the images."""
-
-    recipe_sha256: str
-    images_sha256: str
 
 
 @dataclass(eq=False)
@@ -129,22 +120,10 @@ class ComitRuns:
         RecipeError
             If trainings of another recipe or of other images are here.
         """
-        file = self.work / ABOUT
+        about = Kept(self.work, self.variants.digest, self.manifest).about
         if self.manifest is not None:
-            about = About(self.variants.digest, images_digest(self.manifest))
-            if file.is_file() and _about(file) != about:
-                raise RecipeError(
-                    "The work folder holds trainings of other recipes or images: give another --work, or remove it."
-                )
-            self.work.mkdir(parents=True, exist_ok=True)
             self.manifest.table[list(FACTS)].to_csv(self.work / IMAGES, index=False, lineterminator="\n")
-            file.write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
-        if not file.is_file():
-            raise CxrscreenError(f"{self.work.name} holds no finished training: run without --table-only.")
-        found = _about(file)
-        if found.recipe_sha256 != self.variants.digest:
-            raise RecipeError("The work folder holds trainings of another recipe: give the recipe that made them.")
-        return found
+        return about
 
     def _trained(self, variant: str, seed: int, left_out: tuple[str, ...]) -> Answers:
         _ = self.about
@@ -194,10 +173,6 @@ class ComitRuns:
 
 def _folder_name(variant: str) -> str:
     return f"tasks-{variant}" if set(variant) <= set(TASK_NUMBERS) else variant
-
-
-def _about(file: Path) -> About:
-    return About(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def _experiments() -> Any:

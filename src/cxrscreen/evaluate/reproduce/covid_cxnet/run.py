@@ -6,8 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.errors import CxrscreenError
-from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.asked import Made, write_asked
 from cxrscreen.evaluate.reproduce.covid_cxnet.curves import (
     learning_curve,
     learning_curve_figure,
@@ -21,7 +20,7 @@ from cxrscreen.evaluate.reproduce.covid_cxnet.regions import burned_in_text, roi
 from cxrscreen.evaluate.reproduce.covid_cxnet.runs import CxNetRuns
 from cxrscreen.evaluate.reproduce.covid_cxnet.transfer import imagenet
 from cxrscreen.evaluate.reproduce.covid_cxnet.wording import SYSTEM
-from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+from cxrscreen.evaluate.reproduce.table import Origin, Table
 
 TABLES: Mapping[str, Callable[[CxNetRuns], Table]] = {
     "table1": table1,
@@ -78,19 +77,16 @@ def reproduce_covid_cxnet(
     ManifestError
         If the images do not allow a table.
     """
-    if name != "all" and name not in NAMES:
-        raise CxrscreenError(f"There is no table {name!r} of COVID-CXNet: use one of {', '.join(NAMES)}, or all.")
     runs = CxNetRuns(work, recipe, manifest)
-    files: list[Path] = []
-    for each in NAMES if name == "all" else (name,):
+
+    def make(each: str, own: str) -> Made:
         table, figures = _made(each, runs)
         about = runs.about
-        own = command.replace(f" {name}", f" {each}", 1)
         seeds = recipe.seeds if each == "table5" else (recipe.own.seed,)
-        files += write_table(table, Origin(own, "", about.recipe_sha256, about.images_sha256, seeds), out).values()
-        for stem, figure in figures.items():
-            files += write_figure(figure, out, f"{SYSTEM}-{stem}")
-    return {file.name: file for file in files}
+        origin = Origin(own, "", about.recipe_sha256, about.images_sha256, seeds)
+        return table, {f"{SYSTEM}-{stem}": figure for stem, figure in figures.items()}, origin
+
+    return write_asked(name, NAMES, "COVID-CXNet", command, out, make)
 
 
 def _made(name: str, runs: CxNetRuns) -> tuple[Table, Mapping[str, Figure]]:

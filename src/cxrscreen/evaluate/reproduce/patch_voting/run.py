@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.errors import CxrscreenError
-from cxrscreen.evaluate.figures import write_figure
+from cxrscreen.evaluate.reproduce.asked import Made, write_asked
 from cxrscreen.evaluate.reproduce.patch_voting.covid_net import table12
 from cxrscreen.evaluate.reproduce.patch_voting.figure import shares_figure
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import Variants
@@ -19,7 +18,7 @@ from cxrscreen.evaluate.reproduce.patch_voting.votes import (
     table16,
     table17,
 )
-from cxrscreen.evaluate.reproduce.table import Origin, Table, write_table
+from cxrscreen.evaluate.reproduce.table import Origin, Table
 
 TABLES: Mapping[str, Callable[[PatchRuns], Table]] = {
     "table5": table5,
@@ -69,17 +68,13 @@ def reproduce_patch_voting(
     ManifestError
         If the images do not allow a table.
     """
-    if name != "all" and name not in NAMES:
-        raise CxrscreenError(f"There is no table {name!r} of patch voting: use one of {', '.join(NAMES)}, or all.")
     runs = PatchRuns(work, variants, manifest)
-    files: list[Path] = []
-    for each in NAMES if name == "all" else (name,):
+
+    def make(each: str, own: str) -> Made:
         points = figure12(runs) if each == "figure12" else ()
         table = figure12_table(points) if each == "figure12" else TABLES[each](runs)
         about = runs.about
-        own = command.replace(f" {name}", f" {each}", 1)
         origin = Origin(own, "", about.recipe_sha256, about.images_sha256, (variants.own.seed,))
-        files += write_table(table, origin, out).values()
-        if points:
-            files += write_figure(shares_figure(points), out, table.stem)
-    return {file.name: file for file in files}
+        return table, {table.stem: shares_figure(points)} if points else {}, origin
+
+    return write_asked(name, NAMES, "patch voting", command, out, make)

@@ -1,8 +1,7 @@
 """The trainings behind the tables: read where they are finished, made where that is allowed."""
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -12,33 +11,24 @@ import pandas as pd
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import make_split
-from cxrscreen.errors import CxrscreenError, ManifestError, RecipeError
+from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.evaluate.patch_voting import Voter, class_scores, organ_overlaps
+from cxrscreen.evaluate.reproduce.kept import About, Kept
 from cxrscreen.evaluate.reproduce.patch_voting.covid_net_split import COVID_NET, three_classes
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import Variants
 from cxrscreen.imaging.enhancement import WHITE, resize_to_square
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import Engine
-from cxrscreen.systems.learned import images_digest
 from cxrscreen.systems.patch_voting.morphology import organ_mask, organ_probabilities
 from cxrscreen.systems.patch_voting.pipeline import Organs, find_organs
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, reduced
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT
 from cxrscreen.systems.registry import load_system
 
-ABOUT = "about.json"
 SETS = ("lungs", "heart", "elsewhere", "elsewhere, raw")
 """What an organ network is measured on: lungs and hearts of its own source's test images, and lungs of the source that
 trained none, with and without the universal preprocessing."""
-
-
-@dataclass(frozen=True)
-class About:
-    """What a finished run was made from: digests of its settings and of the images."""
-
-    recipe_sha256: str
-    images_sha256: str
 
 
 @dataclass(eq=False)
@@ -62,61 +52,35 @@ class PatchRuns:
     def organs(self, name: str) -> pd.DataFrame:
         """Overlaps of an organ network with the reference masks, an image a row, ``set`` being one of :data:`SETS`."""
         name = self.variants.same(name)
-        folder = self.work / "organs" / name
-        return self._outputs(folder, "overlaps.csv", lambda: self._measure_organs(name, folder))
+        folder = Path("organs", name)
+        return self._kept.table(
+            folder, "overlaps.csv", lambda given: self._measure_organs(name, self.work / folder, given)
+        )
 
     def votes(self, name: str) -> pd.DataFrame:
         """Votes of a classifier on the test part; see :func:`cxrscreen.evaluate.patch_voting.class_scores`."""
         name = self.variants.same(name)
-        folder = self.work / "votes" / name
-        return self._outputs(folder, "classes.csv", lambda: self._measure_votes(name, folder))
+        folder = Path("votes", name)
+        return self._kept.table(
+            folder, "classes.csv", lambda given: self._measure_votes(name, self.work / folder, given)
+        )
 
     def covid_net(self) -> pd.DataFrame:
         """Votes among COVID-Net's three classes on a test set of its counts; columns as of :meth:`votes`."""
-        folder = self.work / "covid-net"
-        return self._outputs(folder, "classes.csv", lambda: self._measure_covid_net(folder))
+        folder = Path("covid-net")
+        return self._kept.table(folder, "classes.csv", lambda given: self._measure_covid_net(self.work / folder, given))
+
+    @property
+    def about(self) -> About:
+        """What all runs are made from; raises as :class:`cxrscreen.evaluate.reproduce.kept.Kept`."""
+        return self._kept.about
 
     @cached_property
-    def about(self) -> About:
-        """What all runs are made from.
+    def _kept(self) -> Kept:
+        return Kept(self.work, self.variants.digest, self.manifest)
 
-        Raises
-        ------
-        CxrscreenError
-            If nothing has been made here.
-        """
-        file = self.work / ABOUT
-        if self.manifest is not None:
-            about = About(self.variants.digest, images_digest(self.manifest))
-            if file.is_file() and _about(file) != about:
-                raise RecipeError(
-                    "The work folder holds trainings of other recipes or images: give another --work, or remove it."
-                )
-            self.work.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
-        if not file.is_file():
-            raise CxrscreenError(f"{self.work.name} holds no finished training: run without --table-only.")
-        found = _about(file)
-        if found.recipe_sha256 != self.variants.digest:
-            raise RecipeError("The work folder holds trainings of another recipe: give the recipe that made them.")
-        return found
-
-    def _outputs(self, folder: Path, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        _ = self.about
-        file = folder / name
-        if not file.is_file():
-            if self.manifest is None:
-                raise CxrscreenError(
-                    f"The work folder has no finished {folder.relative_to(self.work)}: run without --table-only."
-                )
-            part = file.with_name(f"part-{name}")
-            table = make()
-            table.to_csv(part, index=False, lineterminator="\n")
-            part.replace(file)
-        return pd.read_csv(file, dtype={"image_id": str, "group": str, "source": str})
-
-    def _measure_organs(self, name: str, folder: Path) -> pd.DataFrame:
-        manifest, recipe = self._given, self.variants.organs(name)
+    def _measure_organs(self, name: str, folder: Path, manifest: Manifest) -> pd.DataFrame:
+        recipe = self.variants.organs(name)
         engine = _experiments().organ_engine(recipe, manifest, folder)
         prepared = _Segmenter(engine, recipe.preprocessing, prepared=True)
         raw = _Segmenter(engine, recipe.preprocessing, prepared=False)
@@ -146,8 +110,8 @@ class PatchRuns:
             raise ManifestError(f"The manifest has no lung mask of {settings.elsewhere}: name another source.")
         return sorted(ids)
 
-    def _measure_votes(self, name: str, folder: Path) -> pd.DataFrame:
-        manifest, recipe = self._given, self.variants.votes(name)
+    def _measure_votes(self, name: str, folder: Path, manifest: Manifest) -> pd.DataFrame:
+        recipe = self.variants.votes(name)
         networks = self.variants.settings.networks
         organs = self.work / "organs" / (name if name in networks else "own")
         images = self.work / "images" / organs.name
@@ -156,17 +120,11 @@ class PatchRuns:
         system = cast(Voter, load_system(bundle.folder))
         return class_scores(system, manifest, split.test, split.truth, read, lambda: None)
 
-    def _measure_covid_net(self, folder: Path) -> pd.DataFrame:
-        manifest, recipe = self._given, self.variants.own
+    def _measure_covid_net(self, folder: Path, manifest: Manifest) -> pd.DataFrame:
+        recipe = self.variants.own
         split = three_classes(manifest, self.variants.settings.covid_net, recipe.seed)
         system = _experiments().other_classes(recipe, manifest, split, folder, self.work / "organs" / "own")
         return class_scores(system, manifest, split.test, split.truth, read, lambda: None, COVID_NET)
-
-    @property
-    def _given(self) -> Manifest:
-        if self.manifest is None:
-            raise ValueError("these runs are read, not made")
-        return self.manifest
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,10 +143,6 @@ class _Segmenter:
         view = resize_to_square(grey, self.engine.image_shape[1]) * np.float32(2 / WHITE) - np.float32(1)
         probabilities = organ_probabilities(self.engine(view.astype(np.float32)[None, None])["logits"][0])
         return Organs(probabilities, organ_mask(probabilities))
-
-
-def _about(file: Path) -> About:
-    return About(**json.loads(file.read_text(encoding="utf-8")))
 
 
 def _experiments() -> Any:
