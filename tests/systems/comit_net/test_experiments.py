@@ -19,7 +19,6 @@ from cxrscreen.systems.comit_net.experiments import (
     combination_answers,
     comparator_answers,
     covid19_heat,
-    without,
 )
 from cxrscreen.systems.comit_net.images import ImageTable
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe
@@ -59,16 +58,6 @@ def recipe():
 def folder(tmp_path_factory):
     """Of all trainings here: images are stored once."""
     return tmp_path_factory.mktemp("trainings")
-
-
-def test_leaving_a_source_out_leaves_out_its_patients(manifest):
-    kept = without(manifest, ("south",))
-    assert kept.table.at[BOTH[0], "source"] == "south"
-    assert manifest.table.at[BOTH[0], "source"] == "north"
-    assert not set(kept.table.loc[kept.table["source"] == "north", "group"]) & set(
-        manifest.table.loc[manifest.table["source"] == "south", "group"]
-    )
-    assert without(manifest, ()) is manifest
 
 
 def test_who_is_asked(manifest, recipe):

@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 from cxrscreen.data.disease_masks import BOX_COLUMNS
-from cxrscreen.data.manifest import check_manifest
+from cxrscreen.data.manifest import Manifest, check_manifest
 from cxrscreen.data.protocols import make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.systems.comit_net.labels import COVID19, OTHER, UNHEALTHY, diagnosis_of, health_of
-from cxrscreen.systems.comit_net.splits import heart_included, parts_of
+from cxrscreen.systems.comit_net.splits import heart_included, parts_of, without
 
 LABELS = ("normal", "covid19", "bacterial", "nodule", "unknown")
 
@@ -119,8 +119,22 @@ def test_tasks_and_sources_that_are_not_asked_for_are_off(recipe, tmp_path):
     assert not alone.train.lungs.any()
     assert np.isnan(alone.train.health).all()
     assert alone.decisions == (COVID19, OTHER)
-    without = parts_of(with_data(recipe, left_out=("here",)), manifest)
-    assert not any(i.startswith("here") for i in without.split.truth)
     healthy = parts_of(with_data(recipe, healthy_regions=True), manifest).train
     labels = manifest.table.loc[list(healthy.image_ids), "label"].to_numpy()
     assert healthy.region[labels == "normal"].all()
+
+
+def test_leaving_a_source_out_leaves_out_its_patients(recipe, tmp_path):
+    manifest = check_manifest(table(), tmp_path)
+    both = manifest.table.index[manifest.table["source"] == "cohen"][:24]
+    there = manifest.table.index[manifest.table["source"] == "here"][:24]
+    linked = manifest.table.copy()
+    linked.loc[both, "group"] = linked.loc[there, "group"].tolist()
+    manifest = Manifest(linked, manifest.root)
+    kept = without(manifest, ("here",)).table
+    assert (kept.loc[both, "source"] == "here").all()
+    assert (manifest.table.loc[both, "source"] == "cohen").all()
+    assert without(manifest, ()) is manifest
+    learned = set(parts_of(with_data(recipe, left_out=("here",)), manifest).split.truth)
+    assert any(i.startswith("cohen") for i in learned)
+    assert not learned & {*both, *linked.index[linked["source"] == "here"]}

@@ -28,7 +28,7 @@ from cxrscreen.systems.comit_net.lung_boxes import boxes_around
 from cxrscreen.systems.comit_net.networks import comit_network
 from cxrscreen.systems.comit_net.preprocessing import network_input
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, Task
-from cxrscreen.systems.comit_net.splits import IMAGES, parts_of
+from cxrscreen.systems.comit_net.splits import IMAGES, parts_of, without
 from cxrscreen.systems.comit_net.splits import LUNGS as LUNG_SPLIT
 from cxrscreen.systems.comit_net.training import Shared, stored_images, train_comit_net
 
@@ -103,12 +103,12 @@ def combination_answers(
         As :func:`~cxrscreen.systems.comit_net.training.train_comit_net` says, or if a source that is left out is none
         of the recipe's.
     """
-    own, learned = _varied(recipe, tasks, seed, left_out), without(manifest, left_out)
+    own = _varied(recipe, tasks, seed, left_out)
     shared = shared_images(recipe, manifest, images_in)
     asked = asked_images(recipe, manifest, left_out)
-    table, _ = stored_images(own, manifest, parts_of(own, learned), shared)
+    table, _ = stored_images(own, manifest, parts_of(own, manifest), shared)
     network = comit_network(own)
-    network.load_state_dict(dict(train_comit_net(own, learned, folder / "work", shared).network))
+    network.load_state_dict(dict(train_comit_net(own, manifest, folder / "work", shared).network))
     return ask(_said_by_comit_net(network), network, recipe, asked, table)
 
 
@@ -123,16 +123,16 @@ def comparator_answers(
     images_in: Path,
 ) -> Answers:
     """Train a comparator, unless that is done, and ask it; parameters and errors as :func:`combination_answers`."""
-    own, learned = _varied(recipe, ("diagnosis",), seed, left_out), without(manifest, left_out)
+    own = _varied(recipe, ("diagnosis",), seed, left_out)
     shared = shared_images(recipe, manifest, images_in)
     asked = asked_images(recipe, manifest, left_out)
-    table, _ = stored_images(own, manifest, parts_of(own, learned), shared)
+    table, _ = stored_images(own, manifest, parts_of(own, manifest), shared)
     work = folder / "work"
     if isinstance(comparator, ClassifierComparator):
-        network = train_classifier(own, learned, comparator, work, shared)
+        network = train_classifier(own, manifest, comparator, work, shared)
         return ask(lambda x: Said(covid19=torch.sigmoid(network(x)[:, 0])), network, recipe, asked, table)
-    lungs = train_mask(own, learned, comparator, "lungs", work / "lungs", shared)
-    disease = train_mask(own, learned, comparator, "disease", work / "disease", shared)
+    lungs = train_mask(own, manifest, comparator, "lungs", work / "lungs", shared)
+    disease = train_mask(own, manifest, comparator, "disease", work / "disease", shared)
     both = nn.ModuleList(network for network in (lungs, disease) if network is not None)
 
     def drawn(x: Tensor) -> Said:
@@ -141,17 +141,6 @@ def comparator_answers(
         return Said(lungs=masks[0], disease=masks[1])
 
     return ask(drawn, both, recipe, Asked({}, asked.lungs, asked.disease), table)
-
-
-def without(manifest: Manifest, sources: Sequence[str]) -> Manifest:
-    """Give all images of some sources' patients to these sources, so that their patients are left out with them."""
-    if not sources:
-        return manifest
-    table = manifest.table.copy()
-    patients = set(table.loc[table["source"].isin(sources), "group"])
-    others = table["group"].isin(patients) & ~table["source"].isin(sources)
-    table.loc[others, "source"] = sources[0]
-    return Manifest(table, manifest.root)
 
 
 def asked_images(recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str, ...] = ()) -> Asked:

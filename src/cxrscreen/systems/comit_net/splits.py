@@ -1,5 +1,6 @@
 """Which images train and choose COMiT-Net, and which of its tasks each of them teaches: the switches T of Eq. 8."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -94,13 +95,15 @@ def parts_of(recipe: ComitNetRecipe, manifest: Manifest) -> Parts:
     """Part the images and set their switches.
 
     The lung outlines that :data:`LUNGS` keeps for validation choose the epoch and, with all images of their patients,
-    train nothing; those that it keeps for testing do neither.
+    train nothing; those that it keeps for testing do neither. Of the patients of a source that the recipe leaves out no
+    image of any source is learned from.
 
     Raises
     ------
     ManifestError
         If nothing is left to learn from or to choose by, or both classification tasks lack one of their answers.
     """
+    manifest = without(manifest, recipe.data.left_out)
     whole = make_split(IMAGES, manifest, recipe.splitting, recipe.data.learned)
     outlines = _lung_split(recipe, manifest)
     chosen_by = () if outlines is None else tuple(i for i in outlines.validation if i in whole.truth)
@@ -124,6 +127,17 @@ def parts_of(recipe: ComitNetRecipe, manifest: Manifest) -> Parts:
             "another source in the recipe's data.sources, or fill the column label."
         )
     return parts
+
+
+def without(manifest: Manifest, sources: Sequence[str]) -> Manifest:
+    """Give all images of some sources' patients to these sources, so that their patients are left out with them."""
+    if not sources:
+        return manifest
+    table = manifest.table.copy()
+    patients = set(table.loc[table["source"].isin(sources), "group"])
+    others = table["group"].isin(patients) & ~table["source"].isin(sources)
+    table.loc[others, "source"] = sources[0]
+    return Manifest(table, manifest.root)
 
 
 def _lung_split(recipe: ComitNetRecipe, manifest: Manifest) -> Split | None:
