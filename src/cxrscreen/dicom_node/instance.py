@@ -58,11 +58,14 @@ class NotTakenError(CxrscreenError):
         For the C-STORE response (DICOM PS3.4 B.2.3).
     sentence
         Why; fits an Error Comment of 64 characters.
+    instance
+        Which one, where its identifiers are sound.
     """
 
-    def __init__(self, status: int, sentence: str) -> None:
+    def __init__(self, status: int, sentence: str, instance: "Instance | None" = None) -> None:
         super().__init__(sentence)
         self.status = status
+        self.instance = instance
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,14 @@ def examine(content: bytes) -> Instance:
     uids = [found[keyword] for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")]
     if not all(is_uid(value) for value in uids):
         raise NotTakenError(INVALID_INSTANCE, "SOP class, SOP instance or study UID is missing or invalid")
+    instance = Instance(*uids)
     if found["Manufacturer"] == MANUFACTURER and found["ManufacturerModelName"] == MODEL:
-        raise NotTakenError(OWN_RESULT, "This is a result of cxrscreen, not a radiograph to screen")
+        raise NotTakenError(OWN_RESULT, "This is a result of cxrscreen, not a radiograph to screen", instance)
     if uids[0] not in STORED_CLASSES:
-        raise NotTakenError(DOES_NOT_MATCH, "The SOP class is not one that is taken")
+        raise NotTakenError(DOES_NOT_MATCH, "The SOP class is not one that is taken", instance)
     if found["Modality"].upper() not in MODALITIES:
-        raise NotTakenError(OTHER_MODALITY, "The modality is not that of a plain radiograph")
-    return Instance(*uids)
+        raise NotTakenError(OTHER_MODALITY, "The modality is not that of a plain radiograph", instance)
+    return instance
 
 
 def readable_syntaxes() -> tuple[uid.UID, ...]:

@@ -13,6 +13,7 @@ from cxrscreen.errors import CxrscreenError
 from cxrscreen.service.context import Context
 from cxrscreen.service.logs import places_of
 from cxrscreen.service.store.database import Database
+from cxrscreen.service.store.exchange import Instance
 from cxrscreen.service.store.models import Image, StoredMap, Study
 
 _LOG = structlog.get_logger(__name__)
@@ -50,6 +51,8 @@ def delete_study(context: Context, study_id: str) -> bool:
         if study is None:
             return False
         files = _files_of(session.scalars(select(Image).where(Image.study_id == study_id)).all())
+        made = select(Instance.sha256).join(Image).where(Image.study_id == study_id, Instance.result_id.is_not(None))
+        files += session.scalars(made).all()
         patient = study.patient
         session.delete(study)
         session.flush()
@@ -80,9 +83,9 @@ def remove_files(context: Context, names: Iterable[str]) -> int:
 
 def _needed(database: Database, sha256: str) -> bool:
     with database.reading() as session:
-        image = session.scalar(select(Image.id).where(Image.sha256 == sha256).limit(1))
-        return image is not None or (
-            session.scalar(select(StoredMap.id).where(StoredMap.sha256 == sha256).limit(1)) is not None
+        return any(
+            session.scalar(select(table.id).where(table.sha256 == sha256).limit(1)) is not None
+            for table in (Image, StoredMap, Instance)
         )
 
 

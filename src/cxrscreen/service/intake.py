@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cxrscreen.service.archive import members
 from cxrscreen.service.context import Context
+from cxrscreen.service.dicom_catalogue import list_image
 from cxrscreen.service.header import Header, Person, clean, kind_of, read_header
 from cxrscreen.service.housekeeping import remove_files
 from cxrscreen.service.jobs import enqueue
@@ -281,6 +282,7 @@ def _register(
         )
         session.add(image)
         session.flush()
+        list_image(session, context, image)
     used = context.settings.used_systems
     for system in used:
         enqueue(session, image.id, system, now, orders_worklist=system == used[0])

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
+from cxrscreen.dicom_node.settings import NodeSettings
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.systems.contract import Policy
 
@@ -34,6 +35,26 @@ class IdentityProvider(BaseModel):
     name_claim: str = Field("preferred_username", description="What becomes the account's name.")
     groups_claim: str = Field("groups", description="Where it says which groups somebody belongs to.")
     roles: dict[str, RoleName] = Field(description="Role by group; the highest counts, and no group is no access.")
+
+
+class Webhook(BaseModel):
+    """An address that is told when a study has been screened."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Short, for the audit log and the database.")
+    url: str = Field(description="https, unless it is on this machine.")
+    secret: SecretStr = Field(min_length=16, description="Key of the signature (HMAC-SHA256), 16 characters or more.")
+
+
+class FhirServer(BaseModel):
+    """A FHIR R4 server that is given reports and observations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$", description="Short, for the audit log and the database.")
+    url: str = Field(description="Its base address; https, unless it is on this machine.")
+    token: SecretStr | None = Field(None, description="What it is shown as bearer token.")
 
 
 class Settings(BaseSettings):
@@ -95,6 +116,15 @@ class Settings(BaseSettings):
     retry_seconds: float = Field(5.0, ge=0.0, description="Wait before the second try; it doubles with each further.")
     retention_days: int | None = Field(None, ge=1, description="Studies older than this are deleted; none: kept.")
 
+    node: NodeSettings | None = Field(None, description="DICOM node that the server runs, and where results go.")
+    dicom_objects: Literal["dicom", "all", "off"] = Field(
+        "dicom", description="Of which results DICOM objects and FHIR resources are made: of DICOM images, all or none."
+    )
+    webhooks: tuple[Webhook, ...] = Field((), description="Who is told of each study that has been screened.")
+    fhir_servers: tuple[FhirServer, ...] = Field((), description="Who is given its reports and observations.")
+    feed_quiet_seconds: float = Field(10.0, ge=0.0, description="Silence of a study before it is told of.")
+    feed_days: float = Field(7.0, gt=0.0, description="How long an address that does not answer is tried.")
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
 
@@ -117,6 +147,12 @@ class Settings(BaseSettings):
                 raise ValueError("oidc needs public_url, the address to which its people come back")
         if self.deidentify != "off" and len(_secret(self.pseudonym_key)) < 32:
             raise ValueError("deidentify needs a pseudonym_key of 32 characters or more")
+        for kind, receivers in (("webhooks", self.webhooks), ("fhir_servers", self.fhir_servers)):
+            names = [receiver.name for receiver in receivers]
+            if len(set(names)) < len(names):
+                raise ValueError(f"two of the {kind} have the same name")
+            for receiver in receivers:
+                _check_address(f"{kind}.{receiver.name}.url", receiver.url)
         return self
 
     @property

@@ -17,6 +17,8 @@ from cxrscreen.errors import CxrscreenError, UnreadableImageError
 from cxrscreen.imaging.read import read
 from cxrscreen.service import jobs
 from cxrscreen.service.context import Context, open_context
+from cxrscreen.service.dicom_catalogue import list_unlisted
+from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.jobs import Lease, LeaseLostError
 from cxrscreen.service.logs import places_of, set_up_logs
 from cxrscreen.service.settings import Settings
@@ -144,16 +146,18 @@ def run_worker(settings: Settings, number: int = 0) -> None:
         worker.system(name)
     _LOG.info("worker ready", worker=worker.name, systems=list(settings.used_systems))
     try:
+        _did(lambda: list_unlisted(context) > 0)
         while not stop.is_set() and not _orphaned():
-            if not _took_one(worker):
+            # Both each time, so that results leave the house although images keep coming.
+            if not any((_did(worker.work_once), _did(lambda: export_once(context)))):
                 stop.wait(settings.poll_seconds)
     finally:
         context.close()
 
 
-def _took_one(worker: Worker) -> bool:
+def _did(work: Callable[[], bool]) -> bool:
     try:
-        return worker.work_once()
+        return work()
     except (SQLAlchemyError, CxrscreenError) as error:
         # The database is away for a while, or its disk is full: the lease runs out, and the job is taken again.
         _LOG.error("no work taken", error=type(error).__name__, places=places_of(error))

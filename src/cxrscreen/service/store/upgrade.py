@@ -12,7 +12,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from cxrscreen.service.store import people  # noqa: F401 - for the tables that it defines
+from cxrscreen.service.store import exchange, people  # noqa: F401 - for the tables that they define
 from cxrscreen.service.store.database import WRITES, Database, DatabaseError
 from cxrscreen.service.store.models import Base
 

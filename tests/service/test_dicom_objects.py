@@ -1,0 +1,140 @@
+from datetime import timedelta
+
+import pydicom
+import pytest
+from pydicom import uid
+from sqlalchemy import select
+
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.service import dicom_objects as module
+from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.housekeeping import delete_study, sweep
+from cxrscreen.service.jobs import enqueue
+from cxrscreen.service.store.exchange import Delivery, Export, FhirResource, Instance
+from cxrscreen.service.store.models import Image, Study
+
+MADE = [uid.SegmentationStorage, uid.ParametricMapStorage, uid.SecondaryCaptureImageStorage]
+MADE += [uid.SecondaryCaptureImageStorage, uid.ComprehensiveSRStorage]
+PEERS = {"peers": [{"name": name, "ae_title": "A", "host": "h", "port": 104} for name in ("pacs", "other")]}
+
+
+@pytest.fixture
+def settings(settings):
+    return type(settings)(**{**settings.model_dump(), "node": PEERS})
+
+
+def rows(context, table, *order):
+    with context.database.reading() as session:
+        return session.scalars(select(table).order_by(*order)).all()
+
+
+def test_a_result_becomes_objects_of_its_study_once_and_is_queued_for_every_peer(context, send, dicom, work):
+    send(dicom())
+    assert rows(context, Export) == []
+    work()
+    assert export_once(context)
+    assert not export_once(context)
+    (image,) = [one for one in rows(context, Instance) if one.result_id is None]
+    with context.database.reading() as session:
+        made = session.scalars(
+            select(Instance).join(Delivery).where(Delivery.destination == "peer:pacs").order_by(Delivery.position)
+        ).all()
+    assert [one.sop_class_uid for one in made] == MADE
+    assert {one.study_instance_uid for one in made} == {image.study_instance_uid}
+    assert {one.patient_id for one in made} == {image.patient_id}
+    kept = pydicom.dcmread(context.files.path(made[0].sha256))
+    assert kept.SOPInstanceUID == made[0].sop_instance_uid
+    assert (kept.Rows, kept.Columns) == (128, 128)
+    assert {one.state for one in rows(context, Delivery)} == {"pending"}
+    assert len(rows(context, Delivery)) == 2 * len(MADE)
+    kinds = [one.kind for one in rows(context, FhirResource, FhirResource.position)]
+    assert kinds[0] == "DiagnosticReport"
+    assert set(kinds[1:]) == {"Observation"}
+
+
+def test_screened_again_it_makes_no_second_objects(context, send, dicom, work):
+    (image,) = send(dicom())
+    work()
+    export_once(context)
+    before = {one.sop_instance_uid for one in rows(context, Instance)}
+    with context.database.writing() as session:
+        enqueue(session, image, "quick", context.now(), orders_worklist=True, again=True)
+    work()
+    assert export_once(context)
+    assert {one.sop_instance_uid for one in rows(context, Instance)} == before
+    assert len(rows(context, Delivery)) == 2 * len(MADE)
+
+
+def test_what_ends_in_the_middle_is_done_by_the_next_one(context, send, dicom, work, clock, monkeypatch):
+    send(dicom())
+    work()
+
+    def killed(*_given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module, "_write", killed)
+        export_once(context)
+    assert not export_once(context)
+    clock.at += module.LEASE + timedelta(seconds=1)
+    assert export_once(context)
+    assert len(rows(context, Instance)) == 1 + len(MADE)
+
+
+def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(context, send, dicom, work, clock, monkeypatch):
+    send(dicom())
+    work()
+
+    def full(*_given):
+        raise CxrscreenError("The disk is full.")
+
+    monkeypatch.setattr(module, "_write", full)
+    for _ in range(context.settings.max_attempts):
+        assert export_once(context)
+        clock.pass_(hours=2)
+    assert not export_once(context)
+    (export,) = rows(context, Export)
+    assert (export.state, export.reason) == ("set_aside", "The disk is full.")
+
+
+def test_a_refused_image_has_a_report_alone(context, send, dicom, work, system):
+    answer = system.screen
+    system.screen = lambda radiograph, **options: answer(type(radiograph)(**_black(radiograph)), **options)
+    send(dicom())
+    work()
+    export_once(context)
+    made = [one.sop_class_uid for one in rows(context, Instance) if one.result_id is not None]
+    assert made == [uid.ComprehensiveSRStorage]
+
+
+def _black(radiograph):
+    from dataclasses import fields
+
+    import numpy as np
+
+    given = {field.name: getattr(radiograph, field.name) for field in fields(radiograph) if field.init}
+    return {**given, "pixels": np.zeros_like(radiograph.pixels)}
+
+
+def test_pictures_get_objects_where_all_are_asked_for(context, send, png, work):
+    send(png(100))
+    work()
+    assert export_once(context)
+    assert rows(context, Instance) == []
+    context.settings.__dict__["dicom_objects"] = "all"
+    send(png(120, seed=1))
+    work()
+    assert export_once(context)
+    assert [one.sop_class_uid for one in rows(context, Instance)].count(uid.SecondaryCaptureImageStorage) == 3
+
+
+def test_a_deleted_study_takes_everything_along(context, send, dicom, work):
+    send(dicom())
+    work()
+    export_once(context)
+    assert sweep(context, older_than_seconds=-1) == 0
+    (study,) = rows(context, Study)
+    assert delete_study(context, study.id)
+    for table in (Image, Instance, Export, Delivery, FhirResource):
+        assert rows(context, table) == []
+    assert list(context.files.names()) == []
