@@ -30,7 +30,7 @@ from cxrscreen.evaluate.bootstrap import bootstrap, grouped_rate
 from cxrscreen.evaluate.patch_voting import splits_of_bundle
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.imaging.read import read
-from cxrscreen.runtime.engine import load_engine
+from cxrscreen.runtime.engine import EngineSettings, load_engine
 from cxrscreen.systems.bundle import Bundle, open_bundle, preprocessing_of, write_card
 from cxrscreen.systems.patch_voting.modes import CLASSIFIER, load_mode, modes_of
 from cxrscreen.systems.patch_voting.networks import patch_classifier
@@ -93,7 +93,7 @@ def measure(
     result: dict[str, dict[str, Any]] = {"eager": {"seconds": round(eager, 3), "times_faster": 1.0}}
     reference: list[NDArray[np.float32]] = []
     for mode in modes_of(bundle.card.files):
-        ask = load_mode(bundle, mode, threads)
+        ask = load_mode(bundle, mode, EngineSettings(threads=threads))
         ask(*pictures[0], settings)
         start = time.process_time()
         answers = [ask(image, lungs, settings).probabilities for image, lungs in pictures]

@@ -8,15 +8,18 @@ import pytest
 import torch
 
 from cxrscreen.errors import BundleError
-from cxrscreen.runtime.engine import load_engine
+from cxrscreen.runtime.engine import EngineSettings, engine_for, load_engine, with_precision
 
 from .conftest import SIDE, masked_image
 
+BACKENDS = ("openvino", "onnxruntime", "torch")
 
+
+@pytest.mark.parametrize("backend", BACKENDS[:2])
 @pytest.mark.parametrize("graph", ["stage", "guided", "lungs"])
-def test_openvino_gives_what_torch_gives(exported, graph):
+def test_compiled_engines_give_what_torch_gives(exported, graph, backend):
     image = masked_image(batch=2)
-    engines = [load_engine(exported.folder / f"{graph}.onnx", backend=backend) for backend in ("openvino", "torch")]
+    engines = [load_engine(exported.folder / f"{graph}.onnx", backend=name) for name in (backend, "torch")]
     compiled, reference = (engine(image) for engine in engines)
     assert engines[0].outputs == engines[1].outputs == tuple(compiled) == tuple(reference)
     assert engines[0].image_shape == engines[1].image_shape == (1, SIDE, SIDE)
@@ -47,12 +50,27 @@ def test_bf16_is_near_f32(exported):
     exact = load_engine(exported.folder / "stage.onnx")(image)["pooled"]
     fast = load_engine(exported.folder / "stage.onnx", precision="bf16")(image)["pooled"]
     np.testing.assert_allclose(fast, exact, rtol=0, atol=0.05 * exact.max())
-    with pytest.raises(ValueError, match="bf16"):
-        load_engine(exported.folder / "stage.onnx", backend="torch", precision="bf16")
 
 
-def test_threads_do_not_mix_their_results(exported):
-    engine = load_engine(exported.folder / "guided.onnx", threads=1)
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_other_engines_have_f32_alone(exported, backend):
+    with pytest.raises(BundleError, match=f"The engine {backend} computes in f32 alone: choose openvino for bf16"):
+        load_engine(exported.folder / "stage.onnx", backend=backend, precision="bf16")
+
+
+def test_a_fixed_number_of_images_gives_the_same_and_takes_no_other(exported):
+    image = masked_image(batch=2)
+    fixed = load_engine(exported.folder / "guided.onnx", batch=2)
+    free = load_engine(exported.folder / "guided.onnx")
+    assert fixed.image_shape == free.image_shape
+    np.testing.assert_allclose(fixed(image)["guided"], free(image)["guided"], rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="compiled for 2 images a call, got 1"):
+        fixed(image[:1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threads_do_not_mix_their_results(exported, backend):
+    engine = load_engine(exported.folder / "guided.onnx", backend=backend, threads=1, streams=2)
     images = [masked_image(seed=seed) for seed in range(12)]
     alone = [engine(image)["guided"] for image in images]
     with ThreadPoolExecutor(4) as pool:
@@ -68,7 +86,7 @@ def test_results_outlive_the_next_call(exported):
     np.testing.assert_array_equal(first, kept)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_read_only_and_strided_images_are_taken(exported, backend):
     engine = load_engine(exported.folder / "stage.onnx", backend=backend)
     image = masked_image()
@@ -77,7 +95,7 @@ def test_read_only_and_strided_images_are_taken(exported, backend):
     np.testing.assert_array_equal(engine(image[..., ::-1])["logits"], engine(mirrored)["logits"])
 
 
-@pytest.mark.parametrize("backend", ["openvino", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "image",
     [
@@ -93,7 +111,7 @@ def test_another_shape_or_type_is_refused(exported, backend, image):
         load_engine(exported.folder / "stage.onnx", backend=backend)(image)
 
 
-@pytest.mark.parametrize("backend", ["openvino", "torch"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("damage", ["no graph", "no weights", "short graph", "short weights", "other weights", "text"])
 def test_a_broken_bundle_is_one_sentence(exported, tmp_path, backend, damage):
     graph, weights = tmp_path / "stage.onnx", tmp_path / "stage.safetensors"
@@ -136,3 +154,40 @@ def test_the_default_engine_runs_without_torch(exported):
         "assert not {'torch', 'onnx', 'onnxruntime'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(("backend", "extra"), [("torch", "train"), ("onnxruntime", "runtime")])
+def test_an_engine_that_is_not_installed_says_how_to_install_it(exported, monkeypatch, backend, extra):
+    monkeypatch.setitem(sys.modules, backend, None)
+    monkeypatch.delitem(sys.modules, f"cxrscreen.runtime.{backend}_engine", raising=False)
+    with pytest.raises(BundleError, match=rf"install cxrscreen\[{extra}\]"):
+        load_engine(exported.folder / "stage.onnx", backend=backend)
+
+
+MEASURED = {"precision": {"default": "bf16"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "card", "taken"),
+    [
+        (EngineSettings(), {}, "f32"),
+        (EngineSettings(), MEASURED, "bf16"),
+        (EngineSettings(precision="f32"), MEASURED, "f32"),
+        (EngineSettings("torch"), MEASURED, "f32"),
+    ],
+)
+def test_the_card_names_the_precision_where_none_is_asked_for(asked, card, taken):
+    assert with_precision(asked, card).precision == taken
+
+
+def test_a_precision_of_another_version_is_one_sentence():
+    with pytest.raises(BundleError, match="asks for the precision 'int2'"):
+        with_precision(EngineSettings(), {"precision": {"default": "int2"}})
+
+
+def test_a_network_without_an_8_bit_graph_runs_in_f32(exported):
+    image, graph = masked_image(), exported.folder / "stage.onnx"
+    exact = load_engine(graph)(image)["logits"]
+    np.testing.assert_array_equal(engine_for(graph, EngineSettings(precision="int8"))(image)["logits"], exact)
+    with pytest.raises(BundleError, match=r"stage-int8\.xml is missing"):
+        load_engine(graph, precision="int8")

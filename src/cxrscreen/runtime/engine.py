@@ -1,17 +1,25 @@
 """One network, ready to run: the contract that pipelines are written against."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Backend = Literal["openvino", "torch"]
-"""``"openvino"`` is the product; ``"torch"`` is the reference, and needs the training extra."""
+from cxrscreen.errors import BundleError
 
-Precision = Literal["f32", "bf16"]
-"""Arithmetic inside the engine; inputs and outputs are float32 in both. bf16 is faster and costs about 2 digits."""
+Backend = Literal["openvino", "onnxruntime", "torch"]
+"""``"openvino"`` is the product; ``"onnxruntime"`` needs the runtime extra; ``"torch"`` is the reference, needs the
+training extra and computes on CUDA where it is present."""
+
+Precision = Literal["f32", "bf16", "int8"]
+"""Arithmetic inside the engine; inputs and outputs are float32 in all. bf16 is faster and costs about 2 digits; int8
+runs the 8-bit graph that :mod:`cxrscreen.runtime.export_int8` wrote. OpenVINO has all three, the others f32 alone."""
+
+INT8_SUFFIX = "-int8.xml"
+"""After a graph's stem: its 8-bit twin, in OpenVINO's own form, with a ``.bin`` beside it."""
 
 
 class Engine(Protocol):
@@ -49,12 +57,66 @@ class Engine(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class EngineSettings:
+    """What runs a bundle's networks, and how.
+
+    Parameters
+    ----------
+    backend
+        What runs them.
+    precision
+        Arithmetic inside; None: the one that the bundle's card names for OpenVINO, f32 for the others. With int8 a
+        network without an 8-bit graph runs in f32.
+    threads
+        Threads for one call; None leaves it to the backend.
+    streams
+        Calls that run at the same time, each with its own ``threads``. More than one is for many images: it does more
+        of them a second, and each takes longer.
+    cache
+        A folder for compiled networks (OpenVINO); None compiles each time.
+    """
+
+    backend: Backend = "openvino"
+    precision: Precision | None = None
+    threads: int | None = None
+    streams: int = 1
+    cache: Path | None = None
+
+
+DEFAULT_ENGINE = EngineSettings()
+
+
+def engine_for(graph: Path, settings: EngineSettings, *, batch: int | None = None) -> Engine:
+    """Load a graph as settings say; see :func:`load_engine`.
+
+    Raises
+    ------
+    BundleError
+        As :func:`load_engine` says.
+    """
+    precision = settings.precision or "f32"
+    if precision == "int8" and settings.backend == "openvino" and not int8_graph(graph).is_file():
+        precision = "f32"
+    return load_engine(
+        graph,
+        backend=settings.backend,
+        precision=precision,
+        threads=settings.threads,
+        streams=settings.streams,
+        batch=batch,
+        cache=settings.cache,
+    )
+
+
 def load_engine(
     graph: Path,
     *,
     backend: Backend = "openvino",
     precision: Precision = "f32",
     threads: int | None = None,
+    streams: int = 1,
+    batch: int | None = None,
     cache: Path | None = None,
 ) -> Engine:
     """Load an exported graph with its weights.
@@ -66,9 +128,14 @@ def load_engine(
     backend
         What runs it.
     precision
-        Arithmetic inside; the torch backend has f32 alone.
+        Arithmetic inside.
     threads
         Threads for one call; None leaves it to the backend.
+    streams
+        Calls that run at the same time; ``threads`` None shares the cores among them.
+    batch
+        Images of a call where that is always the same: OpenVINO then compiles for it, which is faster, and takes no
+        other. None takes any number; the other backends always do.
     cache
         A folder for compiled networks (OpenVINO), which makes the next start faster; None compiles each time.
 
@@ -80,20 +147,63 @@ def load_engine(
     Raises
     ------
     BundleError
-        If the graph or its weights are missing or damaged.
-    ValueError
-        If the torch backend is asked for bf16.
+        If the graph or its weights are missing or damaged, the backend is not installed, or it has not this precision.
     """
-    # Each backend is imported when it is asked for: torch need not be installed.
-    if backend == "torch":
-        from cxrscreen.runtime.torch_engine import TorchEngine  # noqa: PLC0415
+    # Each backend is imported when it is asked for: torch and ONNX Runtime need not be installed.
+    if backend != "openvino" and precision != "f32":
+        raise BundleError(f"The engine {backend} computes in f32 alone: choose openvino for {precision}.")
+    try:
+        if backend == "torch":
+            from cxrscreen.runtime.torch_engine import TorchEngine  # noqa: PLC0415
 
-        if precision != "f32":
-            raise ValueError("the torch engine is the float32 reference and has no bf16")
-        return TorchEngine(graph, threads=threads)
+            return TorchEngine(graph, threads=threads)
+        if backend == "onnxruntime":
+            from cxrscreen.runtime.onnxruntime_engine import OnnxRuntimeEngine  # noqa: PLC0415
+
+            return OnnxRuntimeEngine(graph, threads=threads)
+    except ModuleNotFoundError as fault:
+        extra = "train" if backend == "torch" else "runtime"
+        raise BundleError(
+            f"The engine {backend} is not installed ({fault.name} is missing): install cxrscreen[{extra}], or choose "
+            "openvino."
+        ) from fault
     from cxrscreen.runtime.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
-    return OpenVinoEngine(graph, precision=precision, threads=threads, cache=cache)
+    return OpenVinoEngine(graph, precision=precision, threads=threads, streams=streams, batch=batch, cache=cache)
+
+
+def int8_graph(graph: Path) -> Path:
+    """Where the 8-bit twin of a graph lies."""
+    return graph.with_name(graph.stem + INT8_SUFFIX)
+
+
+def with_precision(settings: EngineSettings, measured: Mapping[str, object]) -> EngineSettings:
+    """Fill in the precision, where none is asked for, with the one that a card's measurement of agreement chose.
+
+    Parameters
+    ----------
+    settings
+        What was asked for.
+    measured
+        The card's ``results``; its entry ``precision`` names the ``default``.
+
+    Raises
+    ------
+    BundleError
+        If the card names a precision that this version does not know.
+    """
+    if settings.precision is not None:
+        return settings
+    entry = measured.get("precision")
+    chosen = entry.get("default", "f32") if isinstance(entry, Mapping) else "f32"
+    if settings.backend != "openvino":
+        chosen = "f32"
+    if chosen not in PRECISIONS:
+        raise BundleError(f"The card asks for the precision {chosen!r}, which this version does not know: update it.")
+    return replace(settings, precision=chosen)
+
+
+PRECISIONS: tuple[Precision, ...] = ("f32", "bf16", "int8")
 
 
 def checked_image(image: NDArray[np.float32], image_shape: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -9,21 +9,25 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from cxrscreen.errors import BundleError
-from cxrscreen.runtime.engine import Precision, checked_image
+from cxrscreen.runtime.engine import Precision, checked_image, int8_graph
 from cxrscreen.runtime.weights import Weights
 
 
 class OpenVinoEngine:
-    """A graph compiled by OpenVINO for low latency on the CPU.
+    """A graph compiled by OpenVINO for the CPU.
 
     Parameters
     ----------
     graph
         An ONNX file written by :mod:`cxrscreen.runtime.export`; its weights file lies beside it.
     precision
-        Arithmetic inside, ``"f32"`` or ``"bf16"``.
+        Arithmetic inside; for ``"int8"`` the graph's 8-bit twin lies beside it.
     threads
-        Threads for one call; None for all cores.
+        Threads for one call; None for all cores, shared among the streams.
+    streams
+        Calls that run at the same time.
+    batch
+        Images of every call; None: any number, at the price of some speed.
     cache
         A folder for compiled networks, or None.
 
@@ -34,13 +38,26 @@ class OpenVinoEngine:
     """
 
     def __init__(
-        self, graph: Path, *, precision: Precision = "f32", threads: int | None = None, cache: Path | None = None
+        self,
+        graph: Path,
+        *,
+        precision: Precision = "f32",
+        threads: int | None = None,
+        streams: int = 1,
+        batch: int | None = None,
+        cache: Path | None = None,
     ) -> None:
-        model = _read(graph)
+        model = _read(int8_graph(graph) if precision == "int8" else graph)
         self._weights = _weights_of(model, graph)
-        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        if batch is not None:
+            model.reshape([batch, *model.input(0).partial_shape[1:]])
+        # What an 8-bit graph leaves in floating point stays exact.
+        inside = "f32" if precision == "int8" else precision
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": inside}
+        if streams > 1:
+            settings["NUM_STREAMS"] = streams
         if threads is not None:
-            settings["INFERENCE_NUM_THREADS"] = threads
+            settings["INFERENCE_NUM_THREADS"] = threads * streams
         if cache is not None:
             cache.mkdir(parents=True, exist_ok=True)
             settings["CACHE_DIR"] = str(cache)
@@ -51,6 +68,7 @@ class OpenVinoEngine:
         _, *sides = self._compiled.input(0).partial_shape
         channels, rows, columns = (side.get_length() for side in sides)
         self._image_shape = (channels, rows, columns)
+        self._batch = batch
         self._outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
         # An infer request holds its own buffers, so each thread has one.
         self._requests = threading.local()
@@ -73,6 +91,8 @@ class OpenVinoEngine:
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
         image = checked_image(image, self._image_shape)
+        if self._batch not in (None, len(image)):
+            raise ValueError(f"this network was compiled for {self._batch} images a call, got {len(image)}")
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._compiled.create_infer_request()

@@ -1,4 +1,4 @@
-"""The reference engine: the same bundle on torch, to compare a compiled engine with."""
+"""The reference engine: the same bundle on torch, to compare a compiled engine with; on CUDA where it is present."""
 
 import math
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ UNKNOWN = "These weights belong to no network of this version: use a bundle that
 
 
 class TorchEngine:
-    """A graph's network rebuilt in torch, float32 on the CPU.
+    """A graph's network rebuilt in torch, float32, on the first CUDA device or else the CPU.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ class TorchEngine:
         _, channels, rows, columns = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim)
         self._image_shape = (channels, rows, columns)
         self._outputs = tuple(output.name for output in model.graph.output)
-        self._network = network_from(self._weights).eval()
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network_from(self._weights).eval().to(self._device)
         if isinstance(self._network, Classifier):
             self._network.pooling = "lungs" if about.get("pooling") == "lungs" else "image"
         if threads is not None:
@@ -79,10 +80,10 @@ class TorchEngine:
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
         # A copy, since torch must not see a read-only array.
-        batch = torch.from_numpy(checked_image(image, self._image_shape).copy())
+        batch = torch.from_numpy(checked_image(image, self._image_shape).copy()).to(self._device)
         with torch.inference_mode():
             results = self._run(batch)
-        return {name: results[name].numpy() for name in self._outputs}
+        return {name: results[name].cpu().numpy() for name in self._outputs}
 
     def _run(self, batch: Tensor) -> dict[str, Tensor]:
         if isinstance(self._network, UNet):

@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import cast
 
 from cxrscreen.errors import BundleError
+from cxrscreen.runtime.engine import EngineSettings, with_precision
 from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.contract import System
 
 SYSTEMS = ("cascade", "patch_voting", "covid_cxnet", "comit_net")
 """Folders of this room.
 
-Each has ``pipeline.load(bundle, threads) -> System``, ``decisions.DECISIONS`` and, for training (with torch),
+Each has ``pipeline.load(bundle, engine) -> System``, ``decisions.DECISIONS`` and, for training (with torch),
 ``export.train_bundle(recipe, manifest, work, out) -> Bundle``.
 """
 
 
-def load_system(bundle: str | Path, threads: int | None = None) -> System:
+def load_system(bundle: str | Path, threads: int | None = None, *, engine: EngineSettings | None = None) -> System:
     """Load a bundle, ready to screen.
 
     Parameters
@@ -24,7 +25,9 @@ def load_system(bundle: str | Path, threads: int | None = None) -> System:
     bundle
         A folder, or the name of a shipped bundle.
     threads
-        Threads for the networks; None: all cores.
+        Threads for the networks; None: all cores. Not used where ``engine`` is given.
+    engine
+        What runs the networks; None: OpenVINO in the precision that the card names.
 
     Raises
     ------
@@ -38,7 +41,8 @@ def load_system(bundle: str | Path, threads: int | None = None) -> System:
             f"have: use one of {', '.join(SYSTEMS)}."
         )
     pipeline = import_module(f"cxrscreen.systems.{opened.card.system}.pipeline")
-    return cast(System, pipeline.load(opened, threads))
+    settings = with_precision(engine or EngineSettings(threads=threads), opened.card.results)
+    return cast(System, pipeline.load(opened, settings))
 
 
 def known_system(name: str) -> str:

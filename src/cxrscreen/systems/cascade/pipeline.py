@@ -17,7 +17,7 @@ from cxrscreen.explain.grad_cam import grad_cam_of_linear_head, guided_grad_cam
 from cxrscreen.explain.heat_map import heat_map, normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, engine_for
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size, segmenter_input, two_lungs
 from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_input, place_in_radiograph
@@ -240,7 +240,7 @@ PNEUMONIA_TITLE = "Pneumonia of any type, against normal"
 COVID19_TITLE = "COVID-19, against other pneumonia"
 
 
-def load(bundle: Bundle, threads: int | None = None) -> Cascade:
+def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> Cascade:
     """Load the cascade of a bundle; stage 3 compiles in the background while the first image is read and segmented.
 
     Raises
@@ -251,7 +251,8 @@ def load(bundle: Bundle, threads: int | None = None) -> Cascade:
     settings = preprocessing_of(bundle, Preprocessing)
 
     def compiled(name: str) -> Engine:
-        return load_engine(bundle.file(f"{name}.onnx"), threads=threads)
+        batch = 2 if settings.mirrored and name.startswith("covid19") else 1
+        return engine_for(bundle.file(f"{name}.onnx"), engine, batch=batch)
 
     with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
         lungs, pneumonia = pool.map(compiled, ("lungs", "pneumonia"))

@@ -10,7 +10,7 @@ from cxrscreen.errors import BundleError
 from cxrscreen.explain.heat_map import heat_map, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, engine_for
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size, two_lungs
 from cxrscreen.systems.cascade.pipeline import Lungs, find_lungs
@@ -157,7 +157,7 @@ _ROWS: Mapping[str, tuple[int, int]] = {COVID19: (1, 0), OTHER: (0, 1)}
 """Which of the two logits of Eq. 6 a decision is."""
 
 
-def load(bundle: Bundle, threads: int | None = None) -> ComitNet:
+def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> ComitNet:
     """Load the network of a bundle.
 
     Raises
@@ -168,11 +168,11 @@ def load(bundle: Bundle, threads: int | None = None) -> ComitNet:
     settings = preprocessing_of(bundle, Preprocessing)
     if not set(bundle.card.stages) & set(STAGES):
         raise BundleError(f"The card of {bundle.card.bundle_id} has no decision of this system: restore it.")
-    network = load_engine(bundle.file(f"{NETWORK}.onnx"), threads=threads)
+    network = engine_for(bundle.file(f"{NETWORK}.onnx"), engine)
     needed = {"lungs", REGION} & set(settings.masks)
     if not needed <= set(network.outputs):
         raise BundleError(f"The network of {bundle.card.bundle_id} lacks a mask that its card names: restore it.")
-    lungs = None if "lungs" in settings.masks else load_engine(bundle.file(LUNGS_FILE), threads=threads)
+    lungs = None if "lungs" in settings.masks else engine_for(bundle.file(LUNGS_FILE), engine)
     return ComitNet(bundle.card, settings, network, lungs)
 
 

@@ -12,7 +12,7 @@ from cxrscreen.errors import BundleError
 from cxrscreen.explain.heat_map import normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, engine_for
 from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cascade.lungs import at_size
@@ -198,7 +198,7 @@ class CovidCxNet:
         return tuple(maps)
 
 
-def load(bundle: Bundle, threads: int | None = None) -> CovidCxNet:
+def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> CovidCxNet:
     """Load the networks of a bundle.
 
     Raises
@@ -214,7 +214,7 @@ def load(bundle: Bundle, threads: int | None = None) -> CovidCxNet:
         )
 
     def compiled(name: str) -> Engine:
-        return load_engine(bundle.file(name), threads=threads)
+        return engine_for(bundle.file(name), engine)
 
     with ThreadPoolExecutor(2, thread_name_prefix="compile") as pool:
         lungs, classifier = pool.map(compiled, ("lungs.onnx", "classifier.onnx"))

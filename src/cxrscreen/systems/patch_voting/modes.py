@@ -7,13 +7,14 @@ its agreement was measured, and the card says so (``python benchmarks/patch_voti
 """
 
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrscreen.runtime.engine import Engine, Precision, load_engine
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, Precision, engine_for
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.patch_voting.ballots import Ballot, ask_patches
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing
@@ -36,17 +37,17 @@ def modes_of(files: Container[str]) -> tuple[Mode, ...]:
     return tuple(mode for mode in get_args(Mode) if all(name in files for name in _GRAPHS[mode]))
 
 
-def load_mode(bundle: Bundle, mode: Mode, threads: int | None = None) -> Ask:
-    """Compile what a mode needs.
+def load_mode(bundle: Bundle, mode: Mode, engine: EngineSettings = DEFAULT_ENGINE) -> Ask:
+    """Compile what a mode needs; its own precision goes before the settings', as it is what its name says.
 
     Raises
     ------
     BundleError
         If the bundle lacks a graph of the mode.
     """
-    precision: Precision = "f32" if mode == "exact" else "bf16"
+    precision: Precision = "f32" if mode == "exact" or engine.backend != "openvino" else "bf16"
     graphs = [bundle.file(name) for name in _GRAPHS[mode]]
-    return asking(mode, *(load_engine(graph, precision=precision, threads=threads) for graph in graphs))
+    return asking(mode, *(engine_for(graph, replace(engine, precision=precision)) for graph in graphs))
 
 
 def asking(mode: Mode, *engines: Engine) -> Ask:

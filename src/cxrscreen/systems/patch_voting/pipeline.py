@@ -15,7 +15,7 @@ from cxrscreen.explain.heat_map import upsample
 from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilistic_grad_cam
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.runtime.engine import Engine, load_engine
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, engine_for
 from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cautions import LIMITING, lung_cautions
@@ -245,7 +245,7 @@ NAMES = {
 NOT_TOLD_APART = "COVID-19 and other viral pneumonia are one class of this system: which of them it is remains open."
 
 
-def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
+def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> PatchVoting:
     """Load the networks of a bundle.
 
     Raises
@@ -261,7 +261,7 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
         )
 
     def asked(mode: Mode) -> Callable[[], Ask]:
-        return cache(lambda: load_mode(bundle, mode, threads))
+        return cache(lambda: load_mode(bundle, mode, engine))
 
     modes = {mode: asked(mode) for mode in modes_of(bundle.card.files)}
     if settings.mode not in modes:
@@ -271,7 +271,7 @@ def load(bundle: Bundle, threads: int | None = None) -> PatchVoting:
         )
     with ThreadPoolExecutor(1, thread_name_prefix="compile") as pool:
         own = pool.submit(modes[settings.mode])
-        organs = load_engine(bundle.file("organs.onnx"), threads=threads)
+        organs = engine_for(bundle.file("organs.onnx"), engine)
         own.result()
     weights = Weights(bundle.file(WEIGHTS), bundle.card.files[WEIGHTS])
     return PatchVoting(bundle.card, settings, organs, weights["classifier.weight"], modes)
