@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask
+from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask, target_at
 from cxrscreen.errors import ManifestError
 
 
@@ -58,3 +58,31 @@ def test_another_convention_is_refused_and_not_read_as_no_lung(tmp_path):
     Image.fromarray((chest() > 0).astype(np.uint8) * 255).save(tmp_path / "binary.png")
     with pytest.raises(ManifestError, match="binary.png holds the value 255"):
         read_lung_mask(tmp_path / "binary.png")
+
+
+def test_a_target_keeps_its_outline():
+    target = np.zeros((112, 112), np.uint8)
+    target[32:64, 32:64] = 1
+    target[64:80] = IGNORE
+    small = target_at(target, 56)
+    assert set(np.unique(small)) == {0, 1, IGNORE}
+    np.testing.assert_array_equal(small[16:32, 16:32], 1)
+    assert (small == 1).sum() == 16 * 16
+    assert (small == IGNORE).sum() == 8 * 56
+    assert (target_at(target, 224) == 1).sum() == pytest.approx(64 * 64, rel=0.02)
+
+
+def test_at_another_side_a_mask_keeps_its_outlines():
+    rows, columns = np.indices((224, 224))
+    target = np.zeros((224, 224), np.uint8)
+    for organ, row, column in ((1, 100.5, 60.5), (3, 160.2, 150.7)):
+        target[(rows - row) ** 2 + (columns - column) ** 2 < 40**2] = organ
+    for side in (256, 128):
+        found = target_at(target, side)
+        scale = side / 224
+        for organ in (1, 3):
+            centre = (np.argwhere(target == organ).mean(axis=0) + 0.5) * scale
+            # Nearest pixels would move it by up to half a pixel.
+            np.testing.assert_allclose(np.argwhere(found == organ).mean(axis=0) + 0.5, centre, atol=0.15)
+            assert (found == organ).sum() == pytest.approx((target == organ).sum() * scale**2, rel=0.01)
+    np.testing.assert_array_equal(target_at(target, 224), target)

@@ -3,12 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cxrscreen.data.masks import HEART
+from cxrscreen.data.masks import HEART, target_at
 from cxrscreen.evaluate.overlap import jaccard
 from cxrscreen.systems.patch_voting.morphology import ORGANS, organ_mask, organ_mask_at_size
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import splits_of
-from cxrscreen.systems.patch_voting.training import organ_target, target_at
+from cxrscreen.systems.patch_voting.training import organ_target
 from cxrscreen.train.recipe import load_recipe
 
 pytestmark = pytest.mark.realdata

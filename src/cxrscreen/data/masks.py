@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from cxrscreen.errors import ManifestError
+from cxrscreen.imaging.enhancement import resize_to_square
 
 RIGHT_LUNG, LEFT_LUNG, HEART = 1, 2, 3
 
@@ -50,6 +51,29 @@ def read_lung_mask(path: Path) -> NDArray[np.uint8]:
 def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Binary target of an indexed mask, uint8 (H, W): 1 lung, 0 all else (the heart is not lung)."""
     return np.isin(mask, (RIGHT_LUNG, LEFT_LUNG)).astype(np.uint8)
+
+
+def target_at(target: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Bring a target to a network's side: each pixel takes the value that covers most of it.
+
+    The nearest pixel would do if it did not move outlines by up to half a pixel, which costs about 0.02 of the Jaccard
+    index where 224 pixels become 256.
+
+    Parameters
+    ----------
+    target
+        uint8 (H, W); any values.
+    side
+        Rows and columns of the result.
+
+    Returns
+    -------
+    ndarray
+        uint8 (side, side).
+    """
+    values = np.unique(target)
+    shares = [resize_to_square((target == value).astype(np.float32), side) for value in values]
+    return np.asarray(values[np.argmax(shares, axis=0)], dtype=np.uint8)
 
 
 def partial_lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxrscreen.data.masks import IGNORE
-from cxrscreen.systems.comit_net.images import COPIES, SHIFT, ComitImages, ImageTable, target_at, with_copies
+from cxrscreen.systems.comit_net.images import COPIES, SHIFT, ComitImages, ImageTable, with_copies
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, view_input
 from cxrscreen.systems.comit_net.splits import Labelled
 from cxrscreen.train.recipe import AugmentSettings
@@ -74,18 +74,6 @@ def test_the_five_copies_are_those_of_the_paper(table):
     first, second = (np.argwhere(images[place][1].numpy() == 1) for place in (1, 2))
     assert np.corrcoef(first.T)[0, 1] * np.corrcoef(second.T)[0, 1] < 0
     assert with_copies(labelled(), copies=False)[0].image_ids == ("a", "b")
-
-
-def test_a_target_keeps_its_outline():
-    target = np.zeros((112, 112), np.uint8)
-    target[32:64, 32:64] = 1
-    target[64:80] = IGNORE
-    small = target_at(target, 56)
-    assert set(np.unique(small)) == {0, 1, IGNORE}
-    np.testing.assert_array_equal(small[16:32, 16:32], 1)
-    assert (small == 1).sum() == 16 * 16
-    assert (small == IGNORE).sum() == 8 * 56
-    assert (target_at(target, 224) == 1).sum() == pytest.approx(64 * 64, rel=0.02)
 
 
 def test_the_view_spans_the_percentiles():

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import lightning
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lung_target, read_lung_mask
+from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, lung_target, partial_lung_target, read_lung_mask, target_at
 from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
@@ -250,8 +249,7 @@ def _masked_images(
             raise ValueError(f"{image_id} has no lung mask")
         mask = read_lung_mask(mask_file)
         target = partial_lung_target(mask) if image_id in partial else lung_target(mask)
-        small = cv2.resize(target, (side, side), interpolation=cv2.INTER_NEAREST)
-        return np.round((view + 1.0) * 127.5).astype(np.uint8), np.asarray(small, dtype=np.uint8)
+        return np.round((view + 1.0) * 127.5).astype(np.uint8), target_at(target, side)
 
     with ThreadPoolExecutor(2) as pool:
         pairs = list(track(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))

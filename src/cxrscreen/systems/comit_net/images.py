@@ -14,9 +14,8 @@ from torch.utils.data import Dataset
 
 from cxrscreen.data.disease_masks import DiseaseMasks
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask
+from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask, target_at
 from cxrscreen.errors import ManifestError
-from cxrscreen.imaging.enhancement import resize_to_square
 from cxrscreen.imaging.enhancement.levels import from_levels
 from cxrscreen.imaging.read import read
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, network_input
@@ -113,13 +112,6 @@ def store_images(
         for _ in track(pool.map(prepare, range(len(image_ids))), "Reading images", total=len(image_ids)):
             pass
     arrays.flush()
-
-
-def target_at(target: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Bring a target of 0, 1 and ``IGNORE``, uint8 (H, W), to a square: each pixel is what covers most of it."""
-    values = (0, 1, IGNORE)
-    shares = [resize_to_square((target == value).astype(np.float32), side) for value in values]
-    return np.asarray(np.array(values, np.uint8)[np.argmax(shares, axis=0)], dtype=np.uint8)
 
 
 class ComitImages(Dataset[Sample]):
