@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cxrscreen.batch import run as run_module
-from cxrscreen.batch.run import OutputError, run_batch
+from cxrscreen.batch.run import Options, OutputError, run_batch
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import System
 
@@ -29,7 +29,8 @@ def test_every_file_is_screened_or_named_with_a_reason_in_order(tmp_path: Path, 
     assert found[1]["error"] == "in/bad.dcm is truncated; export it again."
     assert found[3]["error"] == "crash.png met an unexpected fault (ValueError); --debug shows where."
     assert found[2]["probabilities"] == {"pneumonia": 0.2, "covid19": None}
-    assert {path.name for path in tmp_path.iterdir()} == {"c1", "n1", "c2", "screenings.jsonl", "report.html"}
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"c1", "n1", "c2", "screenings.jsonl", "report.html", ".finished.jsonl"}
     page = result.report.read_text(encoding="utf-8")
     assert "crash.png met an unexpected fault" in page
     assert "PATIENT" not in page + (tmp_path / "screenings.jsonl").read_text(encoding="utf-8")
@@ -85,7 +86,7 @@ def test_an_interrupt_keeps_what_was_done_and_leaves_a_page(tmp_path: Path, syst
     assert "2.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_memory_is_bounded_reading_does_not_run_ahead(tmp_path: Path, system: System, read: Read) -> None:
+def test_no_more_radiographs_are_open_than_there_are_jobs(tmp_path: Path, system: System, read: Read) -> None:
     lock, opened, most = threading.Lock(), 0, 0
 
     def counted(path: Path) -> Radiograph:
@@ -95,8 +96,23 @@ def test_memory_is_bounded_reading_does_not_run_ahead(tmp_path: Path, system: Sy
             most = max(most, opened - len(system.calls))  # type: ignore[attr-defined]
         return read(path)
 
-    run_batch([Path(f"{i}.png") for i in range(40)], system, tmp_path, read=counted)
+    run_batch([Path(f"{i}.png") for i in range(40)], system, tmp_path, read=counted, jobs=3)
     assert most <= 3
+
+
+def test_files_done_out_of_turn_are_recorded_in_order(tmp_path: Path, system: System, read: Read) -> None:
+    later = threading.Event()
+
+    def slow(path: Path) -> Radiograph:
+        if path.name == "0.png":
+            assert later.wait(20)
+        elif path.name == "3.png":
+            later.set()
+        return read(path)
+
+    files = [Path(f"{i}.png") for i in range(12)]
+    run_batch(files, system, tmp_path, read=slow, jobs=2)
+    assert [row["file"] for row in rows(tmp_path)] == [str(path) for path in files]
 
 
 def test_a_result_that_cannot_be_written_is_a_failed_file(
@@ -116,7 +132,7 @@ def test_a_result_that_cannot_be_written_is_a_failed_file(
 
 
 def test_settings_reach_the_system(tmp_path: Path, system: System, read: Read) -> None:
-    run_batch([Path("n.png")], system, tmp_path, read=read, force=True, explain=False)
+    run_batch([Path("n.png")], system, tmp_path, read=read, options=Options(force=True, explain=False))
     assert system.calls == [("n.png", True, False)]  # type: ignore[attr-defined]
     assert rows(tmp_path)[0]["probabilities"]["covid19"] == 0.7
     assert not (tmp_path / "n" / "h2.png").exists()
@@ -137,7 +153,7 @@ def test_a_refused_file_has_a_reason_and_no_result_and_the_batch_goes_on(
 
 @pytest.mark.parametrize("settings", [{"force": True}, {"policy": "off"}])
 def test_a_refusal_can_be_overridden(tmp_path: Path, system: System, read: Read, settings: dict[str, Any]) -> None:
-    result = run_batch([Path("lateral.png")], system, tmp_path, read=read, **settings)
+    result = run_batch([Path("lateral.png")], system, tmp_path, read=read, options=Options(**settings))
     assert (result.screened, result.refused) == (1, 0)
     row = rows(tmp_path)[0]
     assert row["probabilities"]["pneumonia"] == 0.9

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from cxrscreen.cli.app import app
 from cxrscreen.errors import BundleError
 from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.runtime.engine import EngineSettings
 from cxrscreen.systems.contract import Concern, Policy, Screening, Stage, Verdict
 
 Cxrscreen = Callable[..., Result]
@@ -38,8 +39,14 @@ class PromptSystem:
 
 
 @pytest.fixture
-def cxrscreen(monkeypatch: pytest.MonkeyPatch) -> Cxrscreen:
-    def load_system(bundle: str | Path) -> PromptSystem:
+def settings() -> list[EngineSettings]:
+    return []
+
+
+@pytest.fixture
+def cxrscreen(monkeypatch: pytest.MonkeyPatch, settings: list[EngineSettings]) -> Cxrscreen:
+    def load_system(bundle: str | Path, *, engine: EngineSettings) -> PromptSystem:
+        settings.append(engine)
         if str(bundle) != "cascade":
             raise BundleError(f"There is no bundle {str(bundle)!r}; name a folder that holds a card.yaml.")
         return PromptSystem()
@@ -146,7 +153,7 @@ def test_results_beside_the_images_are_not_screened_either(cxrscreen: Cxrscreen,
     assert "2 screened, 0 refused, 0 failed" in cxrscreen(images, "--out", tmp_path / "other").stderr
     everything = cxrscreen(*images.iterdir(), "--out", images)
     assert "2 screened, 0 refused, 0 failed" in everything.stderr
-    assert "Left out as results of an earlier run: 8 files." in everything.stderr
+    assert "Left out as results of an earlier run: 9 files." in everything.stderr
 
 
 def test_results_alone_are_nothing_to_screen(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
@@ -194,3 +201,29 @@ def test_a_markup_in_a_file_name_is_shown_as_it_is(cxrscreen: Cxrscreen, images:
     (images / "[bold]x[!bold].png").write_bytes(b"no image")
     result = cxrscreen(images, "--out", tmp_path / "out")
     assert "[bold]x[!bold].png" in result.stderr.replace("\n", "")
+
+
+def test_a_stopped_run_goes_on(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    assert cxrscreen(images / "a.png", "--out", tmp_path / "out").exit_code == 0
+    result = cxrscreen(images, "--out", tmp_path / "out", "--resume")
+    assert result.exit_code == 0, result.output
+    assert "Finished by an earlier run: 1 of 2 files." in result.stderr
+    assert "2 screened, 0 refused, 0 failed" in result.stderr
+    other = cxrscreen(images, "--out", tmp_path / "out", "--resume", "--force")
+    assert other.exit_code == 2
+    assert "of another bundle or other options" in other.stderr.replace("\n", " ")
+
+
+def test_engine_and_jobs_reach_the_system(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, settings: list[EngineSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cxrscreen.batch.cores.available_cores", lambda: 4)
+    options = ("--engine", "onnxruntime", "--precision", "f32", "--memory", "100", "--pictures", "small")
+    assert cxrscreen(images, "--out", tmp_path / "out", *options).exit_code == 0
+    assert cxrscreen(images, "--out", tmp_path / "out", "--jobs", "1").exit_code == 0
+    # Two files: two at the same time, with two threads each.
+    assert settings == [
+        EngineSettings("onnxruntime", "f32", threads=2, streams=2),
+        EngineSettings("openvino", None, threads=4, streams=1),
+    ]
+    assert (tmp_path / "out" / "a").is_dir()

@@ -1,5 +1,6 @@
 """Names of the result folders: a file's stem, made unique and safe; and which files are results themselves."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -7,7 +8,13 @@ from cxrscreen.report.folder import is_result_folder
 
 REPORT_FILE: Final = "report.html"
 RECORDS_FILE: Final = "screenings.jsonl"
-_OWN_FILES: Final = frozenset({REPORT_FILE, f"{REPORT_FILE}.part", RECORDS_FILE, f"{RECORDS_FILE}.part"})
+FINISHED_FILE: Final = ".finished.jsonl"
+CARD_FILE: Final = ".card.json"
+"""In a radiograph's folder: what the page shows of it, for a run that goes on."""
+_OWN_FILES: Final = frozenset(
+    name + end for name in (REPORT_FILE, RECORDS_FILE, FINISHED_FILE) for end in ("", ".part")
+)
+_PICTURES: Final = (".png", ".webp")
 _LONGEST_NAME: Final = 200
 """Bytes of a folder's name; file systems hold 255, and a number may follow."""
 
@@ -24,11 +31,13 @@ class FolderNames:
     ----------
     out
         The output folder; it need not exist.
+    reserved
+        Names that files have already.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, reserved: Iterable[str] = ()) -> None:
         self._out = out
-        self._taken = {name.casefold() for name in _OWN_FILES}
+        self._taken = {name.casefold() for name in (*_OWN_FILES, *reserved)}
         self._numbers: dict[str, int] = {}
 
     def give(self, path: Path) -> str:
@@ -67,7 +76,11 @@ def is_earlier_result(path: Path) -> bool:
     try:
         if path.name in _OWN_FILES:
             return (folder / RECORDS_FILE).is_file()
-        return path.suffix == ".png" and is_result_folder(folder) and (folder.parent / RECORDS_FILE).is_file()
+        return (
+            (path.suffix in _PICTURES or path.name == CARD_FILE)
+            and is_result_folder(folder)
+            and (folder.parent / RECORDS_FILE).is_file()
+        )
     except OSError:
         # What may not be looked at is left to the reader, which says so.
         return False

@@ -4,31 +4,31 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, TextIO, TypeVar
+from typing import Final, TextIO
 
-from cxrscreen.batch.folders import RECORDS_FILE, REPORT_FILE, FolderNames
+from cxrscreen.batch.budget import MemoryBudget
+from cxrscreen.batch.finished import Finished, Ledger, finished_in, header, read_card, stamp_of, write_card
+from cxrscreen.batch.folders import FINISHED_FILE, RECORDS_FILE, REPORT_FILE, FolderNames
+from cxrscreen.batch.pictures import Pictures, write_pictures
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.folder import Thumbnail, write_folder
 from cxrscreen.report.page import Details, Report
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import shown_name
-from cxrscreen.systems.contract import Policy, Screening, System
+from cxrscreen.systems.contract import Policy, System
 from cxrscreen.systems.triage import TriagePolicy
 
 if sys.platform != "win32":
     import fcntl
 
 _LOG = logging.getLogger(__name__)
-_READ_AHEAD: Final = 2
-_WRITES_BEHIND: Final = 2
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
+_WAITING: Final = 4
+"""Files for each job that may be done out of turn and wait, without their pixels, for an earlier one."""
 
 
 class OutputError(CxrscreenError):
@@ -55,15 +55,38 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
-class _Read:
-    radiograph: Radiograph
-    seconds: float
+class Options:
+    """How a batch is screened; results of other options, or of another bundle, are not put together.
+
+    Parameters
+    ----------
+    force
+        Ask every decision even where an earlier one makes it needless, also of what the gate refuses.
+    explain
+        Make the saliency maps.
+    policy
+        Which of the gate's codes refuse.
+    pictures
+        What pictures are left of each radiograph.
+    engine
+        What runs the networks, in words.
+    """
+
+    force: bool = False
+    explain: bool = True
+    policy: Policy = "standard"
+    pictures: Pictures = "full"
+    engine: str = ""
+
+
+_DEFAULT: Final = Options()
 
 
 @dataclass(frozen=True)
 class _Written:
     path: Path
     record: ScreeningRecord
+    stamp: str | None
     folder: str | None = None
     details: Details | None = None
 
@@ -74,93 +97,149 @@ def run_batch(
     out: Path,
     *,
     read: Callable[[Path], Radiograph],
-    force: bool = False,
-    explain: bool = True,
-    policy: Policy = "standard",
+    options: Options = _DEFAULT,
     triage: TriagePolicy | None = None,
+    jobs: int = 1,
+    memory: int | None = None,
+    resume: bool = False,
+    on_kept: Callable[[int], None] | None = None,
     on_record: Callable[[ScreeningRecord], None] | None = None,
 ) -> BatchResult:
-    """Screen files one after another; the next are read and the last are written meanwhile.
+    """Screen files, several at the same time: while one is decoded, others are in the networks or being written.
 
     A file that fails, or that the gate refuses, is recorded with its reason and the batch goes on. Each record is on
     disk (appended to ``screenings.jsonl``, in the order of the files) as soon as its pictures are, so that a kill loses
-    nothing that was done; an interrupt also leaves the page over what was done. At most five radiographs are in memory.
+    nothing that was done; an interrupt also leaves the page over what was done.
 
     Parameters
     ----------
     files
         The files; each is read once.
     system
-        The loaded system.
+        The loaded system; asked from ``jobs`` threads.
     out
         The output folder, made where missing; the records and the page of an earlier run in it are replaced.
     read
         Makes a radiograph of a file.
-    force
-        Ask every decision even where an earlier one makes it needless, also of what the gate refuses.
-    explain
-        Make the saliency maps.
-    policy
-        Which of the gate's codes refuse.
+    options
+        What is asked and what is left of it.
     triage
         Makes the suggestion for the order of work; None: the package's.
+    jobs
+        Files that are worked on at the same time; at most as many radiographs are in memory.
+    memory
+        Bytes that they may take together, see :class:`~cxrscreen.batch.budget.MemoryBudget`; None: no bound but
+        ``jobs``. Program and networks come on top.
+    resume
+        Keep what an earlier run into ``out`` finished, and screen the others, those that failed among them.
+    on_kept
+        Called once, before the first file, with the number of those that were kept.
     on_record
-        Called with each record after it is on disk, in the order of the files.
+        Called with each new record after it is on disk, in the order of the files.
 
     Returns
     -------
     BatchResult
-        Counts and paths.
+        Counts and paths, of what was kept too.
 
     Raises
     ------
     OutputError
-        If the output folder cannot be written, or another run is writing to it.
+        If the output folder cannot be written, another run is writing to it, or it is to be resumed and holds the
+        results of another bundle or other options.
     """
     check_writable(out)
-    names = FolderNames(out)
     report = Report(system.bundle_id)
     counts = {"screened": 0, "refused": 0, "failed": 0}
 
-    def done(written: _Written, records: TextIO) -> None:
-        records.write(written.record.line() + "\n")
-        records.flush()
+    def counted(written: _Written) -> None:
         report.add(written.path, written.record, written.folder, written.details)
         counts[written.record.status] += 1
+
+    def done(written: _Written, records: TextIO, ledger: Ledger) -> None:
+        records.write(written.record.line() + "\n")
+        records.flush()
+        ledger.add(written.record, written.folder, written.stamp)
+        counted(written)
         if on_record is not None:
             on_record(written.record)
 
-    def results(readers: Executor, writers: Executor) -> Iterator[Future[_Written]]:
-        for path, reading in _ahead(readers, lambda path: _timed_read(read, path), files):
-            name = names.give(path)
-            try:
-                radiograph = reading.result()
-                screening = system.screen(radiograph.radiograph, force=force, explain=explain, policy=policy)
-            except Exception as error:
-                yield writers.submit(_Written, path, _failure(path, error, system.bundle_id))
-            else:
-                yield writers.submit(_write, path, out, name, radiograph, screening, triage)
-
+    work = _Work(system, out, read, options, triage, MemoryBudget(memory))
+    head = header(system.bundle_id, asdict(options) | {"triage": None if triage is None else triage.name})
     try:
-        with (
-            _new_records(out) as records,
-            ThreadPoolExecutor(_READ_AHEAD, "read") as readers,
-            ThreadPoolExecutor(_WRITES_BEHIND, "write") as writers,
-        ):
-            pending: deque[Future[_Written]] = deque()
-            try:
-                for future in results(readers, writers):
-                    pending.append(future)
-                    while len(pending) > _WRITES_BEHIND or (pending and pending[0].done()):
-                        done(pending.popleft().result(), records)
-            finally:
-                readers.shutdown(wait=False, cancel_futures=True)
-                while pending:
-                    done(pending.popleft().result(), records)
-                report.write(out / REPORT_FILE)
+        with _locked(out):
+            kept = _kept(out, head, files) if resume else {}
+            for path, finished in kept.items():
+                details = read_card(out / finished.folder) if finished.folder is not None else None
+                counted(_Written(path, finished.record, None, finished.folder, details))
+            if on_kept is not None:
+                on_kept(len(kept))
+            names = FolderNames(out, [finished.folder for finished in kept.values() if finished.folder is not None])
+            with _opened(out, head, kept) as (records, ledger), ThreadPoolExecutor(jobs, "screen") as workers:
+                pending: deque[Future[_Written]] = deque()
+                try:
+                    for path in files:
+                        if path in kept:
+                            continue
+                        pending.append(workers.submit(work, path, names.give(path)))
+                        while len(pending) >= _WAITING * jobs or (pending and pending[0].done()):
+                            done(pending.popleft().result(), records, ledger)
+                    while pending:
+                        done(pending.popleft().result(), records, ledger)
+                finally:
+                    workers.shutdown(wait=False, cancel_futures=True)
+                    for future in pending:
+                        with suppress(CancelledError):
+                            done(future.result(), records, ledger)
+                    report.write(out / REPORT_FILE)
     except OSError as error:
         raise OutputError(f"The results could not be written to {str(out)!r} ({error.strerror}).") from error
     return BatchResult(**counts, records=out / RECORDS_FILE, report=out / REPORT_FILE)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One file from its bytes to its pictures, in one thread."""
+
+    system: System
+    out: Path
+    read: Callable[[Path], Radiograph]
+    options: Options
+    triage: TriagePolicy | None
+    budget: MemoryBudget
+
+    def __call__(self, path: Path, name: str) -> _Written:
+        stamp = stamp_of(path)
+        try:
+            start = time.perf_counter()
+            radiograph = self.read(path)
+            read_seconds = time.perf_counter() - start
+            with self.budget.held_for(radiograph.pixels.size):
+                return self._screened(path, stamp, name, radiograph, read_seconds)
+        except Exception as error:
+            return _Written(path, _failure(path, error, self.system.bundle_id), stamp)
+
+    def _screened(
+        self, path: Path, stamp: str | None, name: str, radiograph: Radiograph, read_seconds: float
+    ) -> _Written:
+        options = self.options
+        screening = self.system.screen(radiograph, force=options.force, explain=options.explain, policy=options.policy)
+        start = time.perf_counter()
+        folder = None if options.pictures == "none" else name
+        thumbnails = write_pictures(self.out / name, radiograph, screening, options.pictures)
+        details = None
+        if folder is not None:
+            details = Details(screening.stages, thumbnails) if screening.status == "screened" else None
+            write_card(self.out / folder, details)
+        record = ScreeningRecord.screened(
+            path,
+            radiograph,
+            screening,
+            read_seconds=read_seconds,
+            write_seconds=time.perf_counter() - start,
+            policy=self.triage,
+        )
+        return _Written(path, record, stamp, folder, details)
 
 
 def check_writable(out: Path) -> None:
@@ -183,8 +262,8 @@ def check_writable(out: Path) -> None:
 
 
 @contextmanager
-def _new_records(out: Path) -> Iterator[TextIO]:
-    """Open the records for one run alone; those of an earlier run are emptied once it is known to be over."""
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the folder for one run alone; nothing of an earlier run is touched before that run is known to be over."""
     with (out / RECORDS_FILE).open("a", encoding="utf-8") as records:
         if sys.platform != "win32":
             try:
@@ -195,46 +274,43 @@ def _new_records(out: Path) -> Iterator[TextIO]:
                 ) from error
             except OSError:
                 _LOG.debug("the file system of the output folder has no locks")
-        records.truncate(0)
-        yield records
+        yield
 
 
-def _ahead(
-    pool: Executor, work: Callable[[_Item], _Result], items: Iterable[_Item]
-) -> Iterator[tuple[_Item, Future[_Result]]]:
-    """Yield each item with its future, in order, with at most ``_READ_AHEAD`` items begun beyond the one yielded."""
-    begun: deque[tuple[_Item, Future[_Result]]] = deque()
-    for item in items:
-        begun.append((item, pool.submit(work, item)))
-        if len(begun) > _READ_AHEAD:
-            yield begun.popleft()
-    while begun:
-        yield begun.popleft()
-
-
-def _timed_read(read: Callable[[Path], Radiograph], path: Path) -> _Read:
-    start = time.perf_counter()
-    return _Read(read(path), time.perf_counter() - start)
-
-
-def _write(
-    path: Path, out: Path, name: str, radiograph: _Read, screening: Screening, triage: TriagePolicy | None
-) -> _Written:
-    start = time.perf_counter()
-    try:
-        thumbnails: tuple[Thumbnail, ...] = write_folder(out / name, radiograph.radiograph, screening)
-        record = ScreeningRecord.screened(
-            path,
-            radiograph.radiograph,
-            screening,
-            read_seconds=radiograph.seconds,
-            write_seconds=time.perf_counter() - start,
-            policy=triage,
+def _kept(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finished]:
+    kept = finished_in(out, head, files)
+    if kept is None:
+        raise OutputError(
+            f"The results in {str(out)!r} are of another bundle or other options: resume with those, or choose another "
+            "folder with --out."
         )
-    except Exception as error:
-        return _Written(path, _failure(path, error, screening.bundle))
-    details = None if record.status == "refused" else Details(screening.stages, thumbnails)
-    return _Written(path, record, name, details)
+    return kept
+
+
+@contextmanager
+def _opened(out: Path, head: str, kept: Mapping[Path, Finished]) -> Iterator[tuple[TextIO, Ledger]]:
+    """Open the records and the ledger with what is kept in them, and nothing else.
+
+    The ledger is emptied before the records are rewritten and filled after it: whatever is cut short by a kill, a file
+    it names has its record. The records keep their inode, which is locked.
+    """
+    text = "".join(finished.record.line() + "\n" for finished in kept.values())
+    notes = (out / FINISHED_FILE).with_name(FINISHED_FILE + ".part")
+    with notes.open("w", encoding="utf-8") as written:
+        written.write(head + "\n")
+        ledger = Ledger(written)
+        for path, finished in kept.items():
+            ledger.add(finished.record, finished.folder, stamp_of(path))
+        with (out / RECORDS_FILE).open("r+", encoding="utf-8") as records:
+            # The lines are ASCII, so that characters are bytes. Where only a cut line follows, nothing is rewritten.
+            if not records.read().startswith(text):
+                records.seek(0)
+                records.write(text)
+                records.flush()
+            records.truncate(len(text))
+            records.seek(len(text))
+            notes.replace(out / FINISHED_FILE)
+            yield records, ledger
 
 
 def _failure(path: Path, error: Exception, bundle: str) -> ScreeningRecord:

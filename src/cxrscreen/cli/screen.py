@@ -20,6 +20,30 @@ if TYPE_CHECKING:
     from cxrscreen.report.record import ScreeningRecord
 
 
+class Pictures(Enum):
+    """What is left of each radiograph, for the command line."""
+
+    full = "full"
+    small = "small"
+    none = "none"
+
+
+class Backend(Enum):
+    """The engines, for the command line."""
+
+    openvino = "openvino"
+    onnxruntime = "onnxruntime"
+    torch = "torch"
+
+
+class Precision(Enum):
+    """The engines' arithmetic, for the command line."""
+
+    f32 = "f32"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
 class Gate(Enum):
     """The gate's policies, for the command line."""
 
@@ -50,19 +74,44 @@ def screen(
         typer.Option("--triage", metavar="FILE", help="YAML policy that suggests the order of work. Default: fig9."),
     ] = None,
     no_maps: Annotated[bool, typer.Option("--no-maps", help="Leave out the heat maps; faster.")] = False,
+    pictures: Annotated[
+        Pictures, typer.Option(help="Of each radiograph: full pictures, small ones (much faster), or none.")
+    ] = Pictures.full,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run into DIR was stopped; what it finished stays.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Radiographs at the same time. Default: one for each core."),
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="MIB", help="Memory for the radiographs at work; program and networks come on top."
+        ),
+    ] = None,
+    engine: Annotated[
+        Backend, typer.Option(help="What runs the networks; the last two need cxrscreen[runtime] and cxrscreen[train].")
+    ] = Backend.openvino,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Arithmetic of the networks. Default: what the model's card chose.")
+    ] = None,
 ) -> None:
     """Screen chest radiographs and write a report.
 
     Writes DIR/report.html, DIR/screenings.jsonl (one JSON object a file) and, for each radiograph, a folder with the
     lung mask and pictures. What an earlier run wrote is never screened, so DIR may lie among the radiographs or be
     their folder. An image that is no frontal chest radiograph of the kind the model knows is refused with a code and a
-    sentence and gets no probability; --force or --gate off screens it all the same, and the result says so. Exit code:
-    0 all screened, 1 some files failed, 2 nothing could be started, 3 none failed and some were refused.
+    sentence and gets no probability; --force or --gate off screens it all the same, and the result says so. A run that
+    was stopped goes on with --resume and the same options: what it finished is not screened again. Exit code: 0 all
+    screened, 1 some files failed, 2 nothing could be started, 3 none failed and some were refused.
     """
+    from cxrscreen.batch.cores import available_cores, calm_libraries
     from cxrscreen.batch.folders import is_earlier_result
-    from cxrscreen.batch.run import check_writable, run_batch
+    from cxrscreen.batch.run import Options, check_writable, run_batch
     from cxrscreen.imaging.find import find_images
     from cxrscreen.imaging.read import read
+    from cxrscreen.runtime.engine import EngineSettings
     from cxrscreen.systems.registry import bundle_named, load_system
     from cxrscreen.systems.triage import load_policy
 
@@ -79,20 +128,29 @@ def screen(
     check_writable(out)
     if len(files) < len(found):
         console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
+    cores = available_cores()
+    at_once = min(cores if jobs is None else jobs, len(files))
+    settings = EngineSettings(
+        engine.value, None if precision is None else precision.value, max(1, cores // at_once), at_once
+    )
+    options = Options(force, not no_maps, gate.value, pictures.value, f"{engine.value} {settings.precision or 'card'}")
     with undisturbed_terminal() as terminal:
         with terminal.status("Loading the model"):
-            loaded = load_system(chosen)
-        with _progress(terminal) as progress:
+            loaded = load_system(chosen, engine=settings)
+        with _progress(terminal) as progress, calm_libraries(at_once):
+            kept, shown = _shown_on(progress, len(files))
             result = run_batch(
                 files,
                 loaded,
                 out,
                 read=read,
-                force=force,
-                explain=not no_maps,
-                policy=gate.value,
+                options=options,
                 triage=suggestions,
-                on_record=_shown_on(progress, len(files)),
+                jobs=at_once,
+                memory=None if memory is None else memory * 2**20,
+                resume=resume,
+                on_kept=kept,
+                on_record=shown,
             )
     counts = f"{result.screened} screened, {result.refused} refused, {result.failed} failed"
     outcome = f"{counts}. Report: {escape(str(result.report))}"
@@ -116,10 +174,17 @@ def _progress(console: Console) -> "Progress":
     )
 
 
-def _shown_on(progress: "Progress", total: int) -> Callable[["ScreeningRecord"], None]:
+def _shown_on(progress: "Progress", total: int) -> tuple[Callable[[int], None], Callable[["ScreeningRecord"], None]]:
+    """What to tell the bar: how many were finished before, and each new record."""
     from cxrscreen.report.wording import printable
 
     task = progress.add_task("", total=total, rate="")
+
+    def kept(count: int) -> None:
+        if count:
+            progress.console.print(f"Finished by an earlier run: {count} of {total} files.", soft_wrap=True)
+        # Speed and time left are those of what is still to do.
+        progress.reset(task, total=total - count, rate="")
 
     def show(record: "ScreeningRecord") -> None:
         if record.status == "failed":
@@ -132,4 +197,4 @@ def _shown_on(progress: "Progress", total: int) -> Callable[["ScreeningRecord"],
         speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
         progress.update(task, rate=f"{speed:.2f} images/s" if speed else "")
 
-    return show
+    return kept, show

@@ -1,0 +1,148 @@
+"""What an earlier run into the same folder has finished, so that a stopped batch goes on there."""
+
+import base64
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import ValidationError
+
+from cxrscreen.batch.folders import CARD_FILE, FINISHED_FILE, RECORDS_FILE
+from cxrscreen.report.folder import Thumbnail
+from cxrscreen.report.page import Details
+from cxrscreen.report.record import ScreeningRecord, as_text
+from cxrscreen.systems.contract import Stage
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A file that needs no second screening.
+
+    Parameters
+    ----------
+    record
+        Its line in the records.
+    folder
+        Name of its result folder; None where none was written.
+    """
+
+    record: ScreeningRecord
+    folder: str | None
+
+
+class Ledger:
+    """Notes each file as finished, once its record and its pictures are on disk.
+
+    Parameters
+    ----------
+    notes
+        The open ledger, to which a line is appended for each file.
+    """
+
+    def __init__(self, notes: TextIO) -> None:
+        self._notes = notes
+
+    def add(self, record: ScreeningRecord, folder: str | None, stamp: str | None) -> None:
+        """Note one file; one that failed, or is not there, is left out, so that it is tried again."""
+        if record.status != "failed" and stamp is not None:
+            self._notes.write(json.dumps({"file": record.file, "stamp": stamp, "folder": folder}) + "\n")
+            self._notes.flush()
+
+
+def stamp_of(path: Path) -> str | None:
+    """What changes when a file does: its size and the time of its last change; None where it cannot be asked."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def header(bundle: str, settings: Mapping[str, Any]) -> str:
+    """The first line of a ledger: what results may be put together."""
+    return json.dumps({"bundle": bundle, **settings}, sort_keys=True)
+
+
+def finished_in(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finished] | None:
+    """Find which files an earlier run into a folder has finished.
+
+    Parameters
+    ----------
+    out
+        The output folder.
+    head
+        The :func:`header` of this run.
+    files
+        What is to be screened.
+
+    Returns
+    -------
+    dict or None
+        By path those that were screened or refused by a run with this header, have not changed since, and whose result
+        folder is there; lines that a kill cut short do not count. None where the folder holds the results of a run with
+        another header.
+    """
+    notes = _lines(out / FINISHED_FILE)
+    if next(notes, head) != head:
+        return None
+    noted = {note["file"]: note for note in map(_parsed, notes) if note}
+    records = {record.file: record for record in map(_record, _lines(out / RECORDS_FILE)) if record}
+    found = {}
+    for path in files:
+        text = as_text(path)
+        note, record = noted.get(text), records.get(text)
+        if note is None or record is None or note["stamp"] != stamp_of(path):
+            continue
+        if note["folder"] is None or (out / note["folder"]).is_dir():
+            found[path] = Finished(record, note["folder"])
+    return found
+
+
+def write_card(folder: Path, details: Details | None) -> None:
+    """Keep what the page shows of a radiograph, hidden in its folder; None: nothing, also of an earlier run."""
+    if details is None:
+        (folder / CARD_FILE).unlink(missing_ok=True)
+        return
+    content = asdict(details)
+    for thumbnail in content["thumbnails"]:
+        thumbnail["webp"] = base64.b64encode(thumbnail["webp"]).decode("ascii")
+    (folder / CARD_FILE).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_card(folder: Path) -> Details | None:
+    """What :func:`write_card` kept; None where it is not there or damaged: the page then has no card for it."""
+    try:
+        content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        thumbnails = [
+            Thumbnail(**(thumbnail | {"webp": base64.b64decode(thumbnail["webp"])}))
+            for thumbnail in content["thumbnails"]
+        ]
+        return Details(tuple(Stage(**stage) for stage in content["stages"]), tuple(thumbnails))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            # The last line of a killed run may be half a line.
+            yield from (line.rstrip("\n") for line in file if line.endswith("\n"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        return
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) and {"file", "stamp", "folder"} <= content.keys() else None
+
+
+def _record(line: str) -> ScreeningRecord | None:
+    try:
+        return ScreeningRecord.from_line(line)
+    except ValidationError:
+        return None

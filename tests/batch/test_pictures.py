@@ -1,0 +1,68 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cxrscreen.batch.folders import is_earlier_result
+from cxrscreen.batch.pictures import write_pictures
+from cxrscreen.batch.run import Options, run_batch
+from cxrscreen.imaging.radiograph import Provenance, Radiograph
+from cxrscreen.report.folder import ResultNotWrittenError, is_result_folder
+from cxrscreen.systems.contract import System
+
+
+@pytest.fixture
+def large() -> Radiograph:
+    ramp = np.tile(np.linspace(0, 1, 900, dtype=np.float32), (700, 1))
+    return Radiograph(ramp, Provenance(Path("c.png"), "PNG"))
+
+
+def test_small_pictures_hold_the_same_in_fewer_pixels(tmp_path: Path, system: System, large: Radiograph) -> None:
+    screening = system.screen(large)
+    small = write_pictures(tmp_path / "small", large, screening, "small")
+    full = write_pictures(tmp_path / "full", large, screening, "full")
+    assert [(item.name, item.title, item.note, item.is_map) for item in small] == [
+        (item.name, item.title, item.note, item.is_map) for item in full
+    ]
+    written = {path.name for path in (tmp_path / "small").iterdir()}
+    assert written == {"lung_mask.png", "lung_overlay.png", "original.webp", "h2.webp"}
+    assert {item.file for item in small} <= written
+    mask = cv2.imread(str(tmp_path / "small" / "lung_mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask, screening.lung_mask)
+    for ours, theirs in zip(small, full, strict=True):
+        assert (ours.width, ours.height) == (theirs.width, theirs.height) == (420, 327)
+        pictures = [cv2.imdecode(np.frombuffer(item.webp, np.uint8), cv2.IMREAD_COLOR) for item in (ours, theirs)]
+        assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).mean() < 4
+    assert is_result_folder(tmp_path / "small")
+
+
+def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path, system: System, large: Radiograph) -> None:
+    write_pictures(tmp_path / "c", large, system.screen(large), "small")
+    write_pictures(tmp_path / "c", large, system.screen(large), "full")
+    assert not list((tmp_path / "c").glob("*.webp"))
+    write_pictures(tmp_path / "c", large, system.screen(large, explain=False), "small")
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"lung_mask.png", "lung_overlay.png", "original.webp"}
+
+
+def test_small_pictures_are_results_and_no_radiographs(
+    tmp_path: Path, system: System, read: Callable[[Path], Radiograph]
+) -> None:
+    run_batch([Path("c.png")], system, tmp_path, read=read, options=Options(pictures="small"))
+    assert all(is_earlier_result(path) for path in (tmp_path / "c").iterdir())
+    assert all(is_earlier_result(path) for path in tmp_path.iterdir() if path.is_file())
+    assert "./c/h2.webp" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_no_pictures_leave_the_record_alone(tmp_path: Path, system: System, read: Callable[[Path], Radiograph]) -> None:
+    result = run_batch([Path("c.png")], system, tmp_path, read=read, options=Options(pictures="none"))
+    assert result.screened == 1
+    assert not (tmp_path / "c").exists()
+    assert "c.png" in result.report.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, system: System, large: Radiograph) -> None:
+    (tmp_path / "c").write_text("in the way")
+    with pytest.raises(ResultNotWrittenError, match="'c' could not be written"):
+        write_pictures(tmp_path / "c", large, system.screen(large), "small")
