@@ -11,6 +11,9 @@ from cxrscreen.service.access import Access, Authenticator, Principal, Role, bea
 from cxrscreen.service.api import (
     accounts,
     audit_log,
+    dicomweb_retrieve,
+    dicomweb_search,
+    dicomweb_store,
     feedback,
     images,
     openapi,
@@ -48,11 +51,14 @@ ROUTERS: tuple[APIRouter, ...] = (
     accounts.router,
     tokens.router,
     audit_log.router,
+    dicomweb_store.router,
+    dicomweb_search.router,
+    dicomweb_retrieve.router,
     *pages.ROUTERS,
 )
 """Every route of the service; each router holds its own prefix."""
-IMAGES_AT = ("/api/v1/submissions",)
-"""Where bodies may be large."""
+IMAGES_AT = ("/api/v1/submissions", "/dicom-web/studies")
+"""Where, and below which, bodies may be large."""
 
 
 def create_app(settings: Settings, context: Context | None = None) -> FastAPI:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cxrscreen.service.problems import problem, unforeseen
@@ -13,6 +13,8 @@ from cxrscreen.service.store.columns import new_id
 
 _LOG = structlog.get_logger(__name__)
 _FORM_BYTES: Final = 2**20
+_CLIENT_LEFT: Final = 499
+"""What proxies write where a client left before its request was whole; it is never sent."""
 
 
 class RequestRecord:
@@ -49,6 +51,9 @@ class RequestRecord:
         with structlog.contextvars.bound_contextvars(request=number):
             try:
                 await self._app(scope, receive, numbered)
+            except ClientDisconnect:
+                # Nobody is there to be answered.
+                status = status or _CLIENT_LEFT
             except Exception as error:
                 answer = unforeseen(Request(scope), error)
                 if not status:
@@ -73,21 +78,22 @@ class SizeLimit:
     largest
         Bytes, where images come in.
     images_at
-        The paths of those routes; elsewhere a body is a small form, which is held in memory before anybody looks at
-        who sent it.
+        The paths of those routes, and of what is below them; elsewhere a body is a small form, which is held in memory
+        before anybody looks at who sent it.
     """
 
     def __init__(self, app: ASGIApp, largest: int, images_at: Collection[str]) -> None:
         self._app = app
         self._largest_image = largest
-        self._images_at = frozenset(images_at)
+        self._images_at = tuple(f"{path}/" for path in images_at)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it with 413."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        largest = self._largest_image if scope["path"] in self._images_at else min(_FORM_BYTES, self._largest_image)
+        image = f"{scope['path']}/".startswith(self._images_at)
+        largest = self._largest_image if image else min(_FORM_BYTES, self._largest_image)
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > largest:
             await _refuse(scope, receive, send, largest)

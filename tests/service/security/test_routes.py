@@ -7,7 +7,10 @@ from cxrscreen.service.access import Role, requirements_of
 from cxrscreen.service.api.asking import _log
 
 OPEN, VIEWER, READER, ADMIN = None, Role.VIEWER, Role.READER, Role.ADMIN
-A = "/api/v1"
+A, W = "/api/v1", "/dicom-web"
+STUDY = f"{W}/studies/{{study_uid}}"
+SERIES = f"{STUDY}/series/{{series_uid}}"
+INSTANCE = f"{SERIES}/instances/{{instance_uid}}"
 
 WHO_MAY = {
     ("GET", "/health"): OPEN,
@@ -52,6 +55,23 @@ WHO_MAY = {
     ("GET", f"{A}/audit-log"): ADMIN,
     ("GET", f"{A}/audit-log/export"): ADMIN,
     ("GET", f"{A}/audit-log/check"): ADMIN,
+    ("POST", f"{W}/studies"): READER,
+    ("POST", f"{W}/studies/{{study_uid}}"): READER,
+    ("GET", f"{W}/studies"): VIEWER,
+    ("GET", f"{W}/series"): VIEWER,
+    ("GET", f"{W}/instances"): VIEWER,
+    ("GET", f"{STUDY}/series"): VIEWER,
+    ("GET", f"{STUDY}/instances"): VIEWER,
+    ("GET", f"{SERIES}/instances"): VIEWER,
+    ("GET", STUDY): READER,
+    ("GET", SERIES): READER,
+    ("GET", INSTANCE): READER,
+    ("GET", f"{STUDY}/metadata"): READER,
+    ("GET", f"{SERIES}/metadata"): READER,
+    ("GET", f"{INSTANCE}/metadata"): READER,
+    ("GET", f"{INSTANCE}/frames/{{numbers}}"): READER,
+    ("GET", f"{INSTANCE}/bulkdata/{{place}}"): READER,
+    ("GET", f"{INSTANCE}/rendered"): VIEWER,
     ("GET", "/"): VIEWER,
     ("GET", "/sign-in"): OPEN,
     ("GET", "/static/{digest}/{name}"): OPEN,
@@ -97,6 +117,9 @@ def routes(app):
 def address(path):
     for name in ("submission_id", "study_id", "other_id", "image_id", "result_id", "account_id", "token_id", "digest"):
         path = path.replace(f"{{{name}}}", "0" * 32)
+    for name in ("study_uid", "series_uid", "instance_uid"):
+        path = path.replace(f"{{{name}}}", "1.2")
+    path = path.replace("{numbers}", "1").replace("{place}", "7FE00010")
     return path.replace("{name}", "h2").replace("{file}", "h2.png")
 
 

@@ -1,0 +1,239 @@
+"""Instances as others ask for them: whole in a transfer syntax, their attributes as JSON, their frames, bulk data."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import pixel_array
+
+from cxrscreen.imaging.silence import without_warnings
+from cxrscreen.service.problems import NotFoundError, ServiceError
+
+OCTETS: Final = "application/octet-stream"
+_CHUNK: Final = 2**20
+_INLINE_BYTES: Final = 1024
+"""Binary values up to this length are in the JSON itself."""
+_BULK: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+_FRAME_TYPES: Final = {
+    uid.JPEGBaseline8Bit: "image/jpeg",
+    uid.JPEGExtended12Bit: "image/jpeg",
+    uid.JPEGLossless: "image/jpeg",
+    uid.JPEGLosslessSV1: "image/jpeg",
+    uid.JPEGLSLossless: "image/jls",
+    uid.JPEGLSNearLossless: "image/jls",
+    uid.JPEG2000Lossless: "image/jp2",
+    uid.JPEG2000: "image/jp2",
+    uid.HTJ2KLossless: "image/jphc",
+    uid.HTJ2KLosslessRPCL: "image/jphc",
+    uid.HTJ2K: "image/jphc",
+    uid.RLELossless: "image/dicom-rle",
+}
+"""Media type of a compressed frame (PS3.18 table 8.7.3-2)."""
+
+
+class NotAcceptableError(ServiceError):
+    """Something that cannot be given in a form which the client takes."""
+
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a client takes.
+
+    Parameters
+    ----------
+    media_type
+        For example ``"application/octet-stream"``; ``"*/*"`` for anything.
+    transfer_syntax
+        ``"*"``: as it is stored. None: not said, which means Explicit VR Little Endian (PS3.18 section 8.7.3).
+    """
+
+    media_type: str
+    transfer_syntax: str | None = None
+
+
+def whole(path: Path, stored: str, wanted: str | None) -> Iterator[bytes]:
+    """Give an instance as a DICOM file.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    stored
+        Its transfer syntax.
+    wanted
+        See :class:`Accepted`.
+
+    Raises
+    ------
+    NotAcceptableError
+        If it is wanted in a syntax into which nothing is compressed here, or cannot be decompressed.
+    """
+    if wanted == "*" or (wanted or uid.ExplicitVRLittleEndian) == stored:
+        return _chunks(path)
+    if wanted not in (None, uid.ExplicitVRLittleEndian):
+        raise NotAcceptableError("The instance is not given in that transfer syntax; ask for it as it is stored (*).")
+    try:
+        with without_warnings():
+            dataset = pydicom.dcmread(path)
+            if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+                dataset.decompress(generate_instance_uid=False)
+            dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+            content = io.BytesIO()
+            dataset.save_as(content, implicit_vr=False, little_endian=True, enforce_file_format=True)
+    except Exception as error:
+        # What a damaged file raises is of no family, and the text may hold a part of it.
+        raise NotAcceptableError(
+            f"The instance cannot be decompressed ({type(error).__name__}); ask for it as it is stored (*)."
+        ) from None
+    return iter((content.getvalue(),))
+
+
+def metadata(path: Path, address: str) -> dict[str, Any]:
+    """Give an instance's attributes in the DICOM JSON model, its bulk data by address.
+
+    Parameters
+    ----------
+    path
+        Its file.
+    address
+        Its own; bulk data are at ``address/bulkdata/<place>``, where a place is the tags and item numbers that lead
+        to a value.
+    """
+    with without_warnings():
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        places = {id(element): place for place, element in _bulk(dataset)}
+        written: dict[str, Any] = dataset.to_json_dict(
+            bulk_data_threshold=_INLINE_BYTES,
+            bulk_data_element_handler=lambda element: f"{address}/bulkdata/{places[id(element)]}",
+            suppress_invalid_tags=True,
+        )
+    if "00080005" in written:
+        written["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+    if "Rows" in dataset:
+        written["7FE00010"] = {"vr": "OW", "BulkDataURI": f"{address}/bulkdata/7FE00010"}
+    return written
+
+
+def bulk_data(path: Path, place: str) -> bytes:
+    """Give a binary value.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none at that place.
+    """
+    try:
+        with without_warnings():
+            dataset = pydicom.dcmread(path, force=True)
+            for item_tag, number in zip(*[iter(place.split("-")[:-1])] * 2, strict=True):
+                dataset = dataset[int(item_tag, 16)].value[int(number)]
+            element = dataset[int(place.rsplit("-", 1)[-1], 16)]
+            if element.VR not in _BULK:
+                raise KeyError(place)
+            return bytes(element.value)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError):
+        raise NotFoundError("The instance has no bulk data there; take the address from its metadata.") from None
+
+
+def frames(path: Path, numbers: Sequence[int], accepted: Sequence[Accepted]) -> tuple[str, list[bytes]]:
+    """Give frames.
+
+    Parameters
+    ----------
+    path
+        The instance's file.
+    numbers
+        From 1.
+    accepted
+        What the client takes.
+
+    Returns
+    -------
+    media_type, frames
+        Compressed ones as they are stored where the client takes them so, else the bare pixel values, little endian;
+        frames of one bit a pixel are packed, the first pixel in the lowest bit.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such frame.
+    NotAcceptableError
+        If none of what the client takes can be given.
+    """
+    with without_warnings():
+        dataset = pydicom.dcmread(path)
+    if "PixelData" not in dataset:
+        raise NotFoundError("The instance has no frames; ask for the instance itself.")
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if not all(1 <= number <= count for number in numbers):
+        raise NotFoundError(f"The instance has {count} frames; ask for one of them.")
+    syntax = dataset.file_meta.TransferSyntaxUID
+    packed = _FRAME_TYPES.get(syntax)
+    for one in accepted:
+        if packed is not None and _takes(one, packed) and one.transfer_syntax in ("*", syntax):
+            return f"{packed}; transfer-syntax={syntax}", _packed(dataset, numbers, count)
+        if _takes(one, OCTETS) and one.transfer_syntax in (None, "*", uid.ExplicitVRLittleEndian):
+            return f"{OCTETS}; transfer-syntax={uid.ExplicitVRLittleEndian}", _bare(dataset, path, numbers)
+        if packed is not None and one.transfer_syntax is None and one.media_type == packed:
+            return f"{packed}; transfer-syntax={syntax}", _packed(dataset, numbers, count)
+    raise NotAcceptableError("Frames are given as they are stored (transfer-syntax=*), or as application/octet-stream.")
+
+
+def _takes(accepted: Accepted, media_type: str) -> bool:
+    kind = media_type.partition("/")[0]
+    if accepted.transfer_syntax == "*" and accepted.media_type == OCTETS:
+        # Viewers ask so for whatever is stored.
+        return True
+    return accepted.media_type in ("*/*", f"{kind}/*", media_type)
+
+
+def _packed(dataset: Dataset, numbers: Sequence[int], count: int) -> list[bytes]:
+    every = list(generate_frames(dataset.PixelData, number_of_frames=count))
+    return [every[number - 1] for number in numbers]
+
+
+def _bare(dataset: Dataset, path: Path, numbers: Sequence[int]) -> list[bytes]:
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and dataset.BitsAllocated >= 8:
+        size = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8
+        return [dataset.PixelData[(number - 1) * size : number * size] for number in numbers]
+    found = []
+    for number in numbers:
+        try:
+            with without_warnings():
+                pixels = pixel_array(path, index=number - 1, raw=True)
+        except Exception as error:
+            # As above: of no family.
+            raise NotAcceptableError(
+                f"The frame cannot be decompressed ({type(error).__name__}); ask for it as it is stored."
+            ) from None
+        if dataset.BitsAllocated == 1:
+            found.append(np.packbits(pixels.astype(bool), bitorder="little").tobytes())
+        else:
+            found.append(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).tobytes())
+    return found
+
+
+def _bulk(dataset: Dataset, before: str = "") -> Iterator[tuple[str, Any]]:
+    for element in dataset:
+        place = f"{before}{element.tag:08X}"
+        if element.VR == "SQ":
+            for number, item in enumerate(element.value):
+                yield from _bulk(item, f"{place}-{number}-")
+        elif element.VR in _BULK:
+            yield place, element
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as content:
+        while chunk := content.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,96 @@
+"""A DICOM instance comes in, by DICOMweb or C-STORE: the same examination, the same intake, one answer."""
+
+import io
+from dataclasses import dataclass
+from typing import Final
+
+from cxrscreen.dicom_node.instance import (
+    CANNOT_UNDERSTAND,
+    DOES_NOT_MATCH,
+    OUT_OF_RESOURCES,
+    Instance,
+    NotTakenError,
+    examine,
+)
+from cxrscreen.service.context import Context
+from cxrscreen.service.header import kind_of
+from cxrscreen.service.intake import Sender, Upload, take_in
+from cxrscreen.service.problems import TooLargeError
+from cxrscreen.service.security.deidentify import deidentifier_of
+
+COERCED: Final = 0xB000
+"""Warning: names and numbers were taken out or replaced."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of one instance.
+
+    Parameters
+    ----------
+    instance
+        As it was sent; None where its identifiers are missing or malformed.
+    image_id
+        Where it was taken in.
+    failure
+        Why not: a status of DICOM PS3.4 B.2.3.
+    sentence
+        The same in words.
+    known_as
+        Study and SOP instance UID under which it is kept, others than it was sent with after de-identification.
+    """
+
+    instance: Instance | None
+    image_id: str | None = None
+    failure: int | None = None
+    sentence: str = ""
+    known_as: tuple[str, str] | None = None
+
+    @property
+    def coerced(self) -> bool:
+        """Whether it is kept under other identifiers than it was sent with."""
+        own = None if self.instance is None else (self.instance.study_instance_uid, self.instance.sop_instance_uid)
+        return self.known_as is not None and self.known_as != own
+
+
+def store_instance(context: Context, content: bytes, sender: Sender, study_instance_uid: str | None = None) -> Stored:
+    """Take one instance in; durable, and queued for screening, when this returns.
+
+    Parameters
+    ----------
+    context
+        The store and the limits.
+    content
+        A DICOM file.
+    sender
+        Who sends it.
+    study_instance_uid
+        The study that it has to be of; None: any.
+
+    Raises
+    ------
+    FilesError, sqlalchemy.exc.SQLAlchemyError
+        If disk or database cannot take it.
+    """
+    try:
+        instance = examine(content)
+    except NotTakenError as refusal:
+        return Stored(refusal.instance, failure=refusal.status, sentence=str(refusal))
+    if study_instance_uid is not None and instance.study_instance_uid != study_instance_uid:
+        return Stored(instance, failure=DOES_NOT_MATCH, sentence="The instance is of another study than was named")
+    (taken,) = take_in(context, [Upload(io.BytesIO(_as_dicom(content)))], sender).taken
+    if taken.outcome == "refused":
+        too_large = isinstance(taken.problem, TooLargeError)
+        return Stored(
+            instance, failure=OUT_OF_RESOURCES if too_large else CANNOT_UNDERSTAND, sentence=str(taken.problem)
+        )
+    deidentifier = deidentifier_of(context.settings)
+    known_as = (instance.study_instance_uid, instance.sop_instance_uid)
+    if deidentifier is not None:
+        known_as = (deidentifier.uid(known_as[0]), deidentifier.uid(known_as[1]))
+    return Stored(instance, taken.image_id, known_as=known_as)
+
+
+def _as_dicom(content: bytes) -> bytes:
+    """Empty a preamble that makes the file a picture or an archive as well, since it came as DICOM."""
+    return content if kind_of(io.BytesIO(content)) == "dicom" else bytes(128) + content[128:]
