@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 OUT ?= screenings
 WORKERS ?= 2
+EXAMPLES ?= 200
 
-.PHONY: screen test test-services lint examples clean
+.PHONY: screen test test-services test-interface lint examples clean
 
 screen: $(VENV)/.screen
 	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
@@ -18,6 +19,10 @@ test: $(VENV)/.test
 # With real peers, where they are installed: Chromium, PostgreSQL, Orthanc, DCMTK, dicom3tools. One after the other.
 test-services: $(VENV)/.test
 	$(BIN)/python -m pytest -m services
+
+# As many requests to each operation of the server's interface as EXAMPLES says, other ones each time.
+test-interface: $(VENV)/.test
+	CXRSCREEN_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/service/test_interface.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,29 +1,26 @@
 """Many clients upload to the service while it is killed again and again: every image is screened, and once.
 
-The service is started as its own processes, with SQLite in a new folder or on a database that is given. Clients send
-synthetic radiographs and send again what got no answer. In between the server and its workers are killed with SIGKILL,
-all at once, and started anew. In the end every acknowledged image must have exactly one result, every result's files
-must be whole, and nothing may be left in the queue.
+The service is started as its own processes, with SQLite in a new folder, on a PostgreSQL that is started for it, or on
+an empty database that is given. Clients send synthetic radiographs and send again what got no answer. In between the
+server and its workers are killed with SIGKILL, all at once, and started anew; and single workers are killed, which the
+server starts anew itself. In the end every acknowledged image must have exactly one result, every result's files must
+be whole, and nothing may be left in the queue.
 
     python benchmarks/service_load.py --out runs/service-load
+    python benchmarks/service_load.py --database postgresql --workers 2 --worker-kills 10 --out runs/service-load-2
 """
 
 import argparse
 import hashlib
 import json
-import os
 import random
-import secrets
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
 
@@ -31,15 +28,21 @@ import cv2
 import httpx
 import numpy as np
 from rich.console import Console
+from service_process import Service, postgresql
 from sqlalchemy import select
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.data.phantoms import make_phantom
-from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.files import Files
 from cxrscreen.service.store.models import Image, Job, Result, StoredMap
 
 CONSOLE = Console(stderr=True, highlight=False)
+PATIENT = {
+    "CXRSCREEN_LEASE_SECONDS": "20",
+    "CXRSCREEN_RETRY_SECONDS": "1",
+    "CXRSCREEN_MAX_ATTEMPTS": "20",
+}
+"""Settings under which a worker that is killed again and again does not end in an image being set aside."""
 
 
 def main() -> int:
@@ -48,20 +51,23 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--worker-kills", type=int, default=0, help="further kills, each of one worker alone")
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--database", help="URL of an empty PostgreSQL database; default: SQLite")
+    parser.add_argument(
+        "--database", help="'postgresql': one is started; or the URL of an empty PostgreSQL database; default: SQLite"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder for the figures and the service's log")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="cxrscreen-load-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cxrscreen-load-") as folder, database_for(asked.database) as url:
         images = radiographs(asked.images, asked.seed)
-        service = Service(Path(folder), asked.out / "service.log", asked.workers, asked.database)
-        run = Run(service, asked.kills, random.Random(asked.seed))
+        service = Service(Path(folder), asked.out / "service.log", asked.workers, url, PATIENT)
+        run = Run(service, asked.kills, asked.worker_kills, random.Random(asked.seed))
         begun = time.monotonic()
         figures = run.load(images, asked.clients)
         figures |= {"seconds": round(time.monotonic() - begun, 1), "clients": asked.clients, "workers": asked.workers}
-        figures["database"] = "SQLite" if asked.database is None else "PostgreSQL"
+        figures["database"] = "SQLite" if url is None else "PostgreSQL"
         figures |= verified(service, images, run.acknowledged)
     wrong = ("lost", "not_acknowledged", "without_result", "doubled", "set_aside", "jobs_left", "damaged_files")
     figures["sound"] = figures["results"] == asked.images and not any(figures[name] for name in wrong)
@@ -70,6 +76,16 @@ def main() -> int:
     for name, value in figures.items():
         CONSOLE.print(f"{name:>24}  {value}")
     return 0 if figures["sound"] else 1
+
+
+@contextmanager
+def database_for(asked: str | None) -> Iterator[str | None]:
+    """Give the URL of the database that was asked for, None for SQLite."""
+    if asked == "postgresql":
+        with postgresql() as url:
+            yield url
+    else:
+        yield asked
 
 
 def radiographs(count: int, seed: int) -> list[bytes]:
@@ -83,82 +99,6 @@ def radiographs(count: int, seed: int) -> list[bytes]:
     return encoded
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Service:
-    """The service as processes of their own, which can be killed.
-
-    Parameters
-    ----------
-    folder
-        Its data.
-    log
-        Where its output goes.
-    workers
-        Worker processes.
-    database
-        URL, None for SQLite.
-    """
-
-    folder: Path
-    log: Path
-    workers: int
-    database: str | None
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    port: int = field(default_factory=free_port)
-    _process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What lets a client in."""
-        return {"Authorization": f"Bearer {self.token}"}
-
-    def start(self) -> None:
-        """Start it; it answers some seconds later."""
-        environment = {
-            **os.environ,
-            "CXRSCREEN_API_TOKEN": self.token,
-            "CXRSCREEN_LEASE_SECONDS": "20",
-            "CXRSCREEN_RETRY_SECONDS": "1",
-            "CXRSCREEN_MAX_ATTEMPTS": "20",
-            "CXRSCREEN_THREADS": "1",
-        }
-        if self.database is not None:
-            environment["CXRSCREEN_DATABASE"] = self.database
-        command = [sys.executable, "-m", "cxrscreen", "serve", "--folder", str(self.folder), "--port", str(self.port)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--workers", str(self.workers)], stderr=log, env=environment, start_new_session=True
-            )
-
-    def kill(self) -> None:
-        """Kill the server and its workers at once, without warning."""
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-
-    def stop(self) -> None:
-        """Stop it gracefully."""
-        if self._process is not None:
-            self._process.send_signal(signal.SIGTERM)
-            self._process.wait(300)
-
-    def open_database(self) -> Database:
-        """Open its database for looking into it."""
-        return Database(self.database or f"sqlite:///{self.folder / 'cxrscreen.sqlite'}")
-
-
 class Run:
     """One run: clients, the one that kills, and what was acknowledged.
 
@@ -166,16 +106,17 @@ class Run:
     ----------
     service
         What is loaded.
-    kills
-        How often it is killed.
+    kills, worker_kills
+        How often all of it is killed, and how often one worker.
     chance
         Where randomness comes from.
     """
 
-    def __init__(self, service: Service, kills: int, chance: random.Random) -> None:
+    def __init__(self, service: Service, kills: int, worker_kills: int, chance: random.Random) -> None:
         self.acknowledged: dict[str, str] = {}
         self._service = service
         self._kills = kills
+        self._worker_kills = worker_kills
         self._chance = chance
         self._outcomes: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -189,12 +130,17 @@ class Run:
         threads = [threading.Thread(target=self._client, args=(waiting,), daemon=True) for _ in range(clients)]
         for thread in threads:
             thread.start()
-        killed = self._kill_in_between(len(images))
+        self._kill_in_between(len(images))
         for thread in threads:
             thread.join()
         self._until(lambda: self._done() >= len(images))
         self._service.stop()
-        return {"images": len(images), "kills": killed, "requests_without_answer": self._outcomes["no answer"]}
+        return {
+            "images": len(images),
+            "kills": self._kills,
+            "worker_kills": self._worker_kills,
+            "requests_without_answer": self._outcomes["no answer"],
+        }
 
     def _client(self, waiting: "Queue[bytes]") -> None:
         with httpx.Client(base_url=self._service.url, headers=self._service.headers, timeout=60) as client:
@@ -220,21 +166,26 @@ class Run:
             self.acknowledged[hashlib.sha256(image).hexdigest()] = item["image"]
             return True
 
-    def _kill_in_between(self, images: int) -> int:
+    def _kill_in_between(self, images: int) -> None:
         """Kill while images come in, and while they are screened: at equal steps of each."""
         while_sending = self._kills // 2
-        for step in range(1, self._kills + 1):
-            if step <= while_sending:
-                share = step / (while_sending + 1)
-                self._until(lambda share=share: len(self.acknowledged) >= share * images)
-            else:
-                share = (step - while_sending) / (self._kills - while_sending + 1)
-                self._until(lambda share=share: self._done() >= share * images)
+        moments = [(step / (while_sending + 1), "sent", "all") for step in range(1, while_sending + 1)]
+        for count, what in ((self._kills - while_sending, "all"), (self._worker_kills, "worker")):
+            moments += [(step / (count + 1), "screened", what) for step in range(1, count + 1)]
+        # What is sent is ahead of what is screened, so those moments come first.
+        for share, of, what in sorted(moments, key=lambda moment: (moment[1] == "screened", moment[0])):
+            self._until(lambda share=share, of=of: self._reached(of) >= share * images)
             time.sleep(self._chance.uniform(0, 2))
-            self._service.kill()
-            CONSOLE.print(f"killed {step}: {len(self.acknowledged)} acknowledged, {self._done()} screened")
-            self._service.start()
-        return self._kills
+            if what == "all":
+                self._service.kill()
+                self._service.start()
+            else:
+                self._until(lambda: bool(self._service.worker_ids))
+                self._service.kill_a_worker()
+            CONSOLE.print(f"killed {what}: {len(self.acknowledged)} acknowledged, {self._done()} screened")
+
+    def _reached(self, of: str) -> int:
+        return len(self.acknowledged) if of == "sent" else self._done()
 
     def _done(self) -> int:
         database = self._service.open_database()

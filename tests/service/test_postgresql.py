@@ -12,10 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
 from cxrscreen.service import jobs
+from cxrscreen.service.app import create_app
 from cxrscreen.service.backup import back_up, restore
 from cxrscreen.service.context import Context
 from cxrscreen.service.intake import Sender, Upload, take_in
@@ -29,6 +31,7 @@ from cxrscreen.service.worker import Worker
 pytestmark = pytest.mark.services
 
 SENDER = Sender("tester", "api")
+TOKEN = "a token for tests only"
 
 
 def programs():
@@ -208,6 +211,13 @@ def test_the_audit_logs_chain_holds_when_many_write_at_once(postgres):
         session.execute(text("UPDATE audit_events SET actor = 'somebody else' WHERE number = 17"))
     with postgres.database.reading() as session:
         assert audit_log.check(session)[0].broken_at == 17
+
+
+def test_what_it_cannot_keep_is_the_clients_fault(postgres):
+    with TestClient(create_app(postgres.settings, postgres), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        nothing = client.post("/api/v1/studies/search", json={"patient": "a\0b"})
+        assert (nothing.status_code, "cannot keep" in nothing.text) == (422, True)
+        assert client.get("/api/v1/audit-log", params={"actor": "a\0b"}).status_code == 422
 
 
 def test_attempts_to_sign_in_count_together(postgres):

@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cxrscreen.errors import CxrscreenError
-from cxrscreen.service.store.columns import new_id
+from cxrscreen.service.store.columns import LONGEST_REASON, new_id
 from cxrscreen.service.store.models import Image, Job, JobState, Result, Study
 from cxrscreen.service.store.studies import refresh_study
 
@@ -170,7 +170,7 @@ def set_aside(session: Session, held: Lease, reason: str, now: datetime) -> None
     LeaseLostError
         As :func:`finish`.
     """
-    _end(session, held, "set_aside", reason, now)
+    _end(session, held, "set_aside", reason[:LONGEST_REASON], now)
     refresh_study(session, held.study_id)
 
 
@@ -202,7 +202,8 @@ def retry(session: Session, held: Lease, reason: str, now: datetime, *, wait_sec
         set_aside(session, held, f"{reason} This happened {held.attempt} times.", now)
         return False
     wait = min(timedelta(seconds=wait_seconds) * 2 ** min(held.attempt - 1, 20), LONGEST_WAIT)
-    if not _change(session, held, state="waiting", lease=None, leased_until=None, reason=reason, not_before=now + wait):
+    kept = reason[:LONGEST_REASON]
+    if not _change(session, held, state="waiting", lease=None, leased_until=None, reason=kept, not_before=now + wait):
         raise _lost()
     return True
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 
 from cxrscreen.errors import CxrscreenError
@@ -27,11 +27,21 @@ class ServiceError(CxrscreenError):
 
     status: ClassVar[HTTPStatus] = HTTPStatus.BAD_REQUEST
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Further headers of the answer."""
+        return {}
+
 
 class NotSignedInError(ServiceError):
     """A request without valid credentials."""
 
     status = HTTPStatus.UNAUTHORIZED
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By which way programs sign in (RFC 9110, section 11.6.1)."""
+        return {"WWW-Authenticate": "Bearer"}
 
 
 class ForbiddenError(ServiceError):
@@ -86,6 +96,7 @@ def handle_problems(app: FastAPI) -> None:
     """Make the application answer every expected error with problem details."""
     app.add_exception_handler(CxrscreenError, _expected)
     app.add_exception_handler(OperationalError, _away)
+    app.add_exception_handler(DataError, _not_to_be_kept)
     for kind in (DatabaseError, FilesError):
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -125,15 +136,22 @@ def unforeseen(request: Request, error: Exception) -> JSONResponse:
 
 
 def _expected(request: Request, error: Exception) -> JSONResponse:
-    status = error.status if isinstance(error, ServiceError) else HTTPStatus.UNPROCESSABLE_ENTITY
-    headers = {"WWW-Authenticate": "Bearer"} if status == HTTPStatus.UNAUTHORIZED else None
-    return problem(request, status, str(error), headers)
+    if isinstance(error, ServiceError):
+        return problem(request, error.status, str(error), error.headers)
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
 
 
 def _away(request: Request, error: Exception) -> JSONResponse:
     _LOG.error("store failed", error=type(error).__name__, places=places_of(error))
     detail = "The service cannot reach its database or disk at the moment; try again in a minute."
     return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "60"})
+
+
+def _not_to_be_kept(request: Request, error: Exception) -> JSONResponse:
+    # PostgreSQL takes no zero character, nor a text or number that is longer than its column.
+    _LOG.info("not to be kept", error=type(error).__name__, places=places_of(error))
+    detail = "The request holds characters or numbers that the database cannot keep; leave them out."
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

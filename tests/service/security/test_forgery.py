@@ -1,6 +1,7 @@
 """Requests that a browser sends because another site's page asks it to."""
 
 from cxrscreen.service.access import Role
+from cxrscreen.service.security.audit_log import Filter, events
 
 ACCOUNTS = "/api/v1/accounts"
 NEW = {"name": "new", "role": "viewer", "password": "lemon gravel submarine"}
@@ -32,6 +33,20 @@ def test_another_sites_page_is_refused_even_with_the_token(people):
     for headers in FOREIGN:
         assert client.post(ACCOUNTS, json=NEW, headers=headers).status_code == 403
         assert client.post("/api/v1/session", json=credentials, headers=headers).status_code == 403
+
+
+def test_forged_requests_are_written_down_under_whose_name_they_came(people, context):
+    client = people.signed_in(Role.ADMIN)
+    client.post(ACCOUNTS, json=NEW, headers={"Origin": "https://evil.example"})
+    del client.headers["X-CSRF-Token"]
+    client.post(ACCOUNTS, json=NEW)
+    with context.database.reading() as session:
+        refused = events(session, Filter(outcome="refused"), before=None, at_most=10)
+    assert [(event.actor, event.action, event.details["why"]) for event in refused] == [
+        ("anna", "request.refused", "forgery token"),
+        ("anna", "request.refused", "origin"),
+    ]
+    assert {event.details["route"] for event in refused} == {ACCOUNTS}
 
 
 def test_the_services_own_page_is_let_pass(people):

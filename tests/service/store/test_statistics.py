@@ -6,6 +6,7 @@ from scipy.stats import ks_2samp
 from sqlalchemy import select
 
 from cxrscreen.evaluate.metrics import wilson_interval
+from cxrscreen.service.jobs import enqueue
 from cxrscreen.service.store import statistics
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.models import Feedback, Image, Job, Result, Study
@@ -49,6 +50,19 @@ def test_volumes_count_by_day_and_empty_days_are_told(context):
     with context.database.reading() as session:
         days = statistics.volumes(session, now - timedelta(days=3), now)
     assert [(day.received, day.screened) for day in days] == [(0, 0), (2, 2), (0, 0), (1, 1)]
+
+
+def test_an_image_that_two_systems_screened_is_one_image(context, send, png, work):
+    context.settings.__dict__["screen_with"] = ("quick", "second")
+    bright, _dark, broken = send(png(200), png(0), png(100)[:-30])
+    assert work() == 6
+    with context.database.writing() as session:
+        for image in (bright, broken):
+            enqueue(session, image, "quick", context.now(), orders_worklist=True, again=True)
+    assert work() == 2
+    with context.database.reading() as session:
+        (day,) = statistics.volumes(session, context.now(), context.now())
+    assert (day.received, day.screened, day.refused, day.set_aside) == (3, 1, 1, 1)
 
 
 def test_turnaround(context):

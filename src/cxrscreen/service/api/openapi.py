@@ -1,17 +1,41 @@
 """The interface's description."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 
 from cxrscreen.service.access import Principal, Role, require
 from cxrscreen.service.api import PREFIX
+from cxrscreen.service.problems import MEDIA_TYPE
 
 router = APIRouter(prefix=PREFIX, tags=["interface"])
+
+_PROBLEMS: Final = ("#/components/schemas/Problem", "#/components/schemas/Refusal")
 
 
 @router.get("/openapi.json", include_in_schema=False)
 def openapi(request: Request, _principal: Annotated[Principal, Depends(require(Role.VIEWER))]) -> dict[str, Any]:
     """Describe the interface (OpenAPI)."""
-    described: dict[str, Any] = request.app.openapi()
+    return interface(request.app)
+
+
+def interface(app: FastAPI) -> dict[str, Any]:
+    """Describe an application's routes, with problem details under the media type that they are sent as.
+
+    Parameters
+    ----------
+    app
+        The application; FastAPI itself gives all of a route's answers the one type of its good ones.
+    """
+    described: dict[str, Any] = app.openapi()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                _name_problems(answer.get("content", {}))
     return described
+
+
+def _name_problems(content: dict[str, Any]) -> None:
+    for kind in list(content):
+        if content[kind].get("schema", {}).get("$ref") in _PROBLEMS:
+            content[MEDIA_TYPE] = content.pop(kind)

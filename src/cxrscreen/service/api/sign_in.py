@@ -126,7 +126,7 @@ def change_my_password(
     return _arrived(Arrival(asking, opened))
 
 
-@router.get("/sign-in/provider", dependencies=[Depends(OPEN_TO_ALL)])
+@router.get("/sign-in/provider", status_code=303, dependencies=[Depends(OPEN_TO_ALL)])
 def to_the_provider(
     request: Request, here: Here, return_to: Annotated[str, Query(max_length=256)] = "/"
 ) -> RedirectResponse:
@@ -137,7 +137,7 @@ def to_the_provider(
     return response
 
 
-@router.get(BACK, dependencies=[Depends(OPEN_TO_ALL)])
+@router.get(BACK, status_code=303, dependencies=[Depends(OPEN_TO_ALL)])
 def from_the_provider(
     request: Request,
     here: Here,

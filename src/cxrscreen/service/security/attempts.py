@@ -1,7 +1,9 @@
 """Limits on guessing passwords, kept in the database so that all processes count together."""
 
 import ipaddress
-from datetime import timedelta
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -19,9 +21,25 @@ _ACCOUNT_LOCKS, _ADDRESS_LOCKS = 4_215_926, 4_215_927
 
 
 class TooManyAttemptsError(ServiceError):
-    """Too many failed sign-ins for an account or from an address, of late."""
+    """Too many failed sign-ins for an account or from an address, of late.
+
+    Parameters
+    ----------
+    wait
+        After which one more attempt is let pass.
+    """
 
     status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, wait: timedelta) -> None:
+        self.wait_seconds = max(1, math.ceil(wait.total_seconds()))
+        minutes = math.ceil(self.wait_seconds / 60)
+        super().__init__(f"Too many attempts to sign in; wait {minutes} min, or ask an administrator.")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """When to come back (RFC 9110, section 10.2.3)."""
+        return {"Retry-After": str(self.wait_seconds)}
 
 
 def count_attempt(context: Context, name: str, address: str) -> None:
@@ -48,12 +66,13 @@ def count_attempt(context: Context, name: str, address: str) -> None:
     with context.database.writing() as session:
         session.execute(delete(SignInAttempt).where(SignInAttempt.at < now - WINDOW))
         _take_turns(session, account, origin)
-        of_account = _count(session, account=account)
-        of_address = _count(session, address=origin)
-        if of_account >= settings.attempts_per_account or of_address >= settings.attempts_per_address:
-            raise TooManyAttemptsError(
-                f"Too many attempts to sign in; wait {WINDOW.seconds // 60} minutes, or ask an administrator."
-            )
+        free = [
+            _free_at(session, settings.attempts_per_account, account=account),
+            _free_at(session, settings.attempts_per_address, address=origin),
+        ]
+        latest = max((moment for moment in free if moment is not None), default=None)
+        if latest is not None:
+            raise TooManyAttemptsError(latest - now)
         session.add(SignInAttempt(id=new_id(), account=account, address=origin, at=now))
 
 
@@ -62,8 +81,12 @@ def forget_attempts(session: Session, name: str) -> None:
     session.execute(delete(SignInAttempt).where(SignInAttempt.account == _account_of(name)))
 
 
-def _count(session: Session, **given: str) -> int:
-    return session.scalar(select(func.count()).select_from(SignInAttempt).filter_by(**given)) or 0
+def _free_at(session: Session, most: int, **given: str) -> datetime | None:
+    """Tell when fewer attempts than allowed will be left of those counted; None where that is so already."""
+    # The one whose place the next attempt would take: the latest but as many as are allowed.
+    counted = select(SignInAttempt.at).filter_by(**given).order_by(SignInAttempt.at.desc())
+    in_the_way = session.scalars(counted.offset(most - 1).limit(1)).first()
+    return None if in_the_way is None else in_the_way + WINDOW
 
 
 def _take_turns(session: Session, account: str, origin: str) -> None:

@@ -10,6 +10,7 @@ from cxrscreen.service.access import Authenticator, Principal
 from cxrscreen.service.context import Context
 from cxrscreen.service.problems import ForbiddenError
 from cxrscreen.service.security.keys import TOKEN_PREFIX, forgery_token
+from cxrscreen.service.security.refusals import note_refusal
 from cxrscreen.service.security.sessions import cookie_name, signed_in
 from cxrscreen.service.security.tokens import principal_of_token
 from cxrscreen.service.settings import Settings
@@ -46,12 +47,18 @@ def by_cookie(context: Context) -> Authenticator:
         whose = signed_in(context, key)
         if whose is None:
             return None
+        principal = Principal(whose.name, whose.role, "session", whose.account_id)
         if request.method not in _SAFE:
-            check_origin(request, context.settings)
+            try:
+                check_origin(request, context.settings)
+            except ForbiddenError:
+                note_refusal(request, principal, "origin")
+                raise
             given = request.headers.get(FORGERY_HEADER, "")
             if not hmac.compare_digest(given.encode(), forgery_token(key).encode()):
+                note_refusal(request, principal, "forgery token")
                 raise ForbiddenError(f"The request lacks the session's token ({FORGERY_HEADER}); load the page again.")
-        return Principal(whose.name, whose.role, "session", whose.account_id)
+        return principal
 
     return recognise
 

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from sqlalchemy import DateTime, Dialect, MetaData, String
 from sqlalchemy.orm import DeclarativeBase, mapped_column
@@ -20,7 +20,9 @@ Digest = Annotated[str, mapped_column(String(64))]
 """SHA-256, hexadecimal."""
 Word = Annotated[str, mapped_column(String(32))]
 """One of a few values, or the name of a system."""
-Text = Annotated[str, mapped_column(String(1024))]
+LONGEST_REASON: Final = 1024
+Text = Annotated[str, mapped_column(String(LONGEST_REASON))]
+"""A sentence, cut to its length before it is kept."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cxrscreen.service.store.models import Feedback, Image, Job, Result, Study
@@ -19,7 +19,11 @@ _SOON: Final = 0.001
 
 @dataclass(frozen=True)
 class Day:
-    """One day (UTC): images received, screened, refused, and set aside for good."""
+    """One day (UTC): images received, screened, refused, and set aside for good.
+
+    An image counts once, by the system that orders the worklist, on the day of that system's first result of it; as set
+    aside it counts while it has none.
+    """
 
     day: date
     received: int
@@ -97,15 +101,23 @@ def volumes(session: Session, since: datetime, until: datetime) -> list[Day]:
     received = Counter(
         moment.date() for moment in session.scalars(select(Image.received_at).where(Image.received_at >= since))
     )
-    results = Counter(
-        (moment.date(), status)
-        for moment, status in session.execute(select(Result.made_at, Result.status).where(Result.made_at >= since))
+    ordering = select(Result).join(Job, Job.id == Result.job_id).where(Job.orders_worklist)
+    first = ordering.with_only_columns(Result.image_id, func.min(Result.made_at).label("at")).group_by(Result.image_id)
+    answered = first.having(func.min(Result.made_at) >= since).subquery()
+    statuses = (
+        ordering.with_only_columns(Result.image_id, Result.made_at, Result.status)
+        .join(answered, answered.c.image_id == Result.image_id)
+        .where(Result.made_at == answered.c.at)
     )
-    aside = Counter(
-        moment.date()
-        for moment in session.scalars(select(Job.ended_at).where(Job.state == "set_aside", Job.ended_at >= since))
-        if moment is not None
+    by_image = {image: (moment.date(), status) for image, moment, status in session.execute(statuses)}
+    results = Counter(by_image.values())
+    unanswered = (
+        select(func.max(Job.ended_at))
+        .where(Job.state == "set_aside", Job.orders_worklist, Job.image_id.not_in(select(first.subquery().c.image_id)))
+        .group_by(Job.image_id)
+        .having(func.max(Job.ended_at) >= since)
     )
+    aside = Counter(moment.date() for moment in session.scalars(unanswered) if moment is not None)
     days = [since.date() + timedelta(days=n) for n in range((until.date() - since.date()).days + 1)]
     return [Day(day, received[day], results[day, "screened"], results[day, "refused"], aside[day]) for day in days]
 
