@@ -11,10 +11,12 @@ from cxrscreen.service.access import Access, Authenticator, Principal, Role, bea
 from cxrscreen.service.api import (
     accounts,
     audit_log,
+    deliveries,
     dicomweb_retrieve,
     dicomweb_search,
     dicomweb_store,
     feedback,
+    fhir,
     images,
     openapi,
     operations,
@@ -54,6 +56,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     dicomweb_store.router,
     dicomweb_search.router,
     dicomweb_retrieve.router,
+    fhir.router,
+    deliveries.router,
     *pages.ROUTERS,
 )
 """Every route of the service; each router holds its own prefix."""

@@ -119,16 +119,26 @@ class _Server(uvicorn.Server):
 
 
 def _supervise(settings: Settings, stop: threading.Event) -> None:
-    """Keep the workers running; one that dies is started again, after a pause that grows while it dies at once."""
+    """Keep the workers running, and what speaks to other systems.
+
+    One that dies is started again, after a pause that grows while it dies at once.
+    """
     spawn = multiprocessing.get_context("spawn")
-    places: list[_Place] = [_Place() for _ in range(settings.workers)]
+    programs: list[Callable[[Settings, int], None]] = [run_worker] * settings.workers
+    if settings.speaks_to_others:
+        # Here and not above: a server that speaks to nobody starts without its libraries.
+        from cxrscreen.service.dicom_exchange import run_exchange  # noqa: PLC0415
+
+        programs.append(run_exchange)
+    places: list[_Place] = [_Place() for _ in programs]
     while not stop.wait(0.2):
         now = time.monotonic()
         for number, place in enumerate(places):
             if place.process is not None and not place.process.is_alive():
                 place.died(number, now)
             if place.process is None and now >= place.start_at:
-                place.process = spawn.Process(target=run_worker, args=(settings, number), name=f"worker-{number}")
+                run = programs[number]
+                place.process = spawn.Process(target=run, args=(settings, number), name=f"{run.__name__}-{number}")
                 place.started_at = now
                 place.process.start()
     for place in places:

@@ -161,6 +161,11 @@ class Settings(BaseSettings):
         return self.screen_with or (next(iter(self.systems)),)
 
     @property
+    def speaks_to_others(self) -> bool:
+        """Whether there is anybody to listen or send to."""
+        return self.node is not None or bool(self.webhooks or self.fhir_servers)
+
+    @property
     def database_url(self) -> str:
         """URL of the database, with its password: not for logs."""
         if self.database is not None:

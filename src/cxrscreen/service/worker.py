@@ -147,7 +147,7 @@ def run_worker(settings: Settings, number: int = 0) -> None:
     _LOG.info("worker ready", worker=worker.name, systems=list(settings.used_systems))
     try:
         _did(lambda: list_unlisted(context) > 0)
-        while not stop.is_set() and not _orphaned():
+        while not stop.is_set() and not orphaned():
             # Both each time, so that results leave the house although images keep coming.
             if not any((_did(worker.work_once), _did(lambda: export_once(context)))):
                 stop.wait(settings.poll_seconds)
@@ -164,7 +164,8 @@ def _did(work: Callable[[], bool]) -> bool:
         return False
 
 
-def _orphaned() -> bool:
+def orphaned() -> bool:
+    """Tell whether the server that started this process is gone."""
     parent = parent_process()
     return parent is not None and not parent.is_alive()
 

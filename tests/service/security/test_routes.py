@@ -1,5 +1,7 @@
 """Every route and every role: a route without a row here fails, and so does a row without a route."""
 
+import re
+
 import pytest
 from fastapi.routing import iter_route_contexts
 
@@ -72,6 +74,13 @@ WHO_MAY = {
     ("GET", f"{INSTANCE}/frames/{{numbers}}"): READER,
     ("GET", f"{INSTANCE}/bulkdata/{{place}}"): READER,
     ("GET", f"{INSTANCE}/rendered"): VIEWER,
+    ("GET", "/fhir/metadata"): VIEWER,
+    ("GET", "/fhir/DiagnosticReport"): VIEWER,
+    ("GET", "/fhir/Observation"): VIEWER,
+    ("GET", "/fhir/DiagnosticReport/{resource_id}"): VIEWER,
+    ("GET", "/fhir/Observation/{resource_id}"): VIEWER,
+    ("GET", f"{A}/deliveries"): ADMIN,
+    ("POST", f"{A}/deliveries/{{delivery_id}}/again"): ADMIN,
     ("GET", "/"): VIEWER,
     ("GET", "/sign-in"): OPEN,
     ("GET", "/static/{digest}/{name}"): OPEN,
@@ -96,6 +105,7 @@ UNWRITTEN = {
     ("GET", f"{A}/statistics"): "counts, of nobody",
     ("GET", f"{A}/systems"): "which systems there are",
     ("GET", f"{A}/session"): "who is asking",
+    ("GET", "/fhir/metadata"): "what can be asked",
     ("GET", "/"): "leads to the worklist",
     ("GET", "/studies/{study_id}/state"): "whether the page is still as it is",
     ("GET", "/studies/{study_id}/beside/{other_id}"): "leads to the comparison",
@@ -115,7 +125,17 @@ def routes(app):
 
 
 def address(path):
-    for name in ("submission_id", "study_id", "other_id", "image_id", "result_id", "account_id", "token_id", "digest"):
+    for name in (
+        "submission_id",
+        "study_id",
+        "other_id",
+        "image_id",
+        "result_id",
+        "account_id",
+        "token_id",
+        "digest",
+        "delivery_id",
+    ):
         path = path.replace(f"{{{name}}}", "0" * 32)
     for name in ("study_uid", "series_uid", "instance_uid"):
         path = path.replace(f"{{{name}}}", "1.2")

@@ -1,0 +1,100 @@
+"""The outbox of one peer in the database: what :class:`cxrscreen.dicom_node.sender.Sender` sends."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, cast
+
+from sqlalchemy import ColumnElement, CursorResult, or_, select, update
+from sqlalchemy.orm import Session
+
+from cxrscreen.dicom_node.scp import Commitment
+from cxrscreen.dicom_node.sender import BATCH
+from cxrscreen.service.context import Context
+from cxrscreen.service.store.exchange import Delivery, Instance
+
+HOLD: Final = timedelta(minutes=5)
+"""Silence after which another server's sender takes what this one had in hand."""
+
+
+class DatabaseOutbox:
+    """The deliveries to one peer; see :class:`cxrscreen.dicom_node.outbox.Outbox`.
+
+    Parameters
+    ----------
+    context
+        The store.
+    peer
+        The peer's name.
+    holder
+        Who sends, the same after a restart, so that nothing waits for a lease of its own.
+    """
+
+    def __init__(self, context: Context, peer: str, holder: str) -> None:
+        self._context, self._holder = context, holder[:128]
+        self._mine = Delivery.destination == f"peer:{peer}"
+
+    def pending(self) -> tuple[Path, ...]:
+        """List the next files to send, held for this sender."""
+        now = self._context.now()
+        free = or_(Delivery.held_until.is_(None), Delivery.held_until < now, Delivery.holder == self._holder)
+        due = (self._mine, Delivery.state == "pending", Delivery.not_before <= now, free)
+        # Asked without a turn to write, since this is asked every second and mostly for nothing.
+        with self._context.database.reading() as session:
+            if session.scalar(select(Delivery.id).where(*due).limit(1)) is None:
+                return ()
+        with self._context.database.writing() as session:
+            found = session.execute(
+                select(Delivery, Instance.sha256)
+                .join(Instance, Delivery.instance_id == Instance.id)
+                .where(*due)
+                .order_by(Delivery.created_at, Delivery.position, Delivery.id)
+                .limit(BATCH)
+                .with_for_update(skip_locked=True, of=Delivery)
+            ).all()
+            for delivery, _ in found:
+                delivery.holder, delivery.held_until = self._holder, now + HOLD
+            return tuple(self._context.files.path(sha256) for _, sha256 in found)
+
+    def sent(self, path: Path) -> None:
+        """Note that the peer has a file."""
+        self._note(path, state="sent", ended_at=self._context.now())
+
+    def refused(self, path: Path, reason: str) -> None:
+        """Note that the peer will not have a file."""
+        self._note(path, state="refused", reason=reason[:1024], ended_at=self._context.now())
+
+    def awaiting(self, transaction_uid: str, paths: Sequence[Path]) -> None:
+        """Note which files the peer is asked to commit itself to."""
+        for path in paths:
+            self._note(path, state="awaiting", transaction_uid=transaction_uid, not_before=self._context.now())
+
+    def committed(self, answer: Commitment) -> bool:
+        """Note the peer's answer; what it failed to keep is pending again. False where the request is not known."""
+        asked = (self._mine, Delivery.state == "awaiting", Delivery.transaction_uid == answer.transaction_uid)
+        now = self._context.now()
+        with self._context.database.writing() as session:
+            kept = _change(session, *asked, Delivery.key.in_(answer.stored), state="sent", ended_at=now)
+            return kept + _change(session, *asked, state="pending", transaction_uid=None) > 0
+
+    def overdue(self, seconds: float) -> int:
+        """Make what has waited so long for an answer pending again; return how many files."""
+        late = Delivery.not_before <= self._context.now() - timedelta(seconds=seconds)
+        waiting = (self._mine, Delivery.state == "awaiting", late)
+        with self._context.database.reading() as session:
+            if session.scalar(select(Delivery.id).where(*waiting).limit(1)) is None:
+                return 0
+        with self._context.database.writing() as session:
+            return _change(session, *waiting, state="pending", transaction_uid=None)
+
+    def _note(self, path: Path, **values: Any) -> None:
+        named = Delivery.instance_id.in_(select(Instance.id).where(Instance.sha256 == path.name))
+        with self._context.database.writing() as session:
+            _change(session, self._mine, Delivery.state == "pending", named, held_until=None, **values)
+
+
+def _change(session: Session, *conditions: ColumnElement[bool], **values: Any) -> int:
+    changed = session.execute(
+        update(Delivery).where(*conditions).values(**values).execution_options(synchronize_session=False)
+    )
+    return cast("CursorResult[object]", changed).rowcount
