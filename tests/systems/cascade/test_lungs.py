@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
-from cxrscreen.systems.cascade.lungs import LEFT_LUNG, RIGHT_LUNG, at_size, segmenter_input, two_lungs
+from cxrscreen.systems.cascade.lungs import LEFT_LUNG, RIGHT_LUNG, _filled, at_size, segmenter_input, two_lungs
 
 
 def chest(*boxes, side=100):
@@ -26,6 +27,11 @@ def test_holes_are_filled():
     probability = chest((20, 80, 15, 40), (20, 80, 60, 85))
     probability[45:50, 25:30] = 0.1
     assert two_lungs(probability)[47, 27] == RIGHT_LUNG
+
+
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_holes_are_those_that_scipy_fills(part):
+    np.testing.assert_array_equal(_filled(part), ndimage.binary_fill_holes(part))
 
 
 def test_lungs_grown_together_are_parted_at_the_bridge():
