@@ -99,15 +99,15 @@ def samples() -> list[bytes]:
     )
     bits = {"JPEGBaseline8Bit": 8}
     datasets = [dicom_dataset(phantom, transfer_syntax=name, bits=bits.get(name, 12)) for name in syntaxes]
-    return [*pictures, *(saved(_named(dataset)) for dataset in datasets)]
+    return [*pictures, *(saved(_named(dataset), proper=True) for dataset in datasets)]
 
 
-def saved(dataset: Dataset) -> bytes:
-    """Write a dataset as a file, however wrong it is."""
+def saved(dataset: Dataset, *, proper: bool = False) -> bytes:
+    """Write a dataset as a file, as the standard wants it or however wrong it is."""
     content = io.BytesIO()
     dataset.preamble = bytes(128)
     pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
-    dataset.save_as(content, enforce_file_format=False)
+    dataset.save_as(content, enforce_file_format=proper)
     return content.getvalue()
 
 
@@ -238,7 +238,7 @@ def _absurd(chance: random.Random, known: Samples) -> bytes:
     dataset = pydicom.dcmread(io.BytesIO(known[5]))
     for keyword, value in chance.sample(_ABSURD, chance.choice((1, 1, 2, 4))):
         _force(dataset, keyword, value)
-    way = chance.randrange(6)
+    way = chance.randrange(7)
     if way == 1:
         dataset.file_meta.TransferSyntaxUID = chance.choice((JPEG2000Lossless, JPEGBaseline8Bit, RLELossless))
         dataset.PixelData = encapsulate([chance.randbytes(chance.randrange(2, 4000))])
@@ -259,6 +259,10 @@ def _absurd(chance: random.Random, known: Samples) -> bytes:
         # A length that reaches far behind the file's end, or none that is defined.
         at = chance.randrange(300, min(len(content), 2500))
         content[at : at + 4] = chance.choice((b"\xff\xff\xff\xff", b"\xfe\xff\xff\xff", b"\x00\x00\x00\x80"))
+    elif way == 6:
+        # Attributes without a value, each of which takes a parser far more room than the file.
+        at = content.index(b"\x10\x00\x10\x00")
+        content[at:at] = _empty_attributes(chance.choice((1000, 400_000)))
     elif way == 5:
         at = content.rindex(b"\xe0\x7f\x10\x00")
         content[at + 8 : at + 12] = chance.choice((b"\xff\xff\xff\xff", b"\xf0\xff\xff\x7f", b"\x00\x00\x00\x00"))
@@ -320,6 +324,11 @@ def _nested(depth: int) -> bytes:
     begin = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     end = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"
     return begin * depth + end * depth
+
+
+@lru_cache(maxsize=2)
+def _empty_attributes(count: int) -> bytes:
+    return b"".join(struct.pack("<HH2sH", 9 + 2 * (n >> 16), n & 0xFFFF, b"LO", 0) for n in range(count))
 
 
 def _bomb(chance: random.Random, _known: Samples) -> bytes:

@@ -1,4 +1,5 @@
 import io
+import struct
 import zlib
 from datetime import date
 
@@ -39,6 +40,15 @@ def test_a_dicom_file_names_study_person_and_size(dicom):
 def test_every_transfer_syntax_has_the_same_header(dicom, syntax):
     plain, other = header(dicom()), header(dicom(transfer_syntax=syntax))
     assert (other.rows, other.person, other.study_instance_uid) == (plain.rows, plain.person, plain.study_instance_uid)
+
+
+def test_attributes_without_number_are_not_parsed(dicom):
+    content = dicom()
+    at = content.index(b"\x10\x00\x10\x00")
+    few, many = (b"".join(struct.pack("<HH2sH", 9, n, b"LO", 0) for n in range(count)) for count in (100, 30_000))
+    assert header(content[:at] + few + content[at:]).rows == 128
+    with pytest.raises(UnreadableUploadError, match="more than 20000 attributes"):
+        header(content[:at] + many + content[at:])
 
 
 def test_a_picture_has_a_size_and_no_person(png):

@@ -4,7 +4,17 @@ import time
 from sqlalchemy import func, select
 
 from cxrscreen.service.housekeeping import delete_study, purge, sweep
-from cxrscreen.service.store.models import Feedback, Image, Job, Patient, Result, StoredMap, Study
+from cxrscreen.service.store.models import (
+    Feedback,
+    Image,
+    Job,
+    Patient,
+    Result,
+    StoredMap,
+    Study,
+    Submission,
+    SubmissionItem,
+)
 
 
 def count(context, *kinds):
@@ -28,6 +38,18 @@ def test_old_studies_go_with_all_that_is_theirs_and_others_stay(context, send, p
     with context.database.reading() as session:
         named = {session.get(Image, kept).sha256, *session.scalars(select(StoredMap.sha256))}
     assert set(context.files.names()) == named
+
+
+def test_names_of_files_go_with_their_study_and_uploads_with_time(context, send, png, clock):
+    (image,) = send(png(100))
+    send(png(200))
+    delete_study(context, study_of(context, image))
+    with context.database.reading() as session:
+        assert sorted(session.scalars(select(SubmissionItem.name)), key=str) == [None, "picture.png"]
+    clock.pass_(days=10)
+    send(png(150))
+    purge(context, 5)
+    assert count(context, Submission, SubmissionItem, Study) == [1, 1, 1]
 
 
 def test_a_map_that_another_result_shares_stays(context, send, png, work):

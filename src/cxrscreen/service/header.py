@@ -1,17 +1,18 @@
 """What the start of a file says of it, before a pixel is decoded: its kind, its size, whom and what it shows."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Final, Literal
 
-import pydicom
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
+from pydicom.tag import BaseTag
 
 from cxrscreen.errors import UnreadableImageError
 from cxrscreen.imaging.dicom import is_dicom
@@ -24,6 +25,11 @@ Kind = Literal["dicom", "picture", "archive", "other"]
 
 _HEAD_BYTES: Final = 512
 _META_BYTES: Final = 4096
+_HEADER_BYTES: Final = 8 * 2**20
+"""As much of a DICOM file is parsed; what an image says of itself stands in its first kilobytes."""
+_MOST_ATTRIBUTES: Final = 20_000
+"""Each takes the parser thirty times the room that it takes in the file."""
+_CHUNK: Final = 2**20
 _ARCHIVES: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _NAMED: Final = Path("The image")
 """Stands for the file in sentences of the imaging room."""
@@ -194,23 +200,45 @@ def _dicom(source: IO[bytes], limits: ReadLimits) -> Header:
 def _dataset(source: IO[bytes], limits: ReadLimits) -> Dataset:
     head = source.read(_META_BYTES)
     source.seek(0)
-    if head[128:132] != b"DICM":
-        return pydicom.dcmread(source, stop_before_pixels=True, force=True)
-    if uid.DeflatedExplicitVRLittleEndian.encode() not in head:
-        return pydicom.dcmread(source, stop_before_pixels=True)
+    marked = head[128:132] == b"DICM"
+    if not marked or uid.DeflatedExplicitVRLittleEndian.encode() not in head:
+        return read_partial(BytesIO(source.read(_HEADER_BYTES)), _stop_at_pixels(), force=not marked)
     # pydicom inflates a deflated file to whatever size it has; here that stops at the limit.
     if head[132:136] != b"\x02\x00\x00\x00":
         raise UnreadableUploadError("The file lacks the length of its file meta information; export it again.")
     source.seek(144 + int.from_bytes(head[140:144], "little"))
+    body = _inflated(source, limits)
+    return read_dataset(BytesIO(body), is_implicit_VR=False, is_little_endian=True, stop_when=_stop_at_pixels())
+
+
+def _inflated(source: IO[bytes], limits: ReadLimits) -> bytes:
+    """Inflate a file to its end, to know its size, and keep its beginning."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = inflate.decompress(source.read(), limits.max_bytes)
-    if inflate.unconsumed_tail:
-        raise TooLargeError("The deflated DICOM file is larger than is read once inflated; export it uncompressed.")
-    return read_dataset(BytesIO(body), is_implicit_VR=False, is_little_endian=True, stop_when=_at_pixels)
+    kept, size = bytearray(), 0
+    packed = source.read(_CHUNK)
+    while packed and not inflate.eof:
+        piece = inflate.decompress(packed, _CHUNK)
+        size += len(piece)
+        if size > limits.max_bytes:
+            raise TooLargeError("The deflated DICOM file is larger than is read once inflated; export it uncompressed.")
+        kept += piece[: _HEADER_BYTES - len(kept)]
+        packed = inflate.unconsumed_tail or source.read(_CHUNK)
+    return bytes(kept)
 
 
-def _at_pixels(tag: object, _vr: str | None, _length: int) -> bool:
-    return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
+def _stop_at_pixels() -> Callable[[BaseTag, str | None, int], bool]:
+    seen = 0
+
+    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal seen
+        seen += 1
+        if seen > _MOST_ATTRIBUTES:
+            raise UnreadableUploadError(
+                f"The DICOM file has more than {_MOST_ATTRIBUTES} attributes before its pixels; export it again."
+            )
+        return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
+
+    return stop
 
 
 def _check_pixels(rows: int, columns: int, limits: ReadLimits) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from cxrscreen.errors import CxrscreenError
@@ -14,7 +14,7 @@ from cxrscreen.service.context import Context
 from cxrscreen.service.logs import places_of
 from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.exchange import Instance
-from cxrscreen.service.store.models import Image, StoredMap, Study
+from cxrscreen.service.store.models import Image, StoredMap, Study, Submission, SubmissionItem
 
 _LOG = structlog.get_logger(__name__)
 
@@ -54,6 +54,9 @@ def delete_study(context: Context, study_id: str) -> bool:
         made = select(Instance.sha256).join(Image).where(Image.study_id == study_id, Instance.result_id.is_not(None))
         files += session.scalars(made).all()
         patient = study.patient
+        # Senders often name files by their patients.
+        theirs = SubmissionItem.image_id.in_(select(Image.id).where(Image.study_id == study_id))
+        session.execute(update(SubmissionItem).where(theirs).values(name=None))
         session.delete(study)
         session.flush()
         if patient is not None and not session.scalar(select(Study.id).where(Study.patient_id == patient.id).limit(1)):
@@ -63,11 +66,15 @@ def delete_study(context: Context, study_id: str) -> bool:
 
 
 def purge(context: Context, days: float) -> int:
-    """Delete studies that came in more than so many days ago; return how many."""
+    """Delete studies that came in more than so many days ago, and what is known of uploads then; return how many."""
     before = context.now() - timedelta(days=days)
     with context.database.reading() as session:
         old = session.scalars(select(Study.id).where(Study.received_at < before)).all()
-    return sum(delete_study(context, study_id) for study_id in old)
+    deleted = sum(delete_study(context, study_id) for study_id in old)
+    with context.database.writing() as session:
+        # Of one whose image somebody sent again, the image is younger than the upload, and stays.
+        session.execute(delete(Submission).where(Submission.received_at < before))
+    return deleted
 
 
 def sweep(context: Context, *, older_than_seconds: float = _ABANDONED_SECONDS) -> int:

@@ -97,7 +97,8 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(CxrscreenError, _expected)
     app.add_exception_handler(OperationalError, _away)
     app.add_exception_handler(DataError, _not_to_be_kept)
-    for kind in (DatabaseError, FilesError):
+    # Of the operating system's errors the full disk is the likely one: an upload waits there until it is whole.
+    for kind in (DatabaseError, FilesError, OSError):
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)

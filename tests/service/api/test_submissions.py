@@ -1,6 +1,9 @@
+import errno
+
 import pytest
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.service.api import submissions
 from cxrscreen.service.app import create_app
 
 PATH = "/api/v1/submissions"
@@ -8,6 +11,15 @@ PATH = "/api/v1/submissions"
 
 def post(client, *files, **data):
     return client.post(PATH, files=[("files", file) for file in files], data=data)
+
+
+def test_a_full_disk_is_no_fault_of_the_request(client, png, monkeypatch):
+    def full(*_given, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(submissions, "take_in", full)
+    answer = client.post("/api/v1/submissions", files=[("files", ("a.png", png(100)))])
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
 
 
 def test_an_upload_is_acknowledged_and_can_be_followed(client, png, work):

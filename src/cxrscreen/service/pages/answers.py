@@ -1,7 +1,7 @@
 """What a page shows of a result: decisions in words, maps, warnings, and measurements of the lung mask."""
 
 import base64
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -152,6 +152,12 @@ def open_work(image: Image) -> list[Open]:
 def title_of(system: str) -> str:
     """Return a system's name for people."""
     return SYSTEM_TITLES.get(system, printable(system))
+
+
+def unasked(image: Image, systems: Iterable[str]) -> list[tuple[str, str]]:
+    """Give name and title of the service's systems that were never asked about an image."""
+    asked = {job.system for job in image.jobs}
+    return [(system, title_of(system)) for system in systems if system not in asked]
 
 
 def measurements(files: Files, answer: Answer) -> list[Measurement]:

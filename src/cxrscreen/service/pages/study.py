@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cxrscreen.service.api.asking import AuditLog, Id, Viewer
 from cxrscreen.service.context import Context, Here
-from cxrscreen.service.pages.answers import Answer, answers_of, differ, measurements, open_work, scales
+from cxrscreen.service.pages.answers import Answer, answers_of, differ, measurements, open_work, scales, unasked
 from cxrscreen.service.pages.measured import point_words
 from cxrscreen.service.pages.routing import page, pages_router
 from cxrscreen.service.pages.timeline import events_of, timeline
@@ -49,6 +49,7 @@ def study(
             answers=answers,
             differ=differ(answers),
             work=[] if shown is None else open_work(shown),
+            unasked=[] if shown is None else unasked(shown, here.settings.systems),
             measured=measurements(here.files, answers[0]) if answers else [],
             others=others,
             line=timeline(events_of([found, *others], found.id)),
