@@ -160,14 +160,11 @@ def _instances(request: Request, here: Context, log: AuditLog, *uids: str) -> Re
     if syntax not in (None, "*", uid.ExplicitVRLittleEndian) and {one.transfer_syntax_uid for one in found} != {syntax}:
         raise NotAcceptableError("The instances are not given in that transfer syntax; ask for them as stored (*).")
     contents = (
-        (f"{DICOM}; transfer-syntax={_given(one, syntax)}", whole(path, one.transfer_syntax_uid, syntax))
+        # The bare type: archives that are sent such a body pass over parts whose type says more.
+        (DICOM, whole(path, one.transfer_syntax_uid, syntax))
         for one, path in zip(found, paths, strict=True)
     )
     return _related(contents, DICOM)
-
-
-def _given(one: Instance, syntax: str | None) -> str:
-    return one.transfer_syntax_uid if syntax == "*" else syntax or uid.ExplicitVRLittleEndian
 
 
 def _metadata(request: Request, here: Context, log: AuditLog, *uids: str) -> Response:

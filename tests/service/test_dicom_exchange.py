@@ -1,0 +1,359 @@
+"""The service's node and its senders: over the loopback with pynetdicom as archive, and between real peers."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pydicom
+import pytest
+import requests
+import yaml
+from dicomweb_client.api import DICOMwebClient
+from pydicom import uid
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from sqlalchemy import select
+
+from cxrscreen.dicom_node.scp import Commitment
+from cxrscreen.dicom_node.scu import PeerError, send
+from cxrscreen.dicom_node.sender import Sender
+from cxrscreen.dicom_node.settings import Peer
+from cxrscreen.service.dicom_exchange import exchange
+from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.dicom_outbox import HOLD, DatabaseOutbox
+from cxrscreen.service.store.exchange import Delivery
+from cxrscreen.service.store.files import FilesError
+from cxrscreen.service.store.models import Image, Study
+
+SYNTAXES = (
+    "ExplicitVRLittleEndian",
+    "ImplicitVRLittleEndian",
+    "DeflatedExplicitVRLittleEndian",
+    "RLELossless",
+    "JPEGLSLossless",
+    "JPEG2000Lossless",
+)
+OBJECTS = 5
+"""Made of each image by the quick system: SEG, parametric map, two captures, SR."""
+
+
+def free_port():
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        return chosen.getsockname()[1]
+
+
+def wait_for(met, seconds=300):
+    end = time.monotonic() + seconds
+    while not (found := met()):
+        assert time.monotonic() < end, f"it did not happen within {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
+def rows(context, table, *order):
+    with context.database.reading() as session:
+        return session.scalars(select(table).order_by(*order)).all()
+
+
+def drain(work, context):
+    count = work()
+    while export_once(context):
+        pass
+    return count
+
+
+class Archive:
+    """An archive that keeps the names of what it is sent."""
+
+    def __init__(self, port):
+        self.held = []
+        entity = AE("PACS")
+        entity.supported_contexts = AllStoragePresentationContexts
+        self._server = entity.start_server(
+            ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
+        )
+
+    def _store(self, event):
+        self.held.append((event.request.AffectedSOPClassUID, event.request.AffectedSOPInstanceUID))
+        return 0x0000
+
+    def stop(self):
+        self._server.shutdown()
+
+
+@pytest.fixture
+def archive_port():
+    return free_port()
+
+
+@pytest.fixture
+def settings(settings, archive_port):
+    peer = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": archive_port}
+    node = {"port": 0, "timeout_seconds": 120, "peers": [peer]}
+    return type(settings)(**{**settings.model_dump(), "node": node})
+
+
+@pytest.fixture
+def node(context):
+    """The running exchange; the peer by which to call its node."""
+    stop, ports = threading.Event(), []
+    thread = threading.Thread(target=exchange, args=(context, stop), kwargs={"started": ports.append})
+    thread.start()
+    wait_for(lambda: ports)
+    yield Peer(name="node", ae_title="CXRSCREEN", host="127.0.0.1", port=ports[0])
+    stop.set()
+    thread.join(60)
+
+
+@pytest.fixture
+def files(dicom, tmp_path):
+    """Write instances of one study."""
+
+    def write(*changes):
+        paths = [tmp_path / f"{number}.dcm" for number in range(1, len(changes) + 1)]
+        for number, (path, change) in enumerate(zip(paths, changes, strict=True), 1):
+            path.write_bytes(dicom(image_number=number, **change))
+        return paths
+
+    return write
+
+
+def test_an_instance_comes_in_is_screened_and_its_results_go_out_once(
+    node, context, files, work, client, archive_port, clock
+):
+    taken, refused = send("XRAY1", node, files({}, {"changes": {"Modality": "CT"}}))
+    assert (taken.outcome, refused.reason) == ("stored", "the peer answered 0xC010")
+    assert [delivery.outcome for delivery in send("XRAY1", node, [taken.path])] == ["stored"]
+    assert drain(work, context) == 1
+    (study,) = rows(context, Study)
+    assert (study.source, study.state) == ("node", "screened")
+    assert {one.state for one in rows(context, Delivery)} == {"pending"}
+    archive = Archive(archive_port)
+    try:
+        wait_for(lambda: {one.state for one in rows(context, Delivery)} == {"sent"})
+    finally:
+        archive.stop()
+    assert len(archive.held) == len(set(archive.held)) == OBJECTS
+    assert archive.held[-1][0] == uid.ComprehensiveSRStorage
+    events = client.get("/api/v1/audit-log?action=node.received").json()
+    assert {(event["actor"], event["actor_kind"], event["target_id"]) for event in events} == {
+        ("XRAY1", "node", rows(context, Image)[0].id)
+    }
+
+
+def test_a_full_disk_is_said_and_nothing_is_kept(node, context, files, monkeypatch):
+    def full(_source):
+        raise FilesError("A file could not be stored.")
+
+    monkeypatch.setattr(context.files, "put", full)
+    (delivery,) = send("XRAY1", node, files({}))
+    assert (delivery.outcome, delivery.reason) == ("later", "the peer answered 0xA700")
+    assert rows(context, Image) == []
+
+
+@pytest.fixture
+def queued(context, send, dicom, work):
+    """Results in the outbox, and a study."""
+    from cxrscreen.service.intake import Sender as Who
+    from cxrscreen.service.intake import Upload, take_in
+
+    take_in(context, [Upload(io.BytesIO(dicom()))], Who("t", "api"))
+    drain(work, context)
+    return rows(context, Delivery, Delivery.position)
+
+
+def test_two_senders_do_not_take_the_same_and_one_that_fell_silent_is_replaced(context, queued, clock):
+    one, other = DatabaseOutbox(context, "pacs", "one"), DatabaseOutbox(context, "pacs", "other")
+    paths = one.pending()
+    assert len(paths) == OBJECTS
+    assert one.pending() == paths
+    assert other.pending() == ()
+    one.sent(paths[0])
+    one.refused(paths[1], "it will not have it")
+    clock.at += HOLD + timedelta(seconds=1)
+    assert other.pending() == paths[2:]
+    states = [row.state for row in rows(context, Delivery, Delivery.position)]
+    assert states == ["sent", "refused", *["pending"] * 3]
+
+
+def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
+    outbox = DatabaseOutbox(context, "pacs", "one")
+    paths = outbox.pending()
+    outbox.awaiting("1.2.3", paths)
+    assert outbox.pending() == ()
+    assert not outbox.committed(Commitment("1.2.4", (), ()))
+    assert outbox.committed(Commitment("1.2.3", tuple(row.key for row in queued[:2]), (queued[2].key,)))
+    assert outbox.pending() == paths[2:]
+    outbox.awaiting("1.2.5", paths[2:])
+    assert outbox.overdue(100) == 0
+    clock.pass_(seconds=101)
+    assert outbox.overdue(100) == 3
+    assert outbox.pending() == paths[2:]
+
+
+def test_a_peer_that_is_away_leaves_everything_pending(context, queued):
+    sender = Sender("CXRSCREEN", context.settings.node.peers[0], DatabaseOutbox(context, "pacs", "one"))
+    with pytest.raises(PeerError):
+        sender.once()
+    assert {row.state for row in rows(context, Delivery)} == {"pending"}
+
+
+@pytest.fixture
+def orthanc(tmp_path, archive_port):
+    """Orthanc with DICOMweb, where it is installed; its ports for DICOM and HTTP."""
+    program = shutil.which("Orthanc") or shutil.which("orthanc")
+    if program is None:
+        pytest.skip("Orthanc is not installed")
+    plugins = sorted(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb*.so"))
+    http = free_port()
+    settings = {
+        "StorageDirectory": str(tmp_path / "orthanc"),
+        "IndexDirectory": str(tmp_path / "orthanc"),
+        "HttpPort": http,
+        "DicomPort": archive_port,
+        "DicomAet": "PACS",
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [str(plugin) for plugin in plugins[:1]],
+    }
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    address = f"http://127.0.0.1:{http}"
+
+    def get(path):
+        with urllib.request.urlopen(f"{address}{path}", timeout=60) as answer:
+            return json.load(answer)
+
+    def answers():
+        with contextlib.suppress(OSError):
+            return bool(get("/system"))
+
+    class Running:
+        url, has_dicomweb = address, bool(plugins)
+
+        def start(self):
+            log = (tmp_path / "orthanc.log").open("ab")
+            self.process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
+            wait_for(answers)
+
+        def kill(self):
+            self.process.kill()
+            self.process.wait()
+
+        def held(self):
+            return [get(f"/instances/{name}/simplified-tags") for name in get("/instances")]
+
+    running = Running()
+    running.start()
+    yield running
+    running.kill()
+
+
+RUN = "import sys; from pathlib import Path; from cxrscreen.service.dicom_exchange import run_exchange; \
+from cxrscreen.service.settings import load_settings; run_exchange(load_settings(Path(sys.argv[1])))"
+
+
+@pytest.fixture
+def process(context, tmp_path):
+    """The exchange as a process of its own, which can be killed."""
+    port, path, log = free_port(), tmp_path / "service.yaml", (tmp_path / "exchange.log").open("ab")
+    node = json.loads(context.settings.node.model_dump_json()) | {"port": port}
+    path.write_text(yaml.safe_dump({"folder": str(context.settings.folder), "systems": {"quick": None}, "node": node}))
+    peer = Peer(name="node", ae_title="CXRSCREEN", host="127.0.0.1", port=port)
+
+    class Running:
+        def __init__(self):
+            self.peer = peer
+            self.start()
+
+        def start(self):
+            self.process = subprocess.Popen([sys.executable, "-c", RUN, str(path)], stdout=log, stderr=log)
+
+            def listens():
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                    return True
+
+            wait_for(listens)
+
+        def kill(self):
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    running = Running()
+    yield running
+    running.kill()
+
+
+@pytest.mark.services
+def test_killed_in_the_middle_and_the_archive_too_nothing_is_lost_or_doubled(
+    orthanc, process, context, files, work, clock
+):
+    paths = files(*({"transfer_syntax": syntax} for syntax in SYNTAXES), *({} for _ in range(6)))
+    acknowledged = []
+
+    def deliver(some):
+        for path in some:
+            with contextlib.suppress(PeerError):
+                acknowledged.extend(one.path for one in send("M", process.peer, [path]) if one.outcome == "stored")
+
+    deliver(paths[:4])
+    # The other process has the machine's own clock.
+    clock.at = datetime.now(UTC)
+    drain(work, context)
+    wait_for(orthanc.held)
+    sending = threading.Thread(target=deliver, args=(paths[4:],))
+    sending.start()
+    wait_for(lambda: len(acknowledged) > 6 or not sending.is_alive())
+    process.kill()
+    sending.join()
+    held = {str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in acknowledged}
+    assert held <= {image.sop_instance_uid for image in rows(context, Image)}
+    orthanc.kill()
+    process.start()
+    deliver([path for path in paths if path not in acknowledged])
+    clock.at = datetime.now(UTC)
+    drain(work, context)
+    orthanc.start()
+    wait_for(lambda: {one.state for one in rows(context, Delivery)} == {"sent"})
+    tags = orthanc.held()
+    assert len(tags) == OBJECTS * len(paths)
+    assert Counter(one["SOPClassUID"] for one in tags)[uid.ComprehensiveSRStorage] == len(paths)
+    assert len({one["StudyInstanceUID"] for one in tags}) == 1
+
+
+@pytest.mark.services
+def test_an_archive_s_own_dicomweb_gives_and_takes(orthanc, client, dicom, work, context):
+    if not orthanc.has_dicomweb:
+        pytest.skip("Orthanc's DICOMweb plug-in is not installed")
+    archive = DICOMwebClient(f"{orthanc.url}/dicom-web", session=requests.Session())
+    archive.store_instances([pydicom.dcmread(io.BytesIO(dicom()))])
+    ours = f"/dicom-web/studies/{pydicom.dcmread(io.BytesIO(dicom())).StudyInstanceUID}"
+    # As it comes from there: a multipart body passed on whole.
+    study = requests.get(
+        f"{orthanc.url}{ours}",
+        headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
+        timeout=60,
+    )
+    headers = {"Content-Type": study.headers["Content-Type"]}
+    assert client.post("/dicom-web/studies", content=study.content, headers=headers).status_code == 200
+    drain(work, context)
+    made = client.get(ours, headers={"Accept": "*/*"})
+    answer = requests.post(
+        f"{orthanc.url}/dicom-web/studies",
+        data=made.content,
+        headers={"Content-Type": made.headers["content-type"], "Accept": "application/dicom+json"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    assert len(archive.search_for_instances(ours.rpartition("/")[2])) == 1 + OBJECTS
