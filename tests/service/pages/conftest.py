@@ -339,3 +339,9 @@ def examples() -> dict[str, bytes]:
         "two.png": phantom_png("normal", 128, 0.7),
         "notes.txt": b"no picture at all",
     }
+
+
+@pytest.fixture(scope="session")
+def ward() -> dict[str, bytes]:
+    """Three pictures that nobody has sent, by name."""
+    return {f"ward {n}.png": phantom_png("bacterial-16bit", 128, 0.5 + n / 10) for n in range(3)}
