@@ -1,7 +1,9 @@
 """The 8-bit twin of a graph: convolutions in int8, calibrated on images of the training part."""
 
 import logging
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import nncf
@@ -47,9 +49,11 @@ def export_int8(graph: Path, images: Sequence[NDArray[np.float32]]) -> tuple[Pat
     _, channels, rows, columns = (side.get_length() if side.is_static else 0 for side in model.input(0).partial_shape)
     checked = [checked_image(image, (channels, rows, columns)) for image in images]
     nncf.set_log_level(logging.ERROR)
-    quantised = nncf.quantize(
-        model, nncf.Dataset(checked), preset=nncf.QuantizationPreset.MIXED, subset_size=len(checked)
-    )
+    # Its progress goes to standard output, which may be somebody's JSON.
+    with redirect_stdout(sys.stderr):
+        quantised = nncf.quantize(
+            model, nncf.Dataset(checked), preset=nncf.QuantizationPreset.MIXED, subset_size=len(checked)
+        )
     twin = int8_graph(graph)
     ov.save_model(quantised, twin)
     return twin, twin.with_suffix(".bin")
