@@ -17,10 +17,13 @@ def test_the_engine_answers_as_the_network(tmp_path, monkeypatch):
         network(torch.randn(4, 1, 32, 32))
     export_organs(network, 32, tmp_path / "a.safetensors", tmp_path / "a.onnx")
     image = np.random.default_rng(0).standard_normal((3, 1, 32, 32)).astype(np.float32)
-    found = load_engine(tmp_path / "a.onnx")(image)["logits"]
+    found, reference = (
+        load_engine(tmp_path / "a.onnx", backend=name)(image)["logits"] for name in ("openvino", "torch")
+    )
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(image)).numpy()
     assert found.shape == (3, 4, 32, 32)
+    np.testing.assert_allclose(reference, found, atol=1e-4 * np.abs(expected).max())
     # Kernels are stored in half precision.
     np.testing.assert_allclose(found, expected, atol=0.01 * np.abs(expected).max())
 

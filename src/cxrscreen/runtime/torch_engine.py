@@ -17,6 +17,8 @@ from cxrscreen.nets.chexnet import CheXNet, CovidCxNet, widen_stem
 from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
+from cxrscreen.nets.fc_densenet import LAYERS as FC_DENSENET_LAYERS
+from cxrscreen.nets.fc_densenet import FCDenseNet
 from cxrscreen.nets.resnet import ResNet
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import checked_image
@@ -86,7 +88,7 @@ class TorchEngine:
         return {name: results[name].cpu().numpy() for name in self._outputs}
 
     def _run(self, batch: Tensor) -> dict[str, Tensor]:
-        if isinstance(self._network, UNet):
+        if isinstance(self._network, UNet | FCDenseNet):
             return {"logits": self._network(batch)}
         if "guided" in self._outputs:
             results = guided_backpropagation(self._network)(batch)
@@ -96,7 +98,7 @@ class TorchEngine:
         return {"logits": self._network.classifier(pooled), "features": features, "pooled": pooled}
 
 
-def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet:
+def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet | FCDenseNet:
     """Build the network that a set of exported weights belongs to, and load them.
 
     Parameters
@@ -106,7 +108,7 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNe
 
     Returns
     -------
-    Classifier or UNet
+    Classifier, UNet or FCDenseNet
         In training mode, as torch builds it.
 
     Raises
@@ -126,12 +128,18 @@ def network_from(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNe
     return network
 
 
-def _built(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet:
+def _built(weights: Mapping[str, NDArray[np.float32]]) -> Classifier | UNet | FCDenseNet:
     """The network that the names and shapes tell of, with random weights."""
     own = {name.removeprefix(BACKBONE): name for name in weights}
     if "dense1.weight" in own and "convolutions.0.weight" in own:
         channels, flattened = weights["convolutions.0.weight"].shape[1], weights["dense1.weight"].shape[1]
         return BaseCxr(_smallest_side(flattened), len(weights["classifier.weight"]), channels)
+    if "head.weight" in own and "stem.weight" in own:
+        bottom = sum(name.startswith("bottom.") and name.endswith(".conv.weight") for name in own)
+        depth = next((depth for depth, (_, layers) in FC_DENSENET_LAYERS.items() if layers == bottom), None)
+        if depth is None:
+            raise BundleError(UNKNOWN)
+        return FCDenseNet(depth, len(weights["head.weight"]), weights["stem.weight"].shape[1])
     if "head.weight" in own and "encoder.0.0.weight" in own:
         width, channels = weights["encoder.0.0.weight"].shape[:2]
         return UNet(len(weights["head.weight"]), channels, width)
