@@ -76,7 +76,7 @@ def test_write_makes_the_objects_of_a_file_with_the_heart(dicom, image, tmp_path
     assert found.exit_code == 0, found.stderr
     folder = tmp_path / "out" / "chest"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"segmentation.dcm", "capture-1.dcm", "report.dcm", "fhir.json"}
+    assert names == {"segmentation.dcm", "capture-1.dcm", "outlines.dcm", "report.dcm", "fhir.json"}
     segments = pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence
     assert [segment.SegmentLabel for segment in segments] == ["Right lung", "Left lung", "Heart"]
     assert b"Cardiothoracic ratio" in (folder / "report.dcm").read_bytes()

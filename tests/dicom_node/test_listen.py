@@ -39,12 +39,12 @@ def test_results_are_written_put_out_once_and_the_instance_is_done(spool, tmp_pa
     assert {"report.dcm", "segmentation.dcm", "maps.dcm", "capture-2.dcm", "fhir.json", "record.json"} <= set(written)
     assert json.loads((results / waiting.path.stem / "record.json").read_text())["triage_score"] == 0.9
     assert spool.waiting() == ()
-    assert len(outbox.pending()) == 5
+    assert len(outbox.pending()) == 6
     # As after a kill that came between the outbox and the last rename.
     (spool.root / "screened" / waiting.path.name).rename(waiting.path)
     outbox.sent(outbox.pending()[0])
     screen_one(waiting, spool, results, prompt_screen, (outbox,))
-    assert len(outbox.pending()) == 4
+    assert len(outbox.pending()) == 5
     assert len(names(outbox.root / "sent")) == 1
 
 

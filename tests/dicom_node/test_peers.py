@@ -20,6 +20,7 @@ RESULTS = Counter(
         uid.SegmentationStorage: 1,
         uid.ParametricMapStorage: 1,
         uid.SecondaryCaptureImageStorage: 2,
+        uid.GrayscaleSoftcopyPresentationStateStorage: 1,
         uid.ComprehensiveSRStorage: 1,
     }
 )

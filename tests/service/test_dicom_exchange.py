@@ -44,8 +44,8 @@ SYNTAXES = (
     "JPEGLSLossless",
     "JPEG2000Lossless",
 )
-OBJECTS = 5
-"""Made of each image by the quick system: SEG, parametric map, two captures, SR."""
+OBJECTS = 6
+"""Made of each image by the quick system: SEG, parametric map, two captures, GSPS, SR."""
 
 
 def free_port():
@@ -185,7 +185,7 @@ def test_two_senders_do_not_take_the_same_and_one_that_fell_silent_is_replaced(c
     clock.at += HOLD + timedelta(seconds=1)
     assert other.pending() == paths[2:]
     states = [row.state for row in rows(context, Delivery, Delivery.position)]
-    assert states == ["sent", "refused", *["pending"] * 3]
+    assert states == ["sent", "refused", *["pending"] * (OBJECTS - 2)]
 
 
 def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
@@ -199,7 +199,7 @@ def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
     outbox.awaiting("1.2.5", paths[2:])
     assert outbox.overdue(100) == 0
     clock.pass_(seconds=101)
-    assert outbox.overdue(100) == 3
+    assert outbox.overdue(100) == OBJECTS - 2
     assert outbox.pending() == paths[2:]
 
 

@@ -14,7 +14,7 @@ from cxrscreen.service.store.exchange import Delivery, Export, FhirResource, Ins
 from cxrscreen.service.store.models import Image, Study
 
 MADE = [uid.SegmentationStorage, uid.ParametricMapStorage, uid.SecondaryCaptureImageStorage]
-MADE += [uid.SecondaryCaptureImageStorage, uid.ComprehensiveSRStorage]
+MADE += [uid.SecondaryCaptureImageStorage, uid.GrayscaleSoftcopyPresentationStateStorage, uid.ComprehensiveSRStorage]
 PEERS = {"peers": [{"name": name, "ae_title": "A", "host": "h", "port": 104} for name in ("pacs", "other")]}
 
 

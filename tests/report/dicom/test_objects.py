@@ -23,8 +23,8 @@ def written(objects, tmp_path_factory):
 
 
 def test_what_is_referred_to_is_written_first(written):
-    names = ["segmentation.dcm", "maps.dcm", "capture-1.dcm", "capture-2.dcm", "capture-3.dcm", "report.dcm"]
-    assert list(written) == names
+    names = ["segmentation.dcm", "maps.dcm", *(f"capture-{number}.dcm" for number in (1, 2, 3))]
+    assert list(written) == [*names, "outlines.dcm", "report.dcm"]
 
 
 def test_masks_lie_pixel_for_pixel_over_the_image(objects, phantom):

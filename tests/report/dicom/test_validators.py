@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 
+import pydicom
 import pytest
+from pydicom import uid
 
 from cxrscreen.data.phantoms import write_png
 from cxrscreen.imaging.read import read
@@ -27,6 +29,17 @@ def paths(objects, refused, radiograph, screening, phantom, tmp_path_factory, ma
     found = list(write_objects(folder / "whole", objects))
     found += write_objects(folder / "refused", dicom_objects(refused, radiograph, made=made))
     return found + list(write_objects(folder / "picture", picture))
+
+
+def test_every_kind_of_object_is_among_them(paths):
+    kinds = {pydicom.dcmread(path, stop_before_pixels=True).SOPClassUID for path in paths}
+    assert kinds == {
+        uid.ComprehensiveSRStorage,
+        uid.SegmentationStorage,
+        uid.ParametricMapStorage,
+        uid.SecondaryCaptureImageStorage,
+        uid.GrayscaleSoftcopyPresentationStateStorage,
+    }
 
 
 def test_dciodvfy_finds_no_error(paths):

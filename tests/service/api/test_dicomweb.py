@@ -74,8 +74,8 @@ def test_the_field_s_own_client_stores_finds_and_retrieves(web, dicom, work, con
     found = Dataset.from_json(web.search_for_studies(search_filters={"PatientID": sent[0].PatientID})[0])
     assert found.StudyInstanceUID == study
     assert found.PatientName == sent[0].PatientName
-    assert set(found.ModalitiesInStudy) == {"DX", "SEG", "SR", "OT"}
-    assert found.NumberOfStudyRelatedInstances == 2 + 2 * 5
+    assert set(found.ModalitiesInStudy) == {"DX", "SEG", "SR", "OT", "PR"}
+    assert found.NumberOfStudyRelatedInstances == 2 + 2 * 6
     series = [Dataset.from_json(one) for one in web.search_for_series(study, search_filters={"Modality": "SEG"})]
     assert len(series) == 2
     (segmentation,) = [Dataset.from_json(one) for one in web.search_for_instances(study, series[0].SeriesInstanceUID)]
@@ -86,7 +86,7 @@ def test_the_field_s_own_client_stores_finds_and_retrieves(web, dicom, work, con
     assert whole.SegmentSequence[0].SegmentLabel == "Right lung"
     frame = np.unpackbits(np.frombuffer(web.retrieve_instance_frames(*names, [2])[0], np.uint8), bitorder="little")
     assert (frame[: 128 * 128].reshape(128, 128) == whole.pixel_array[1]).all()
-    assert len(web.retrieve_study(study)) == 12
+    assert len(web.retrieve_study(study)) == 14
     described = web.retrieve_instance_metadata(*names)
     assert described["00620002"]["Value"][0]["00620005"]["Value"] == ["Right lung"]
     assert described["7FE00010"]["BulkDataURI"].startswith("http")

@@ -84,6 +84,7 @@ WHO_MAY = {
     ("GET", "/"): VIEWER,
     ("GET", "/sign-in"): OPEN,
     ("GET", "/static/{digest}/{name}"): OPEN,
+    ("GET", "/account"): VIEWER,
     ("GET", "/worklist"): VIEWER,
     ("GET", "/worklist/rows"): VIEWER,
     ("POST", "/worklist/found"): VIEWER,
@@ -125,20 +126,8 @@ def routes(app):
 
 
 def address(path):
-    for name in (
-        "submission_id",
-        "study_id",
-        "other_id",
-        "image_id",
-        "result_id",
-        "account_id",
-        "token_id",
-        "digest",
-        "delivery_id",
-    ):
-        path = path.replace(f"{{{name}}}", "0" * 32)
-    for name in ("study_uid", "series_uid", "instance_uid"):
-        path = path.replace(f"{{{name}}}", "1.2")
+    path = re.sub(r"{(\w+_id|digest)}", "0" * 32, path)
+    path = re.sub(r"{\w+_uid}", "1.2", path)
     path = path.replace("{numbers}", "1").replace("{place}", "7FE00010")
     return path.replace("{name}", "h2").replace("{file}", "h2.png")
 

@@ -1,1 +1,1 @@
-"""A Screening as DICOM objects that an archive keeps and a viewer shows: SR, SEG, parametric map, secondary capture."""
+"""A Screening as DICOM objects that an archive keeps and a viewer shows: SR, SEG, parametric map, captures, GSPS."""

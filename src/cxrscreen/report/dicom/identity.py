@@ -11,7 +11,7 @@ from pydicom.uid import UID
 from cxrscreen import __version__
 from cxrscreen.systems.contract import Screening
 
-Kind = Literal["report", "segmentation", "maps", "capture"]
+Kind = Literal["report", "segmentation", "maps", "capture", "presentation"]
 """The objects made of a screening."""
 
 MANUFACTURER: Final = "cxrscreen"
@@ -23,6 +23,7 @@ _SERIES: Final[dict[Kind, tuple[int, str]]] = {
     "segmentation": (9102, "cxrscreen segmentation (research use only)"),
     "maps": (9103, "cxrscreen heat maps (research use only)"),
     "capture": (9104, "cxrscreen pictures (research use only)"),
+    "presentation": (9105, "cxrscreen outlines (research use only)"),
 }
 _ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:cxrscreen:dicom")
 

@@ -12,8 +12,9 @@ from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.silence import without_warnings
-from cxrscreen.report.dicom.captures import captures
+from cxrscreen.report.dicom.captures import answer_line, captures
 from cxrscreen.report.dicom.maps import parametric_map
+from cxrscreen.report.dicom.presentation import presentation_state
 from cxrscreen.report.dicom.report import structured_report
 from cxrscreen.report.dicom.segmentation import regions_of, segmentation
 from cxrscreen.report.dicom.source import DicomObjectError, Source, source_of
@@ -37,6 +38,8 @@ class DicomObjects:
         Secondary Captures; none of a refused radiograph.
     image
         The Secondary Capture made of a picture, to which the others refer; None for a DICOM file.
+    outlines
+        Grayscale Softcopy Presentation State; None where nothing was segmented, and of an image in colour.
     """
 
     report: Dataset
@@ -44,6 +47,7 @@ class DicomObjects:
     maps: Dataset | None
     captures: tuple[Dataset, ...]
     image: Dataset | None
+    outlines: Dataset | None = None
 
     @property
     def named(self) -> dict[str, Dataset]:
@@ -51,7 +55,8 @@ class DicomObjects:
         some = {"image.dcm": self.image, "segmentation.dcm": self.segmentation, "maps.dcm": self.maps}
         pictures = {f"capture-{number}.dcm": capture for number, capture in enumerate(self.captures, 1)}
         whole = {name: dataset for name, dataset in some.items() if dataset is not None}
-        return {**whole, **pictures, "report.dcm": self.report}
+        drawn = {} if self.outlines is None else {"outlines.dcm": self.outlines}
+        return {**whole, **pictures, **drawn, "report.dcm": self.report}
 
 
 def dicom_objects(
@@ -111,8 +116,8 @@ def write_objects(folder: Path, objects: DicomObjects) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        ``image.dcm`` (of a picture), ``segmentation.dcm``, ``maps.dcm``, ``capture-1.dcm`` ... and ``report.dcm``,
-        where there are such, on disk when this returns.
+        ``image.dcm`` (of a picture), ``segmentation.dcm``, ``maps.dcm``, ``capture-1.dcm`` ..., ``outlines.dcm`` and
+        ``report.dcm``, where there are such, on disk when this returns.
 
     Raises
     ------
@@ -161,7 +166,8 @@ def _made(screening: Screening, radiograph: Radiograph, source: Source, when: da
     )
     maps = None if refused else parametric_map(screening, source, when)
     shown = () if refused else captures(radiograph, screening, source, when)
-    return DicomObjects(report, segmented, maps, shown, source.made)
+    outlines = presentation_state(regions, screening, source, when, answer_line(screening))
+    return DicomObjects(report, segmented, maps, shown, source.made, outlines)
 
 
 def ratio_of(screening: Screening) -> float | None:
