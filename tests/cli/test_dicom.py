@@ -95,6 +95,7 @@ def test_write_makes_the_objects_of_a_file_with_the_heart(dicom, image, tmp_path
         (("--aet", "A\\B"), "wrong at ae_title"),
         (("--config", "missing.yaml"), "cannot be read"),
         (("--allow", "XRAY1@nowhere"), "wrong at callers"),
+        (("--deidentify", "basic"), "Set CXRSCREEN_PSEUDONYM_KEY"),
     ],
 )
 def test_listen_says_what_is_wrong_before_it_starts(dicom, tmp_path, options, said):

@@ -128,7 +128,9 @@ class NodeProcess:
         ready.unlink(missing_ok=True)
         script = Path(__file__).with_name("prompt_node.py")
         command = [sys.executable, str(script), str(self.folder), str(self._settings), str(self._seconds)]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        # What it logs of peers that are away belongs to the test, and is read where it fails.
+        with self._settings.with_suffix(".log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_for(ready.exists)
 
     def kill(self) -> None:

@@ -4,15 +4,17 @@ import json
 import threading
 
 import pytest
+from pydicom import uid
 
 from cxrscreen.dicom_node import listen as listening
+from cxrscreen.dicom_node.instance import NOT_DEIDENTIFIED
 from cxrscreen.dicom_node.listen import ATTEMPTS, ListenError, listen, screen_one
 from cxrscreen.dicom_node.outbox import FolderOutbox
 from cxrscreen.dicom_node.scp import CallingPeer
 from cxrscreen.dicom_node.scu import send
 from cxrscreen.dicom_node.settings import NodeSettings, Peer
 from cxrscreen.dicom_node.spool import Spool
-from cxrscreen.errors import UnreadableImageError
+from cxrscreen.errors import CxrscreenError, UnreadableImageError
 
 from .prompt_node import prompt_screen
 
@@ -125,3 +127,28 @@ def test_a_node_receives_screens_and_stops_and_holds_its_folder_alone(tmp_path, 
     assert [record.status for record in records] == ["screened"]
     assert not running.is_alive()
     assert names(folder / "screened")
+
+
+def test_what_comes_is_deidentified_before_it_is_kept_or_not_taken(tmp_path, files):
+    stop, ports = threading.Event(), []
+    good, bad = files["ExplicitVRLittleEndian"], files["RLELossless"]
+
+    def deidentify(content):
+        if uid.RLELossless.encode() in content:
+            raise CxrscreenError("Text is burned in.")
+        return content.replace(b"Synthetic", b"Anonymous")
+
+    settings = NodeSettings(port=0, timeout_seconds=120)
+    given = {"started": ports.append, "deidentify": deidentify, "poll_seconds": 0.02}
+    thread = threading.Thread(target=listen, args=(settings, tmp_path, None, stop), kwargs=given)
+    thread.start()
+    while not ports:
+        stop.wait(0.02)
+    peer = Peer(name="node", ae_title="CXRSCREEN", host="127.0.0.1", port=ports[0])
+    outcomes = {one.path: one.reason or one.outcome for one in send("X", peer, [good, bad])}
+    stop.set()
+    thread.join(60)
+    (kept,) = (tmp_path / "received").iterdir()
+    assert outcomes == {good: "stored", bad: f"the peer answered 0x{NOT_DEIDENTIFIED:04X}"}
+    assert b"Synthetic" in good.read_bytes()
+    assert b"Synthetic" not in kept.read_bytes()

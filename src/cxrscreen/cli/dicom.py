@@ -1,10 +1,13 @@
 """``cxrscreen dicom``: radiographs in from the hospital's network, results out to its archive."""
 # ruff: noqa: PLC0415 - imported on use, so that --help is quick, and the libraries are an extra
 
+import os
 import re
 import signal
 import threading
+from enum import StrEnum
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +21,8 @@ from cxrscreen.cli.terminal import undisturbed_terminal
 from cxrscreen.errors import CxrscreenError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cxrscreen.dicom_node.settings import NodeSettings, Peer
     from cxrscreen.report.record import ScreeningRecord
 
@@ -32,6 +37,14 @@ Aet = Annotated[str, typer.Option("--aet", metavar="TITLE", help="The title of t
 Bundle = Annotated[str | None, typer.Option(help="Model bundle: a shipped name, or a folder. Default: cascade.")]
 SystemName = Annotated[str | None, typer.Option("--system", help="Take the bundle that ships for this system.")]
 GatePolicy = Annotated[Gate, typer.Option(help="What is refused as out of scope.")]
+
+
+class Deidentify(StrEnum):
+    """What is taken out of images as they arrive; as the server's setting of the same name."""
+
+    off = "off"
+    basic = "basic"
+    basic_keep_intervals = "basic_keep_intervals"
 
 
 @dicom.command(epilog=RESEARCH_USE)
@@ -147,6 +160,10 @@ def listen(
     quiet: Annotated[
         float | None, typer.Option("--quiet", metavar="SECONDS", help="Silence after which a study is complete.")
     ] = None,
+    deidentify: Annotated[
+        Deidentify,
+        typer.Option(help="Take names and numbers out of what comes; the key is CXRSCREEN_PSEUDONYM_KEY."),
+    ] = Deidentify.off,
     bundle: Bundle = None,
     system: SystemName = None,
     gate: GatePolicy = Gate.standard,
@@ -163,6 +180,7 @@ def listen(
     from cxrscreen.systems.registry import bundle_named, load_system
 
     settings = _settings(config, aet=aet, host=host, port=port, allow=allow, to=to, study_quiet_seconds=quiet)
+    without_names = _deidentifier(deidentify)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -180,7 +198,7 @@ def listen(
             console.print(f"{record.status} {escape(record.file)}{reason}", soft_wrap=True, highlight=False)
 
         asked = None if loaded is None else screen_with(loaded, policy=gate.value)
-        run(settings, out, asked, stop, started=started, on_record=show)
+        run(settings, out, asked, stop, started=started, on_record=show, deidentify=without_names)
         console.print("Stopped.")
 
 
@@ -224,6 +242,22 @@ def _settings(config: Path | None, *, allow: list[str] | None, to: list[str] | N
     name = "of the command line" if config is None else config.name
     # Fields, not their JSON form, so that paths and peers stay what they are.
     return checked_settings(name, **{**{key: getattr(base, key) for key in NodeSettings.model_fields}, **changed})
+
+
+def _deidentifier(wanted: Deidentify) -> "Callable[[bytes], bytes] | None":
+    if wanted is Deidentify.off:
+        return None
+    if not _is_there("dicomanonymizer"):
+        raise CxrscreenError(
+            "The library dicom-anonymizer is missing; install cxrscreen with its extra: cxrscreen[service]."
+        )
+    from cxrscreen.service.security.deidentify import Deidentifier
+
+    key = os.environ.get("CXRSCREEN_PSEUDONYM_KEY", "")
+    if len(key) < 32:
+        raise CxrscreenError("Set CXRSCREEN_PSEUDONYM_KEY to 32 characters or more, the key of the pseudonyms.")
+    deidentifier = Deidentifier(key.encode(), wanted is Deidentify.basic_keep_intervals)
+    return lambda content: deidentifier.file(BytesIO(content), is_dicom=True).read()
 
 
 def _needs_libraries() -> None:

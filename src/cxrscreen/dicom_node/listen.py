@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from cxrscreen.dicom_node.durable import sync_folder, write_durably
+from cxrscreen.dicom_node.instance import NOT_DEIDENTIFIED, NotTakenError
 from cxrscreen.dicom_node.outbox import FolderOutbox
-from cxrscreen.dicom_node.scp import Commitment, Node
+from cxrscreen.dicom_node.scp import CallingPeer, Commitment, Node
 from cxrscreen.dicom_node.sender import Sender
 from cxrscreen.dicom_node.settings import NodeSettings
 from cxrscreen.dicom_node.spool import Spool, Waiting
@@ -56,6 +57,8 @@ class Screened:
 
 Screen = Callable[[Path], Screened]
 """Reads and screens one file; raises `CxrscreenError` for one that cannot be."""
+Deidentify = Callable[[bytes], bytes]
+"""Takes names and numbers out of a DICOM file; raises `CxrscreenError` for one of which it cannot."""
 
 
 def listen(
@@ -66,6 +69,7 @@ def listen(
     *,
     started: Callable[[int], None] | None = None,
     on_record: Callable[[ScreeningRecord], None] | None = None,
+    deidentify: Deidentify | None = None,
     poll_seconds: float = 0.5,
 ) -> None:
     """Run the node until it is told to stop.
@@ -89,6 +93,8 @@ def listen(
         Called with the port once callers are taken.
     on_record
         Called with the record of each instance.
+    deidentify
+        Applied to what comes, before anything of it is on disk; None: it is kept as it was sent.
     poll_seconds
         How often to look for quiet studies.
 
@@ -109,8 +115,11 @@ def listen(
             if not any(outbox.committed(answer) for outbox in outboxes.values()):
                 _LOG.warning("an answer of storage commitment belongs to no request")
 
+        def received(content: bytes, caller: CallingPeer) -> None:
+            spool.received(content if deidentify is None else _deidentified(content, deidentify), caller)
+
         node = running.enter_context(
-            Node(settings, spool.received, committed if any(peer.commitment for peer in settings.peers) else None)
+            Node(settings, received, committed if any(peer.commitment for peer in settings.peers) else None)
         )
         for peer in settings.peers:
             sender = Sender(settings.ae_title, peer, outboxes[peer.name], wake[peer.name])
@@ -193,6 +202,13 @@ def screen_one(
             outbox.put(result, order)
     spool.done(waiting)
     return record
+
+
+def _deidentified(content: bytes, deidentify: Deidentify) -> bytes:
+    try:
+        return deidentify(content)
+    except CxrscreenError as error:
+        raise NotTakenError(NOT_DEIDENTIFIED, "It cannot be de-identified, or says that text is burned in") from error
 
 
 @contextmanager
