@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 import threading
 import time
 import uuid
@@ -28,6 +29,8 @@ from cxrscreen.service.store.exchange import Delivery, Export, Feed, FhirResourc
 from cxrscreen.service.store.models import Image, Result, Study
 
 _LOG = structlog.get_logger(__name__)
+# Its lines hold addresses; ours name the feed.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 SIGNATURE: Final = "X-Cxrscreen-Signature"
 EVENT: Final = "X-Cxrscreen-Event"

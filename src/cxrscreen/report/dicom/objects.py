@@ -1,5 +1,6 @@
 """All DICOM objects of one screening, and the files they become."""
 
+import logging
 import os
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,9 @@ from cxrscreen.report.dicom.segmentation import regions_of, segmentation
 from cxrscreen.report.dicom.source import DicomObjectError, Source, source_of
 from cxrscreen.report.record import all_warnings
 from cxrscreen.systems.contract import Screening
+
+# It tells of every attribute that it copies, with the instance's identifiers.
+logging.getLogger("highdicom").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True, eq=False)
