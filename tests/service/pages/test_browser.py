@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.services,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (Debian: apt-get install chromium)"),
 ]
-PASSWORD = "eleven green kettles whistle"
+PASSWORD, NEXT_PASSWORD = "eleven green kettles whistle", "seven lanterns under water"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 PATIENCE = 120_000
 AXE: dict[str, Any] = {
@@ -107,15 +107,18 @@ def visit(browser: Any, filled: Any) -> Iterator[Visit]:
     with department.context.database.writing() as session:
         add_account(session, "reader.one", Role.READER, department.context.now(), password=PASSWORD)
     visit = Visit(browser, department.address)
-    page = visit.page
-    page.goto("/worklist")
-    assert page.url.endswith("/sign-in?next=/worklist")
-    page.get_by_label("Name").fill("reader.one")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_url(lambda url: urlsplit(url).path == "/worklist")
+    signed_in(visit.page, "reader.one", PASSWORD)
     yield visit
     visit.context.close()
+
+
+def signed_in(page: Any, name: str, password: str) -> None:
+    page.goto("/worklist")
+    assert page.url.endswith("/sign-in?next=/worklist")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url(lambda url: urlsplit(url).path == "/worklist")
 
 
 DROP = """files => {
@@ -346,6 +349,7 @@ def test_axe_finds_nothing_serious_in_light_and_dark(visit: Visit, filled: Any) 
     study = studies["current"]
     addresses = ("/worklist?show=all", "/upload", f"/studies/{study}", f"/studies/{study}/beside/{studies['first']}")
     others = (
+        "/account",
         "/figures",
         "/sign-in",
         f"/studies/{studies['refused']}",
@@ -372,3 +376,38 @@ def test_axe_finds_nothing_serious_in_light_and_dark(visit: Visit, filled: Any) 
             expected = {"/studies/none": "404", f"/studies/{studies['failed']}": "422"}.get(address)
             assert all(expected and expected in text for text in visit.complaints), (address, visit.complaints)
             visit.complaints.clear()
+
+
+def test_a_reader_takes_another_password_and_makes_a_token(browser: Any, filled: Any) -> None:
+    department, _ = filled
+    with department.context.database.writing() as session:
+        add_account(session, "reader.two", Role.READER, department.context.now(), password=PASSWORD)
+    visit = Visit(browser, department.address)
+    page = visit.page
+    try:
+        signed_in(page, "reader.two", PASSWORD)
+        page.get_by_role("link", name="Signed in as reader.two").click()
+        page.get_by_label("Present password").fill(PASSWORD)
+        page.get_by_label("New password", exact=True).fill(NEXT_PASSWORD)
+        page.get_by_label("New password again").fill(PASSWORD)
+        page.get_by_role("button", name="Change the password").click()
+        page.get_by_text("typed in two ways").wait_for()
+        page.get_by_label("New password again").fill(NEXT_PASSWORD)
+        page.get_by_role("button", name="Change the password").click()
+        page.get_by_text("The password was changed").wait_for()
+        page.get_by_label("What the token is for").fill("ward 3")
+        assert page.get_by_label("Role").locator("option").all_inner_texts() == ["viewer", "reader"]
+        page.get_by_role("button", name="Make a token").click()
+        page.get_by_text("Copy the token now").wait_for()
+        key = page.locator("[data-key]").inner_text()
+        asked = {"Authorization": f"Bearer {key}"}
+        assert page.request.get("/api/v1/session", headers=asked).json()["role"] == "viewer"
+        page.reload()
+        page.get_by_role("button", name="Revoke ward 3").click()
+        page.get_by_text("The token was revoked.").wait_for(state="attached")
+        page.get_by_role("button", name="Sign out everywhere").click()
+        page.wait_for_url("**/sign-in")
+        signed_in(page, "reader.two", NEXT_PASSWORD)
+        assert visit.complaints == []
+    finally:
+        visit.context.close()

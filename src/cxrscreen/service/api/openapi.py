@@ -11,6 +11,8 @@ from cxrscreen.service.problems import MEDIA_TYPE
 router = APIRouter(prefix=PREFIX, tags=["interface"])
 
 _PROBLEMS: Final = ("#/components/schemas/Problem", "#/components/schemas/Refusal")
+_SPOKEN: Final = {"/dicom-web/": "application/dicom+json", "/fhir/": "application/fhir+json"}
+"""Media types of what other standards' routes answer as JSON, by where they are."""
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -20,7 +22,7 @@ def openapi(request: Request, _principal: Annotated[Principal, Depends(require(R
 
 
 def interface(app: FastAPI) -> dict[str, Any]:
-    """Describe an application's routes, with problem details under the media type that they are sent as.
+    """Describe an application's routes, each answer under the media type that it is sent as.
 
     Parameters
     ----------
@@ -28,14 +30,17 @@ def interface(app: FastAPI) -> dict[str, Any]:
         The application; FastAPI itself gives all of a route's answers the one type of its good ones.
     """
     described: dict[str, Any] = app.openapi()
-    for operations in described["paths"].values():
+    for path, operations in described["paths"].items():
+        spoken = next((kind for begin, kind in _SPOKEN.items() if path.startswith(begin)), "application/json")
         for operation in operations.values():
             for answer in operation["responses"].values():
-                _name_problems(answer.get("content", {}))
+                _name_kinds(answer.get("content", {}), spoken)
     return described
 
 
-def _name_problems(content: dict[str, Any]) -> None:
+def _name_kinds(content: dict[str, Any], spoken: str) -> None:
     for kind in list(content):
         if content[kind].get("schema", {}).get("$ref") in _PROBLEMS:
             content[MEDIA_TYPE] = content.pop(kind)
+        elif kind == "application/json":
+            content[spoken] = content.pop(kind)

@@ -5,6 +5,7 @@
 ``rendering``         the templates' environment; ``wording``: words that the report does not have
 ``static_files``      style sheets and scripts, kept by the browser under an address that names their content
 ``sign_in``           the form; its script opens a session by the API
+``account``           one's own password, tokens and sessions
 ``upload``            the drop zone; its script sends to the API and follows the images
 ``worklist``          studies by urgency, with filters, live
 ``study``             one study: viewer, decisions, measurements, earlier images, the readers' answers
@@ -22,11 +23,12 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from cxrscreen.service.pages import compare, figures, sign_in, static_files, study, upload, viewing, worklist
+from cxrscreen.service.pages import account, compare, figures, sign_in, static_files, study, upload, viewing, worklist
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     static_files.router,
     sign_in.router,
+    account.router,
     worklist.router,
     upload.router,
     study.router,
