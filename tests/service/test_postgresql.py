@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,17 @@ from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
+from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.service import jobs
 from cxrscreen.service.app import create_app
 from cxrscreen.service.backup import back_up, restore
 from cxrscreen.service.context import Context
+from cxrscreen.service.dicom_catalogue import list_unlisted
+from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.dicom_outbox import DatabaseOutbox
+from cxrscreen.service.dicom_search import find, parse_query
+from cxrscreen.service.dicom_store import store_instance
+from cxrscreen.service.feed import announce, feeds_of
 from cxrscreen.service.intake import Sender, Upload, take_in
 from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.files import Files
@@ -254,3 +262,34 @@ def test_two_administrators_do_not_shut_each_other_out(postgres):
 
     in_threads(2, shut)
     assert len(refused) == 1
+
+
+def test_instances_come_in_are_found_and_their_results_are_queued_once(postgres, dicom, system, clock, client):
+    peer = {"name": "pacs", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+    hook = {"name": "ris", "url": "https://ris.example", "secret": "a secret of sixteen or more"}
+    changes = {"node": {"peers": [peer]}, "webhooks": [hook], "feed_quiet_seconds": 0}
+    settings = type(postgres.settings)(**{**postgres.settings.model_dump(), **changes})
+    context = replace(postgres, settings=settings)
+    (feed,) = feeds_of(settings)
+    announce(context, feed)
+    contents = [dicom(image_number=number) for number in range(1, 5)]
+    in_threads(8, lambda number: store_instance(context, contents[number % 4], SENDER))
+    worker = Worker(context, "w", lambda _name: system)
+    while worker.work_once():
+        pass
+    in_threads(3, lambda _number: [None for _ in iter(lambda: export_once(context), False)])
+    with context.database.reading() as session:
+        for level, lines in (("study", 1), ("series", 21), ("instance", 28)):
+            query, _ = parse_query([("StudyDate", "20200101-"), ("PatientName", "phantom*"), ("limit", "500")])
+            assert len(find(session, level, query)[0]) == lines, level
+    one, other = DatabaseOutbox(context, "pacs", "one"), DatabaseOutbox(context, "pacs", "other")
+    assert len(one.pending()) == 24
+    assert other.pending() == ()
+    one.awaiting("1.2", one.pending())
+    assert one.committed(Commitment("1.2", (), ()))
+    assert announce(context, feed) == 1
+    assert announce(context, feed) == 0
+    with TestClient(create_app(settings, context), headers={"Authorization": f"Bearer {TOKEN}"}) as asking:
+        assert asking.get("/fhir/DiagnosticReport?_include=DiagnosticReport:result").json()["total"] == 4
+        assert asking.get("/api/v1/deliveries").json()["counts"]["peer:pacs"] == {"pending": 24}
+    assert list_unlisted(context) == 0

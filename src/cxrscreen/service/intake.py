@@ -292,7 +292,9 @@ def _register(
 
 def _study(session: Session, header: Header, sender: Sender, now: datetime) -> Study:
     if header.study_instance_uid is not None:
-        known = session.scalars(select(Study).where(Study.study_instance_uid == header.study_instance_uid)).first()
+        # Locked before a row that refers to it is written: two that lock it after that would wait for each other.
+        named = select(Study).where(Study.study_instance_uid == header.study_instance_uid).with_for_update(of=Study)
+        known = session.scalars(named).first()
         if known is not None:
             return known
     study = Study(
