@@ -357,3 +357,36 @@ def test_an_archive_s_own_dicomweb_gives_and_takes(orthanc, client, dicom, work,
     )
     assert answer.status_code == 200
     assert len(archive.search_for_instances(ours.rpartition("/")[2])) == 1 + OBJECTS
+
+
+def test_the_server_starts_it_beside_the_workers_where_there_is_somebody_to_speak_to(settings, monkeypatch):
+    from cxrscreen.service import run
+    from cxrscreen.service.dicom_exchange import run_exchange
+
+    started = []
+
+    class Process:
+        exitcode = 0
+
+        def __init__(self, target, args, name):
+            started.append((target, args, name))
+
+        def start(self):
+            if len(started) == 2:
+                stop.set()
+
+        def is_alive(self):
+            return False
+
+        def join(self, _seconds):
+            pass
+
+    class Spawn:
+        pass
+
+    Spawn.Process = Process
+    monkeypatch.setattr(run.multiprocessing, "get_context", lambda _kind: Spawn)
+    stop = threading.Event()
+    run._supervise(settings.model_copy(update={"workers": 1}), stop)
+    assert [target for target, _, _ in started] == [run.run_worker, run_exchange]
+    assert not settings.model_copy(update={"node": None}).speaks_to_others
