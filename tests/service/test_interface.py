@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -32,6 +33,7 @@ from cxrscreen.service.security import passwords
 from cxrscreen.service.security.accounts import add_account
 from cxrscreen.service.security.sessions import open_session, set_cookie
 from cxrscreen.service.security.tokens import make_token
+from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.models import Image, Result, Submission
 from cxrscreen.service.store.people import User
 
@@ -46,8 +48,15 @@ FEW = 8
 REFUSES = {
     "GET /sign-in/provider": "no identity provider is set up",
     "GET /sign-in/provider/back": "no identity provider is set up",
+    "POST /dicom-web/studies": "no form of DICOM files comes whole out of Schemathesis; see test_dicomweb.py",
+    "POST /dicom-web/studies/{study_uid}": "as above",
+    "POST /api/v1/deliveries/{delivery_id}/again": "nothing goes to other systems here; see test_dicom_exchange.py",
+    "GET /fhir/DiagnosticReport/{resource_id}": "resources are made for those who fetch them; see test_fhir.py",
+    "GET /fhir/Observation/{resource_id}": "as above",
 }
 """Operations that cannot do their work here, and why."""
+STORING = "POST /dicom-web/"
+"""Operations that tell what became of each file in DICOM's own form, whatever the status."""
 IN_A_SESSION = ("POST /api/v1/tokens", "DELETE /api/v1/sessions", "PUT /api/v1/session/password")
 """Operations for people in a browser; everything else is asked with a token."""
 
@@ -71,6 +80,7 @@ class Known:
 def test_every_operation_does_its_work_and_none_breaks(served: str, context: Context, known: Known) -> None:
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
     schema = schemathesis.openapi.from_url(f"{served}/api/v1/openapi.json", headers=_token())
+    schemathesis.serializer("multipart/related")(_related)
     _teach(schema, known)
     answers: dict[str, Counter[int]] = {}
     wrong: list[str] = []
@@ -81,8 +91,8 @@ def test_every_operation_does_its_work_and_none_breaks(served: str, context: Con
             for mode in schemathesis.GenerationMode:
                 try:
                     _try(operation, mode, client, served, context, answers[operation.label])
-                except Exception as error:
-                    wrong.append(f"{operation.label} ({mode.value}): {error}")
+                except (Exception, BaseExceptionGroup) as error:
+                    wrong.append(f"{operation.label} ({mode.value}): {_sentences(error)}")
     assert not wrong, "\n\n".join(wrong)
     idle = {label for label, statuses in answers.items() if not any(200 <= status < 400 for status in statuses)}
     assert idle == set(REFUSES), {label: answers.get(label) for label in idle ^ set(REFUSES)}
@@ -95,7 +105,7 @@ def _try(
     from schemathesis import checks
 
     checks.load_all_checks()
-    asked = [getattr(checks, name) for name in _CHECKS]
+    asked = [getattr(checks, name) for name in (_CHECKS[:1] if operation.label.startswith(STORING) else _CHECKS)]
 
     @settings(
         max_examples=EXAMPLES or FEW,
@@ -116,6 +126,11 @@ def _try(
         ask()
 
 
+def _sentences(error: BaseException) -> str:
+    parts = error.exceptions if isinstance(error, BaseExceptionGroup) else [error]
+    return "; ".join(str(part) for part in parts)
+
+
 _CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 
 
@@ -133,11 +148,21 @@ def _teach(schema: Any, known: Known) -> None:
         return st.sampled_from([drawn, *known.bodies.get(ctx.operation.label, [])])
 
 
+def _related(_context: Any, value: Any) -> dict[str, Any]:
+    """Put a DICOM file, or what was drawn in place of one, into the form that STOW-RS takes."""
+    content = getattr(value, "data", value)
+    file = content if isinstance(content, bytes) else str(content).encode()
+    kind = b"Content-Type: application/dicom\r\n\r\n"
+    return {"data": b"--part\r\n" + kind + file + b"\r\n--part--\r\n"}
+
+
 def _token() -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKEN}"}
 
 
 def _headers(operation: str, context: Context) -> dict[str, str]:
+    if operation.startswith(STORING):
+        return {**_token(), "Content-Type": 'multipart/related; type="application/dicom"; boundary=part'}
     if operation not in IN_A_SESSION:
         return _token()
     with context.database.writing() as session:
@@ -173,7 +198,14 @@ def known(context: Context, send: Callable[..., list[str]], work: Callable[[], i
             "name": ["lungs", "h2"],
             "file": ["original.png", "h2.png"],
             "account_id": people,
+            "delivery_id": [new_id()],
+            "resource_id": [str(uuid4())],
+            "numbers": ["1"],
+            "place": ["7FE00010"],
         }
+        shown = next(image for image in images if image.format == "DICOM")
+        lasting["study_uid"] = [str(shown.study.study_instance_uid)]
+        lasting["series_uid"], lasting["instance_uid"] = [str(shown.series_instance_uid)], [str(shown.sop_instance_uid)]
     result = {"result": lasting["result_id"][0], "agrees": True}
     bodies: dict[str, list[Any]] = {
         "POST /api/v1/images/{image_id}/screenings": [{"system": "quick"}, {"system": "second"}],
