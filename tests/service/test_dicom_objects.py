@@ -89,7 +89,7 @@ def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(context, s
     def full(*_given):
         raise CxrscreenError("The disk is full.")
 
-    monkeypatch.setattr(module, "_write", full)
+    monkeypatch.setattr(module, "_made", full)
     for _ in range(context.settings.max_attempts):
         assert export_once(context)
         clock.pass_(hours=2)

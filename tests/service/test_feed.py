@@ -63,6 +63,8 @@ def settings(settings, receiver):
             "webhooks": [{"name": "ris", "url": receiver.url, "secret": SECRET}],
             "fhir_servers": [{"name": "ehr", "url": receiver.url, "token": "key of the server"}],
             "feed_quiet_seconds": QUIET,
+            # Objects take time to make, and a webhook sends none.
+            "dicom_objects": "off",
         }
     )
 
@@ -204,6 +206,7 @@ def _refuse(request):
 
 
 def test_a_fhir_server_is_given_a_transaction(context, send, dicom, work, clock, deliver, receiver):
+    context.settings.__dict__["dicom_objects"] = "dicom"
     feed = feeds_of(context.settings)[1]
     announce(context, feed)
     ended(send, dicom, work, context, clock)
@@ -263,6 +266,7 @@ def test_settings_that_would_leak_or_confuse_are_refused(wrong, tmp_path):
 
 
 def test_reports_and_observations_can_be_read(context, send, dicom, work, clock, client):
+    context.settings.__dict__["dicom_objects"] = "dicom"
     ended(send, dicom, work, context, clock)
     with context.database.reading() as session:
         study = session.scalars(select(Study)).one().study_instance_uid
