@@ -9,6 +9,7 @@ bound to CORES cores; prints one JSON object. ``benchmarks/speed.py`` compares t
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,7 @@ def start(
 
 def watched(process: "subprocess.Popen[bytes]", out: Path, cores: int) -> dict[str, Any]:
     """Wait for a run, noting when its first line came and how much memory it held at how many lines."""
-    begun, lines = time.perf_counter(), out / LINES
+    begun, lines, before = time.perf_counter(), out / LINES, processor_seconds()
     first, seen, memory = 0.0, 0, list[tuple[int, float]]()
     while process.poll() is None:
         size = lines.stat().st_size if lines.is_file() else 0
@@ -83,10 +84,17 @@ def watched(process: "subprocess.Popen[bytes]", out: Path, cores: int) -> dict[s
         "cores": cores,
         "seconds_to_first_result": round(first, 3),
         "seconds_in_all": round(total, 3),
+        "processor_seconds_in_all": round(processor_seconds() - before, 3),
         "seconds_an_image": round((total - first) / max(1, len(rows) - 1), 5),
         "peak_memory_mb": round(max((held for _, held in memory), default=0.0)),
         "memory_mb": memory,
     }
+
+
+def processor_seconds() -> float:
+    """What the processes that have ended took of the processor."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def resident_mb(pid: int) -> float:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import screen_speed
+from speed_eager import xrv_network
 from speed_floor import floor, networks_alone, spread_of
 
 from cxrscreen.imaging.read import read
@@ -101,7 +102,13 @@ def batch(given: argparse.Namespace) -> Result:
             taken[name].append(loop())
     alone = networks_alone(open_bundle(given.bundle), precision_of(given.bundle), given.cores, 3.0)
     rates = {name: spread_of([1.0 / each for each in seconds]) for name, seconds in taken.items()}
-    content: dict[str, Any] = {"images": len(files), "images_a_second": rates, "networks_alone": alone, "ratios": {}}
+    content: dict[str, Any] = {
+        "images": len(files),
+        "torchxrayvision": xrv_network()[1],
+        "images_a_second": rates,
+        "networks_alone": alone,
+        "ratios": {},
+    }
     lines = []
     for kind in kinds:
         mine, theirs = (taken[f"{who}, {kind} pictures"] for who in ("cxrscreen", "eager PyTorch"))
