@@ -18,9 +18,11 @@ How a radiograph goes through it, and where that is written:
 ``worker``          leases a job, screens, writes the result; any number of processes
 ``pictures``        the radiograph in a window, maps and lung masks to lay over it; made when they are asked for
 ``reports``         the report of a result, as page and PDF
+``dicom_*``         DICOM: the catalogue, objects of results, what DICOMweb stores, finds and gives, peers and the node
+``feed``            webhooks and FHIR servers: who is told of each study that was screened
 ``housekeeping``    deletion, retention, the sweep of files that nobody needs
 ``backup``          every row and file in one archive, and back, also from SQLite into PostgreSQL
-``run``             the server and its worker processes under one command
+``run``             the server, its workers and what speaks to other systems under one command
 ``store/``          the database (SQLAlchemy, Alembic), the content-addressed files, searches and live figures
 ``security/``       accounts, passwords, sessions, tokens, identity provider: the ways to a ``Principal``
 ``pages/``          what people see in a browser

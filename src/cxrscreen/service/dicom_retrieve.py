@@ -1,6 +1,7 @@
 """Instances as others ask for them: whole in a transfer syntax, their attributes as JSON, their frames, bulk data."""
 
 import io
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -117,6 +118,7 @@ def metadata(path: Path, address: str) -> dict[str, Any]:
             bulk_data_element_handler=lambda element: f"{address}/bulkdata/{places[id(element)]}",
             suppress_invalid_tags=True,
         )
+    _name_special_numbers(written)
     if "00080005" in written:
         written["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     if "Rows" in dataset:
@@ -221,6 +223,17 @@ def _bare(dataset: Dataset, path: Path, numbers: Sequence[int]) -> list[bytes]:
         else:
             found.append(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).tobytes())
     return found
+
+
+def _name_special_numbers(written: dict[str, Any]) -> None:
+    """Write what is no finite number as text, in place, for JSON has no number for it (PS3.18 section F.2.5)."""
+    for element in written.values():
+        values = element.get("Value", [])
+        for position, value in enumerate(values):
+            if isinstance(value, dict) and element["vr"] == "SQ":
+                _name_special_numbers(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                values[position] = "NaN" if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 
 def _bulk(dataset: Dataset, before: str = "") -> Iterator[tuple[str, Any]]:

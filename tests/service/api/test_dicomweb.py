@@ -259,6 +259,22 @@ def test_compressed_images_in_the_form_that_is_asked_for(client, compressed):
     assert client.get(f"{path}/metadata", headers={"Accept": "application/dicom+xml"}).status_code == 406
 
 
+def test_metadata_hold_whatever_a_header_holds(client, dicom):
+    icon = Dataset()
+    icon.add_new("PixelData", "OB", bytes(range(256)) * 8)
+    icon.add_new("RealWorldValueFirstValueMapped", "FD", [float("nan"), float("-inf"), 1.5])
+    content = dicom(changes={"IconImageSequence": [icon]})
+    assert store(client, content).status_code == 200
+    sent = pydicom.dcmread(io.BytesIO(content))
+    (found,) = client.get(f"{PATH}/{sent.StudyInstanceUID}/metadata").json()
+    (item,) = found["00880200"]["Value"]
+    ((_, numbers),) = [(tag, one["Value"]) for tag, one in item.items() if one["vr"] == "FD"]
+    assert numbers == ["NaN", "-inf", 1.5]
+    address = item["7FE00010"]["BulkDataURI"]
+    assert address.endswith("/bulkdata/00880200-0-7FE00010")
+    assert first_part(client.get(address))[1] == bytes(range(256)) * 8
+
+
 def test_pictures_fit_the_viewport(client, compressed):
     _, path = compressed
     answer = client.get(f"{path}/rendered?viewport=64,32")
