@@ -256,6 +256,33 @@ def test_a_deflated_bomb_is_refused(dicom_file: DicomWriter) -> None:
         read(path, limits=ReadLimits(max_bytes=1_000_000))
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_header_without_end_is_refused(
+    dataset_of: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    dataset = dataset_of(ramp())
+    empty = Dataset()
+    for number in range(30_000):
+        empty.add_new(0x00110000 + 0x10000 * 2 * (number // 0xF000) + 0x1000 + number % 0xF000, "UN", b"")
+    if nested:
+        monkeypatch.setattr("cxrscreen.imaging.dicom._HEADER_BYTES", 100_000)
+        dataset.add_new(0x00111010, "SQ", [empty])
+        dataset[0x00111010].is_undefined_length = True
+    else:
+        dataset.update(empty)
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    with pytest.raises(UnreadableImageError, match="header of many times"):
+        read(tmp_path / "x")
+
+
+def test_what_stands_behind_the_pixels_is_not_parsed(dataset_of: Callable[..., Dataset], tmp_path: Path) -> None:
+    dataset_of(ramp()).save_as(tmp_path / "x", enforce_file_format=True)
+    expected = read(tmp_path / "x").pixels
+    with (tmp_path / "x").open("ab") as file:
+        file.write(b"\xfc\xff\xfc\xffUN\x00\x00" + b"\xff" * 400)
+    np.testing.assert_array_equal(read(tmp_path / "x").pixels, expected)
+
+
 def test_a_data_set_without_the_dicom_mark(dataset_of: Callable[..., Dataset], tmp_path: Path) -> None:
     dataset = dataset_of(ramp(), uid.ImplicitVRLittleEndian, **LATERAL)
     stream = io.BytesIO()

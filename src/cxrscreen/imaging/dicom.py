@@ -8,12 +8,12 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.tag import BaseTag
 
 from cxrscreen.imaging.decoded import COLOUR_WARNING, Decoded, is_coloured, luminance
 from cxrscreen.imaging.limits import ReadLimits, check_shape, refusal
@@ -45,6 +45,10 @@ _VIEW_MEANINGS: dict[str, ViewPosition] = {
     "leftlateral": "lateral",
     "rightlateral": "lateral",
 }
+_FIRST_OF_PIXELS, _LAST_OF_PIXELS = 0x7FE00001, 0x7FE00010
+"""Attributes of group 7FE0: tables of offsets, and the pixels of any type."""
+_HEADER_BYTES, _MOST_ATTRIBUTES = 16 * 2**20, 20_000
+"""Longest header before the pixels, and most attributes, nested ones not counted; radiographs have some hundred."""
 _EXPORT = "export the chest radiograph itself as a DX or CR image"
 _RECOPY = "copy or export it again"
 
@@ -187,7 +191,11 @@ def _parse(path: Path, content: bytes, limits: ReadLimits) -> FileDataset:
     marked = content[128:132] == b"DICM"
     if marked:
         _check_deflated(path, content, limits)
-    dataset = pydicom.dcmread(BytesIO(content), force=not marked)
+    source = _Header(content)
+    try:
+        dataset = read_partial(source, source.ends, force=not marked)
+    except _HeaderTooLongError:
+        raise refusal(path, "has a header of many times the usual length", _RECOPY) from None
     if not hasattr(dataset, "file_meta"):
         dataset.file_meta = FileMetaDataset()
     if not dataset.file_meta.get("TransferSyntaxUID"):
@@ -196,6 +204,35 @@ def _parse(path: Path, content: bytes, limits: ReadLimits) -> FileDataset:
             raise refusal(path, "does not name its transfer syntax", _RECOPY)
         dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
     return dataset
+
+
+class _HeaderTooLongError(Exception):
+    """More header than is parsed."""
+
+
+class _Header(BytesIO):
+    """A file that is parsed to the end of its pixels, and whose header is bounded, nested sequences and all.
+
+    An empty attribute takes the parser fifty times the room that it takes in the file.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._attributes, self._at_pixels = 0, False
+
+    def ends(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        """Whether the header and the pixels lie before this attribute of the file itself."""
+        self._attributes += 1
+        if self._attributes > _MOST_ATTRIBUTES:
+            raise _HeaderTooLongError
+        self._at_pixels = self._at_pixels or tag >= _FIRST_OF_PIXELS
+        return tag > _LAST_OF_PIXELS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read on, in the header only so far."""
+        if not self._at_pixels and self.tell() > _HEADER_BYTES:
+            raise _HeaderTooLongError
+        return super().read(size)
 
 
 def _check_deflated(path: Path, content: bytes, limits: ReadLimits) -> None:
