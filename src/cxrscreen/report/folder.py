@@ -1,5 +1,6 @@
 """The folder of one radiograph: its lung mask and pictures as PNG, and small copies of the pictures for the page."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
@@ -19,7 +21,10 @@ MASK_FILE: Final = "lung_mask.png"
 OVERLAY_FILE: Final = "lung_overlay.png"
 THUMBNAIL_SIDE: Final = 420
 _THUMBNAIL_QUALITY: Final = 78
-_PNG_LEVEL: Final = 1
+_QUICK: Final = 0
+"""WebP's shortest search: a quarter of the time of OpenCV's, for a third more bytes."""
+# The filter that takes the least time at this level, for files of the same size.
+_PNG: Final = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 
 
 class ResultNotWrittenError(CxrscreenError):
@@ -130,12 +135,13 @@ def _thumbnail(
 ) -> Thumbnail:
     height, width = picture_size(picture.shape, largest=THUMBNAIL_SIDE)
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    encoded = _encoded(".webp", small, [cv2.IMWRITE_WEBP_QUALITY, _THUMBNAIL_QUALITY])
-    return Thumbnail(name, title, note, file, encoded, width, height, is_map)
+    encoded = io.BytesIO()
+    Image.fromarray(small).save(encoded, "WEBP", quality=_THUMBNAIL_QUALITY, method=_QUICK)
+    return Thumbnail(name, title, note, file, encoded.getvalue(), width, height, is_map)
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    encoded = _encoded(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])
+    encoded = _encoded(".png", picture, _PNG)
     try:
         path.write_bytes(encoded)
     except OSError as error:
