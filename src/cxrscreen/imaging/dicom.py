@@ -226,7 +226,7 @@ class _Header(BytesIO):
         if self._attributes > _MOST_ATTRIBUTES:
             raise _HeaderTooLongError
         self._at_pixels = self._at_pixels or tag >= _FIRST_OF_PIXELS
-        return tag > _LAST_OF_PIXELS
+        return bool(tag > _LAST_OF_PIXELS)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read on, in the header only so far."""
