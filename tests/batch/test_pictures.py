@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cxrscreen.batch.folders import is_earlier_result
-from cxrscreen.batch.pictures import write_pictures
+from cxrscreen.batch.pictures import Pictures, write_pictures
 from cxrscreen.batch.run import Options, run_batch
 from cxrscreen.imaging.radiograph import Provenance, Radiograph
 from cxrscreen.report.folder import ResultNotWrittenError, is_result_folder
@@ -44,6 +44,22 @@ def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path, system: System, 
     assert not list((tmp_path / "c").glob("*.webp"))
     write_pictures(tmp_path / "c", large, system.screen(large, explain=False), "small")
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"lung_mask.png", "lung_overlay.png", "original.webp"}
+
+
+@pytest.mark.parametrize("pictures", ["full", "small"])
+def test_a_folder_stays_marked_as_ours_while_it_is_written_again(
+    tmp_path: Path, system: System, large: Radiograph, monkeypatch: pytest.MonkeyPatch, pictures: Pictures
+) -> None:
+    screening = system.screen(large)
+    write_pictures(tmp_path / "c", large, screening, "small")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_pictures(tmp_path / "c", large, screening, pictures)
+    assert is_result_folder(tmp_path / "c")
 
 
 def test_small_pictures_are_results_and_no_radiographs(

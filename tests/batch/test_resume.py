@@ -17,6 +17,7 @@ from cxrscreen.batch.folders import FINISHED_FILE
 from cxrscreen.batch.run import Options, OutputError, run_batch
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.contract import System
+from cxrscreen.systems.triage import TriagePolicy
 
 Read = Callable[[Path], Radiograph]
 
@@ -133,6 +134,64 @@ def test_results_of_other_options_are_not_put_together(
         run_batch(files, system, out, read=read, resume=True)
 
 
+def test_what_is_finished_stays_also_where_its_file_is_not_named_or_named_otherwise(
+    tmp_path: Path, files: list[Path], system: System, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, kept = tmp_path / "out", []
+    run_batch(files[:3], system, out, read=read)
+    before = rows(out)
+    asked(system)
+    files[0].unlink()
+    monkeypatch.chdir(files[1].parent)
+    result = run_batch([Path("b.png"), Path("d.png")], system, out, read=read, resume=True, on_kept=kept.append)
+    assert asked(system) == ["d.png"]
+    assert (kept, result.screened) == ([1], 4)
+    assert rows(out)[:3] == before
+    assert (out / "a" / "original.png").is_file()
+    # Another file with the relative name of a finished one is none of it.
+    (tmp_path / "d.png").write_bytes(b"made up")
+    monkeypatch.chdir(tmp_path)
+    assert run_batch([Path("d.png")], system, out, read=read, resume=True).screened == 5
+    assert asked(system) == ["d.png"]
+    assert run_batch(files[1:4], system, out, read=read, resume=True).screened == 5
+    assert asked(system) == []
+
+
+def test_a_file_that_changes_while_a_run_goes_on_is_screened_by_the_next(
+    tmp_path: Path, files: list[Path], system: System, read: Read
+) -> None:
+    out = tmp_path / "out"
+    run_batch(files, system, out, read=read)
+    asked(system)
+
+    def change(_: int) -> None:
+        files[1].write_bytes(b"another picture")
+
+    run_batch(files, system, out, read=read, resume=True, on_kept=change)
+    assert asked(system) == []
+    run_batch(files, system, out, read=read, resume=True)
+    assert asked(system) == ["b.png"]
+
+
+def test_another_order_of_work_of_the_same_name_is_not_put_together(
+    tmp_path: Path, files: list[Path], system: System, read: Read
+) -> None:
+    rule = {"suggestion": "routine", "findings": ["normal"]}
+    first, second = (
+        TriagePolicy.model_validate({"name": "ours", "rules": [rule | {"suggestion": action}]})
+        for action in ("routine", "cannot_say")
+    )
+    run_batch(files[:1], system, tmp_path / "out", read=read, triage=first)
+    with pytest.raises(OutputError, match="other options"):
+        run_batch(files[:1], system, tmp_path / "out", read=read, triage=second, resume=True)
+
+
+def test_records_that_are_no_text_are_replaced(tmp_path: Path, files: list[Path], system: System, read: Read) -> None:
+    (tmp_path / "screenings.jsonl").write_bytes(b"\xff\xfe{\x00\n\xff")
+    assert run_batch(files[:2], system, tmp_path, read=read, resume=True).screened == 2
+    assert len(rows(tmp_path)) == 2
+
+
 def test_a_new_folder_has_nothing_to_resume(tmp_path: Path, files: list[Path], system: System, read: Read) -> None:
     assert run_batch(files, system, tmp_path / "out", read=read, resume=True).screened == 4
 
@@ -169,9 +228,9 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, system: System, r
             assert process.poll() is None
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
-    finished = [
-        json.loads(line)["file"] for line in notes.read_text().splitlines(keepends=True)[1:] if line[-1] == "\n"
-    ]
+    # Without the header, and without a line that the kill cut short.
+    count = notes.read_bytes().count(b"\n") - 1
+    finished = [json.loads(line)["file"] for line in (out / "screenings.jsonl").read_text().splitlines()[:count]]
     assert 8 <= len(finished) < 120
     rest = sorted(folder.iterdir())
     result = run_batch(rest, system, out, read=read, resume=True, options=Options(pictures="none"))

@@ -1,6 +1,8 @@
 import json
 import logging
+import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,19 @@ def test_an_interrupt_keeps_what_was_done_and_leaves_a_page(tmp_path: Path, syst
     assert done[:3] == ["0.png", "1.png", "2.png"]
     assert len(done) < 10
     assert "2.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_interrupt_while_a_file_is_waited_for_does_not_lose_it(tmp_path: Path, system: System, read: Read) -> None:
+    def interrupted(path: Path) -> Radiograph:
+        if path.name == "0.png":
+            time.sleep(0.2)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.2)
+        return read(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_batch([Path(f"{i}.png") for i in range(8)], system, tmp_path, read=interrupted)
+    assert [row["file"] for row in rows(tmp_path)] == ["0.png"]
 
 
 def test_no_more_radiographs_are_open_than_there_are_jobs(tmp_path: Path, system: System, read: Read) -> None:

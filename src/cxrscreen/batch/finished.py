@@ -1,18 +1,19 @@
 """What an earlier run into the same folder has finished, so that a stopped batch goes on there."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from pydantic import ValidationError
 
 from cxrscreen.batch.folders import CARD_FILE, FINISHED_FILE, RECORDS_FILE
-from cxrscreen.report.folder import Thumbnail
+from cxrscreen.report.folder import ResultNotWrittenError, Thumbnail
 from cxrscreen.report.page import Details
-from cxrscreen.report.record import ScreeningRecord, as_text
+from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.systems.contract import Stage
 
 
@@ -26,10 +27,16 @@ class Finished:
         Its line in the records.
     folder
         Name of its result folder; None where none was written.
+    place
+        Which file it is, from :func:`place_of`.
+    stamp
+        The file's :func:`stamp_of` when it was read.
     """
 
     record: ScreeningRecord
     folder: str | None
+    place: str
+    stamp: str
 
 
 class Ledger:
@@ -44,11 +51,16 @@ class Ledger:
     def __init__(self, notes: TextIO) -> None:
         self._notes = notes
 
-    def add(self, record: ScreeningRecord, folder: str | None, stamp: str | None) -> None:
-        """Note one file; one that failed, or is not there, is left out, so that it is tried again."""
-        if record.status != "failed" and stamp is not None:
-            self._notes.write(json.dumps({"file": record.file, "stamp": stamp, "folder": folder}) + "\n")
-            self._notes.flush()
+    def add(self, finished: Finished) -> None:
+        """Note one file."""
+        note = {name: getattr(finished, name) for name in ("place", "stamp", "folder")}
+        self._notes.write(json.dumps({"record": _digest(finished.record.line()), **note}) + "\n")
+        self._notes.flush()
+
+
+def place_of(path: Path) -> str:
+    """Tell a file from every other, however it is named: a digest of its absolute path, which itself may say much."""
+    return _digest(str(path.absolute()))
 
 
 def stamp_of(path: Path) -> str | None:
@@ -65,7 +77,7 @@ def header(bundle: str, settings: Mapping[str, Any]) -> str:
     return json.dumps({"bundle": bundle, **settings}, sort_keys=True)
 
 
-def finished_in(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finished] | None:
+def finished_in(out: Path, head: str, files: Sequence[Path]) -> list[Finished] | None:
     """Find which files an earlier run into a folder has finished.
 
     Parameters
@@ -79,36 +91,48 @@ def finished_in(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finis
 
     Returns
     -------
-    dict or None
-        By path those that were screened or refused by a run with this header, have not changed since, and whose result
-        folder is there; lines that a kill cut short do not count. None where the folder holds the results of a run with
-        another header.
+    list or None
+        Those that were screened or refused by a run with this header, have not changed since, and whose result folder
+        is there, in the order of the records; those that are not named any more are among them, unless their folder is
+        gone. Lines that a kill cut short do not count. None where the folder holds the results of a run with another
+        header.
     """
     notes = _lines(out / FINISHED_FILE)
     if next(notes, head) != head:
         return None
-    noted = {note["file"]: note for note in map(_parsed, notes) if note}
-    records = {record.file: record for record in map(_record, _lines(out / RECORDS_FILE)) if record}
-    found = {}
-    for path in files:
-        text = as_text(path)
-        note, record = noted.get(text), records.get(text)
-        if note is None or record is None or note["stamp"] != stamp_of(path):
+    records = {_digest(line): line for line in _lines(out / RECORDS_FILE)}
+    named = {place_of(path): path for path in files}
+    found = []
+    for note in filter(None, map(_parsed, notes)):
+        record = _record(records.get(note["record"], ""))
+        path = named.get(note["place"])
+        if record is None or (path is not None and note["stamp"] != stamp_of(path)):
             continue
         if note["folder"] is None or (out / note["folder"]).is_dir():
-            found[path] = Finished(record, note["folder"])
+            found.append(Finished(record, note["folder"], note["place"], note["stamp"]))
     return found
 
 
 def write_card(folder: Path, details: Details | None) -> None:
-    """Keep what the page shows of a radiograph, hidden in its folder; None: nothing, also of an earlier run."""
-    if details is None:
-        (folder / CARD_FILE).unlink(missing_ok=True)
-        return
-    content = asdict(details)
-    for thumbnail in content["thumbnails"]:
-        thumbnail["webp"] = base64.b64encode(thumbnail["webp"]).decode("ascii")
-    (folder / CARD_FILE).write_text(json.dumps(content), encoding="utf-8")
+    """Keep what the page shows of a radiograph, hidden in its folder; None: nothing, also of an earlier run.
+
+    Raises
+    ------
+    ResultNotWrittenError
+        If that is not possible.
+    """
+    try:
+        if details is None:
+            (folder / CARD_FILE).unlink(missing_ok=True)
+            return
+        content = asdict(details)
+        for thumbnail in content["thumbnails"]:
+            thumbnail["webp"] = base64.b64encode(thumbnail["webp"]).decode("ascii")
+        (folder / CARD_FILE).write_text(json.dumps(content), encoding="utf-8")
+    except OSError as error:
+        raise ResultNotWrittenError(
+            f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
+        ) from error
 
 
 def read_card(folder: Path) -> Details | None:
@@ -122,6 +146,13 @@ def read_card(folder: Path) -> Details | None:
         return Details(tuple(Stage(**stage) for stage in content["stages"]), tuple(thumbnails))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+_KEYS: Final = {"record", "place", "stamp", "folder"}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -138,7 +169,7 @@ def _parsed(line: str) -> dict[str, Any] | None:
         content = json.loads(line)
     except ValueError:
         return None
-    return content if isinstance(content, dict) and {"file", "stamp", "folder"} <= content.keys() else None
+    return content if isinstance(content, dict) and content.keys() >= _KEYS else None
 
 
 def _record(line: str) -> ScreeningRecord | None:

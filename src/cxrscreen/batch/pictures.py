@@ -17,6 +17,7 @@ from cxrscreen.report.folder import (
     THUMBNAIL_SIDE,
     ResultNotWrittenError,
     Thumbnail,
+    remove_stale,
     write_folder,
 )
 from cxrscreen.report.wording import lung_share_sentence
@@ -47,7 +48,10 @@ def write_pictures(
     if pictures == "small":
         return write_small(folder, radiograph, screening)
     found = write_folder(folder, radiograph, screening)
-    _remove(folder, "*.webp")
+    try:
+        remove_stale(folder, "*.webp")
+    except OSError as error:
+        raise _not_written(folder, error) from error
     return found
 
 
@@ -82,26 +86,23 @@ def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> t
     for saliency in screening.saliency:
         picture = saliency_picture(grey, saliency.values, mask)
         found.append(_thumbnail(saliency.name, saliency.title, lung_share_sentence(saliency), picture, is_map=True))
-    # The overlay first: it marks the folder as one of ours.
+    # The overlay first: it marks the folder as one of ours, and stays where an earlier run wrote one.
     contents = {OVERLAY_FILE: _png(lungs), MASK_FILE: _png(screening.lung_mask)}
     contents |= {thumbnail.file: thumbnail.webp for thumbnail in found if thumbnail.file not in contents}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove(folder, "*.png", "*.webp")
+        remove_stale(folder, "*.png", "*.webp")
         for name, content in contents.items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise ResultNotWrittenError(
-            f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
-        ) from error
+        raise _not_written(folder, error) from error
     return tuple(found)
 
 
-def _remove(folder: Path, *patterns: str) -> None:
-    """Take away the pictures of an earlier run."""
-    for pattern in patterns:
-        for stale in folder.glob(pattern):
-            stale.unlink()
+def _not_written(folder: Path, error: OSError) -> ResultNotWrittenError:
+    return ResultNotWrittenError(
+        f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
+    )
 
 
 def _thumbnail(name: str, title: str, note: str, picture: NDArray[np.uint8], *, is_map: bool = False) -> Thumbnail:

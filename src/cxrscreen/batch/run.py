@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from cxrscreen.batch.budget import MemoryBudget
-from cxrscreen.batch.finished import Finished, Ledger, finished_in, header, read_card, stamp_of, write_card
+from cxrscreen.batch.finished import (
+    Finished,
+    Ledger,
+    finished_in,
+    header,
+    place_of,
+    read_card,
+    stamp_of,
+    write_card,
+)
 from cxrscreen.batch.folders import FINISHED_FILE, RECORDS_FILE, REPORT_FILE, FolderNames
 from cxrscreen.batch.pictures import Pictures, write_pictures
 from cxrscreen.errors import CxrscreenError
@@ -131,9 +140,10 @@ def run_batch(
         Bytes that they may take together, see :class:`~cxrscreen.batch.budget.MemoryBudget`; None: no bound but
         ``jobs``. Program and networks come on top.
     resume
-        Keep what an earlier run into ``out`` finished, and screen the others, those that failed among them.
+        Keep what an earlier run into ``out`` finished, also of files that are not among ``files``, and screen the
+        others, those that failed among them.
     on_kept
-        Called once, before the first file, with the number of those that were kept.
+        Called once, before the first file, with the number of ``files`` that are kept.
     on_record
         Called with each new record after it is on disk, in the order of the files.
 
@@ -159,33 +169,45 @@ def run_batch(
     def done(written: _Written, records: TextIO, ledger: Ledger) -> None:
         records.write(written.record.line() + "\n")
         records.flush()
-        ledger.add(written.record, written.folder, written.stamp)
+        # A file that failed, or is not there, is not noted, so that it is tried again.
+        if written.record.status != "failed" and written.stamp is not None:
+            ledger.add(Finished(written.record, written.folder, place_of(written.path), written.stamp))
         counted(written)
         if on_record is not None:
             on_record(written.record)
 
     work = _Work(system, out, read, options, triage, MemoryBudget(memory))
-    head = header(system.bundle_id, asdict(options) | {"triage": None if triage is None else triage.name})
+    head = header(
+        system.bundle_id, asdict(options) | {"triage": None if triage is None else triage.model_dump(mode="json")}
+    )
     try:
         with _locked(out):
-            kept = _kept(out, head, files) if resume else {}
-            for path, finished in kept.items():
+            kept = _kept(out, head, files) if resume else []
+            for finished in kept:
                 details = read_card(out / finished.folder) if finished.folder is not None else None
-                counted(_Written(path, finished.record, None, finished.folder, details))
+                path = Path(finished.record.file)
+                counted(_Written(path, finished.record, finished.stamp, finished.folder, details))
+            there = {finished.place for finished in kept}
+            left = [path for path in files if place_of(path) not in there]
             if on_kept is not None:
-                on_kept(len(kept))
-            names = FolderNames(out, [finished.folder for finished in kept.values() if finished.folder is not None])
+                on_kept(len(files) - len(left))
+            names = FolderNames(out, [finished.folder for finished in kept if finished.folder is not None])
             with _opened(out, head, kept) as (records, ledger), ThreadPoolExecutor(jobs, "screen") as workers:
                 pending: deque[Future[_Written]] = deque()
+
+                def take_first() -> None:
+                    # While it is waited for it stays, so that an interrupt does not lose it.
+                    written = pending[0].result()
+                    pending.popleft()
+                    done(written, records, ledger)
+
                 try:
-                    for path in files:
-                        if path in kept:
-                            continue
+                    for path in left:
                         pending.append(workers.submit(work, path, names.give(path)))
                         while len(pending) >= _WAITING * jobs or (pending and pending[0].done()):
-                            done(pending.popleft().result(), records, ledger)
+                            take_first()
                     while pending:
-                        done(pending.popleft().result(), records, ledger)
+                        take_first()
                 finally:
                     workers.shutdown(wait=False, cancel_futures=True)
                     for future in pending:
@@ -277,7 +299,7 @@ def _locked(out: Path) -> Iterator[None]:
         yield
 
 
-def _kept(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finished]:
+def _kept(out: Path, head: str, files: Sequence[Path]) -> list[Finished]:
     kept = finished_in(out, head, files)
     if kept is None:
         raise OutputError(
@@ -288,21 +310,22 @@ def _kept(out: Path, head: str, files: Sequence[Path]) -> dict[Path, Finished]:
 
 
 @contextmanager
-def _opened(out: Path, head: str, kept: Mapping[Path, Finished]) -> Iterator[tuple[TextIO, Ledger]]:
+def _opened(out: Path, head: str, kept: Sequence[Finished]) -> Iterator[tuple[TextIO, Ledger]]:
     """Open the records and the ledger with what is kept in them, and nothing else.
 
-    The ledger is emptied before the records are rewritten and filled after it: whatever is cut short by a kill, a file
-    it names has its record. The records keep their inode, which is locked.
+    The new ledger takes the old one's place after the records are rewritten, and names each record by its digest:
+    whatever is cut short by a kill, a file that it notes has its record. The records keep their inode, which is locked.
     """
-    text = "".join(finished.record.line() + "\n" for finished in kept.values())
+    text = "".join(finished.record.line() + "\n" for finished in kept)
     notes = (out / FINISHED_FILE).with_name(FINISHED_FILE + ".part")
     with notes.open("w", encoding="utf-8") as written:
         written.write(head + "\n")
         ledger = Ledger(written)
-        for path, finished in kept.items():
-            ledger.add(finished.record, finished.folder, stamp_of(path))
-        with (out / RECORDS_FILE).open("r+", encoding="utf-8") as records:
-            # The lines are ASCII, so that characters are bytes. Where only a cut line follows, nothing is rewritten.
+        for finished in kept:
+            ledger.add(finished)
+        # The lines are ASCII, so that characters are bytes; what else may be in the file is overwritten.
+        with (out / RECORDS_FILE).open("r+", encoding="ascii", errors="surrogateescape") as records:
+            # Where only a cut line follows, nothing is rewritten.
             if not records.read().startswith(text):
                 records.seek(0)
                 records.write(text)

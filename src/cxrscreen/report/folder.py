@@ -69,8 +69,8 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     ``lung_mask.png`` is 8-bit grey at the radiograph's own size and holds the plain values 0 background, 1 right
     lung, 2 left lung (so it looks black; ``lung_overlay.png`` is the one to look at). ``original.png`` and
     ``lung_overlay.png`` follow, and one picture for each saliency map, named as the map; their longest side is at
-    most 1024 pixels, the frame not counted. Where the folder is one of an earlier run, its PNG files are removed first,
-    so that no map of another run is left beside the new ones.
+    most 1024 pixels, the frame not counted. Where the folder is one of an earlier run, its PNG files are removed or
+    overwritten, so that no map of another run is left beside the new ones.
 
     Parameters
     ----------
@@ -92,8 +92,7 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if is_result_folder(folder):
-            for stale in folder.glob("*.png"):
-                stale.unlink()
+            remove_stale(folder, "*.png")
     except OSError as error:
         raise ResultNotWrittenError(
             f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
@@ -123,6 +122,14 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
 def is_result_folder(folder: Path) -> bool:
     """Tell whether a folder is one that :func:`write_folder` wrote: it holds the picture of the lungs found."""
     return (folder / OVERLAY_FILE).exists()
+
+
+def remove_stale(folder: Path, *patterns: str) -> None:
+    """Take away an earlier run's pictures, but not the one that marks the folder as ours: a kill may follow."""
+    for pattern in patterns:
+        for stale in folder.glob(pattern):
+            if stale.name != OVERLAY_FILE:
+                stale.unlink()
 
 
 def map_file(saliency: SaliencyMap) -> str:
