@@ -11,6 +11,8 @@ BYTES_PER_PIXEL = 40
 class MemoryBudget:
     """Lets as many radiographs be worked on at the same time as fit into a number of bytes; one always may.
 
+    A radiograph's size is known once it is read, so that those which wait hold their pixels, 4 bytes each, on top.
+
     Parameters
     ----------
     limit

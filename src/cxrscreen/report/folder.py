@@ -107,15 +107,15 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     _write_png(folder / MASK_FILE, screening.lung_mask)
     _write_png(folder / "original.png", grey)
     thumbnails = [
-        _thumbnail("original", "Radiograph", "", "original.png", grey),
-        _thumbnail("lung_overlay", "Lungs found", area, OVERLAY_FILE, lungs),
+        thumbnail("original", "Radiograph", "", "original.png", grey),
+        thumbnail("lung_overlay", "Lungs found", area, OVERLAY_FILE, lungs),
     ]
 
     for saliency in screening.saliency:
         picture = saliency_picture(grey, saliency.values, mask)
         note = lung_share_sentence(saliency)
         _write_png(folder / map_file(saliency), with_colour_bar(picture, saliency.title, note))
-        thumbnails.append(_thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
+        thumbnails.append(thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
     return tuple(thumbnails)
 
 
@@ -137,9 +137,10 @@ def map_file(saliency: SaliencyMap) -> str:
     return f"{saliency.name}.png"
 
 
-def _thumbnail(
+def thumbnail(
     name: str, title: str, note: str, file: str, picture: NDArray[np.uint8], *, is_map: bool = False
 ) -> Thumbnail:
+    """Make the small copy of a picture, uint8 (H, W) or RGB (H, W, 3); the others as in :class:`Thumbnail`."""
     height, width = picture_size(picture.shape, largest=THUMBNAIL_SIDE)
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
     encoded = io.BytesIO()
@@ -147,8 +148,25 @@ def _thumbnail(
     return Thumbnail(name, title, note, file, encoded.getvalue(), width, height, is_map)
 
 
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Encode a picture, uint8 (H, W) or RGB (H, W, 3).
+
+    Raises
+    ------
+    ResultNotWrittenError
+        If that is not possible.
+    """
+    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    done, encoded = cv2.imencode(".png", ordered, _PNG)
+    if not done:
+        raise ResultNotWrittenError(
+            f"A picture of {picture.shape[1]} x {picture.shape[0]} pixels could not be encoded."
+        )
+    return bytes(encoded)
+
+
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    encoded = _encoded(".png", picture, _PNG)
+    encoded = png(picture)
     try:
         path.write_bytes(encoded)
     except OSError as error:
@@ -156,13 +174,3 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
             f"The picture {path.name} of {path.parent.name!r} could not be written ({error.strerror}); "
             "check space and rights."
         ) from error
-
-
-def _encoded(suffix: str, picture: object, options: list[int]) -> bytes:
-    array = np.asarray(picture, np.uint8)
-    if array.ndim == 3:
-        array = np.asarray(cv2.cvtColor(array, cv2.COLOR_RGB2BGR), np.uint8)
-    done, encoded = cv2.imencode(suffix, array, options)
-    if not done:
-        raise ResultNotWrittenError(f"A picture of {array.shape[1]} x {array.shape[0]} pixels could not be encoded.")
-    return encoded.tobytes()
