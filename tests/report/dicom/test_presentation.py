@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from pydicom import uid
+from pydicom.dataset import Dataset
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.report.dicom.objects import dicom_objects
+from cxrscreen.report.dicom.objects import dicom_objects, encoded
 from cxrscreen.report.dicom.presentation import outlines_of, presentation_state
 from cxrscreen.report.dicom.segmentation import regions_of
 from cxrscreen.report.dicom.source import source_of
@@ -47,3 +49,42 @@ def test_nothing_is_drawn_where_nothing_was_found(screening, radiograph, refused
     nothing = replace(screening, lung_mask=np.zeros_like(screening.lung_mask), heart_mask=None)
     assert dicom_objects(nothing, radiograph, made=made).outlines is None
     assert dicom_objects(refused, radiograph, made=made).outlines is None
+
+
+def lut() -> Dataset:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [4096, 0, 12])
+    table.add_new("LUTData", "OW", np.arange(4096, dtype="<u2").tobytes())
+    return table
+
+
+@pytest.mark.parametrize(
+    ("said", "kept", "kept_of_window"),
+    [
+        ({"WindowCenter": 5, "WindowWidth": 9, "VOILUTSequence": [lut()]}, set(), {"WindowCenter", "VOILUTSequence"}),
+        ({"WindowCenter": [5, 6], "WindowWidth": [9, 8]}, set(), {"WindowCenter", "WindowWidth"}),
+        ({"WindowCenter": 5, "WindowWidth": 0}, set(), set()),
+        ({"WindowCenter": 5}, set(), set()),
+        ({"RescaleIntercept": -5}, {"RescaleSlope", "RescaleIntercept", "RescaleType"}, set()),
+        ({"ModalityLUTSequence": [lut()]}, {"ModalityLUTSequence"}, set()),
+    ],
+)
+def test_it_keeps_the_image_s_own_tables_and_windows_however_they_are_said(
+    said, kept, kept_of_window, screening, radiograph, dicom_path, made
+):
+    source = source_of(dicom_path, radiograph)
+    for keyword in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "RescaleType"):
+        source.header.pop(keyword, None)
+    for keyword, value in said.items():
+        setattr(source.header, keyword, value)
+    state = presentation_state(regions_of(screening), screening, source, made, "")
+    assert all(keyword in source.header for keyword in said)
+    assert {
+        keyword
+        for keyword in ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType")
+        if keyword in state
+    } == kept
+    items = state.get("SoftcopyVOILUTSequence") or [Dataset()]
+    assert kept_of_window <= {element.keyword for element in items[0]}
+    assert bool(kept_of_window) == ("SoftcopyVOILUTSequence" in state)
+    encoded(state)

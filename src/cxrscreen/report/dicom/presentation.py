@@ -1,6 +1,7 @@
 """The outlines of what was segmented as a Grayscale Softcopy Presentation State: drawn by a viewer, over the image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from datetime import datetime
 from typing import Final
 
@@ -19,7 +20,9 @@ from highdicom.pr import (
     TextObject,
 )
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.filewriter import correct_ambiguous_vr
 from skimage.color import rgb2lab
 
 from cxrscreen import RESEARCH_USE, __version__
@@ -34,6 +37,8 @@ TOLERANCE: Final = 0.0005
 _LEAST_SHARE: Final = 0.0005
 """Of the image: smaller pieces are not outlined."""
 _TEXT_BOX: Final = (0.0, 0.95, 1.0, 1.0)
+_MODALITY: Final = ("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "RescaleType")
+_WINDOW: Final = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
 
 
 def presentation_state(
@@ -66,6 +71,7 @@ def presentation_state(
     if not regions or int(source.header.get("SamplesPerPixel") or 1) != 1:
         return None
     identity = identify("presentation", source.sop_instance_uid, screening)
+    image, greys = _apart(source.header)
     layer = GraphicLayer("CXRSCREEN", 1, "Outlines by software, research use only", _colour(RIGHT_LUNG))
     outlines = [
         GraphicObject(GraphicTypeValues.POLYLINE, points, AnnotationUnitsValues.PIXEL)
@@ -81,7 +87,7 @@ def presentation_state(
     inverse = str(source.header.get("PhotometricInterpretation")) == "MONOCHROME1"
     shape = PresentationLUTShapeValues.INVERSE if inverse else PresentationLUTShapeValues.IDENTITY
     state = GrayscaleSoftcopyPresentationState(
-        referenced_images=[source.header],
+        referenced_images=[image],
         series_instance_uid=identity.series_uid,
         series_number=identity.series_number,
         sop_instance_uid=identity.instance_uid,
@@ -93,10 +99,11 @@ def presentation_state(
         content_label="CXRSCREEN",
         content_description=RESEARCH_USE[:64],
         graphic_layers=[layer],
-        graphic_annotations=[GraphicAnnotation([source.header], layer, graphic_objects=outlines, text_objects=[note])],
+        graphic_annotations=[GraphicAnnotation([image], layer, graphic_objects=outlines, text_objects=[note])],
         presentation_lut_transformation=PresentationLUTTransformation(presentation_lut_shape=shape),
         series_description=identity.series_description,
     )
+    _keep_greys(state, greys)
     # An unpaired part of the body; without it the side would have to be said.
     state.BodyPartExamined = "CHEST"
     stamp(state, made)
@@ -127,6 +134,52 @@ def outlines_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
         # DICOM's pixel coordinates begin at the corner of the first pixel, whose middle is (0.5, 0.5).
         lines.append(np.vstack([plain, plain[:1]]) + 0.5)
     return tuple(lines)
+
+
+def _apart(header: Dataset) -> tuple[Dataset, Mapping[str, DataElement]]:
+    """Part a copy of a header from what makes grey values of stored ones.
+
+    highdicom would copy the latter, but fails where a header says it twice, as many detectors do, or by half.
+    """
+    image, greys = deepcopy(header), Dataset()
+    for keyword in (*_MODALITY, *_WINDOW, "VOILUTSequence"):
+        if keyword in image:
+            greys.add(image.pop(keyword))
+    # Whether the numbers in a table have a sign stands beside the pixels.
+    signed = Dataset()
+    signed.PixelRepresentation = header.get("PixelRepresentation") or 0
+    correct_ambiguous_vr(greys, header.original_encoding[1] is not False, [signed])
+    return image, {element.keyword: element for element in greys if not element.is_empty}
+
+
+def _keep_greys(state: Dataset, greys: Mapping[str, DataElement]) -> None:
+    """Give a state the modality LUT and VOI LUTs of its image, without which viewers take none (PS3.4 N.2.1)."""
+    if "ModalityLUTSequence" in greys:
+        state.add(greys["ModalityLUTSequence"])
+    elif "RescaleSlope" in greys or "RescaleIntercept" in greys:
+        state.RescaleSlope, state.RescaleIntercept, state.RescaleType = "1", "0", "US"
+        state.update({greys[keyword].tag: greys[keyword] for keyword in _MODALITY[1:] if keyword in greys})
+    item = Dataset()
+    if _is_window(greys):
+        item.update({greys[keyword].tag: greys[keyword] for keyword in _WINDOW if keyword in greys})
+    if "VOILUTSequence" in greys:
+        item.add(greys["VOILUTSequence"])
+    if item:
+        state.SoftcopyVOILUTSequence = [item]
+
+
+def _is_window(greys: Mapping[str, DataElement]) -> bool:
+    centers, widths = (_numbers(greys.get(keyword)) for keyword in _WINDOW[:2])
+    return bool(widths) and len(centers) == len(widths) and min(widths) > 0
+
+
+def _numbers(element: DataElement | None) -> list[float]:
+    if element is None:
+        return []
+    try:
+        return [float(value) for value in (element.value if element.VM > 1 else [element.value])]
+    except (TypeError, ValueError):
+        return []
 
 
 def _colour(rgb: tuple[int, int, int]) -> CIELabColor:
