@@ -5,7 +5,7 @@ import hmac
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
@@ -234,6 +234,33 @@ def test_a_failed_picture_is_told_of_and_has_no_resources(context, send, png, wo
     assert announce(context, fhir) == 0
     deliver(hook)
     assert json.loads(receiver.received[0][1])["event"] == "study.failed"
+
+
+def test_what_cannot_be_sent_stops_neither_the_thread_nor_what_follows(
+    context, send, dicom, work, clock, hook, receiver
+):
+    ended(send, dicom, work, context, clock)
+    announce(context, hook)
+    unsendable = replace(hook, headers=lambda *_given: {"X-Name": "\N{SNOWMAN}"})
+    with httpx2.Client() as client:
+        assert deliver_once(context, unsendable, "test", client)
+    assert only(context).not_before > clock.at
+    assert only(context).reason.startswith("It cannot be reached")
+    stop, asked = threading.Event(), []
+
+    def broken(*_given):
+        asked.append(1)
+        if len(asked) > 1:
+            stop.set()
+        raise ValueError
+
+    ended(send, dicom, work, context, clock, image_number=2)
+    thread = threading.Thread(
+        target=run_feed, args=(context, replace(hook, content=broken), "test", stop), kwargs={"poll_seconds": 0.01}
+    )
+    thread.start()
+    thread.join(60)
+    assert len(asked) == 2
 
 
 def test_the_thread_announces_and_delivers_until_told_to_stop(context, send, dicom, work, clock, hook, receiver):

@@ -16,7 +16,6 @@ from typing import Any, Final
 import httpx2
 import structlog
 from sqlalchemy import func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from cxrscreen import RESEARCH_USE, __version__
@@ -90,7 +89,8 @@ def run_feed(context: Context, feed: Target, holder: str, stop: threading.Event,
             try:
                 announce(context, feed)
                 more = deliver_once(context, feed, holder, client)
-            except SQLAlchemyError as error:
+            except Exception as error:
+                # Whatever it is, the next study has to be told of, and nobody would notice that the thread has ended.
                 more = False
                 _LOG.error("feed failed", feed=feed.name, error=type(error).__name__, places=places_of(error))
             if not more:
@@ -126,7 +126,10 @@ def announce(context: Context, feed: Target) -> int:
             if not _is_quiet(session, study_id, now - timedelta(seconds=settings.feed_quiet_seconds)):
                 left = True
                 continue
-            study = session.get_one(Study, study_id)
+            study = session.get_one(Study, study_id, with_for_update=True)
+            if study.state == "waiting":
+                # More of it came since it was asked about.
+                continue
             content = feed.content(session, study, key, settings)
             session.add(
                 Delivery(
@@ -302,7 +305,8 @@ def _sent(feed: Target, content: dict[str, Any], key: str, client: httpx2.Client
     headers = {"User-Agent": f"cxrscreen/{__version__}", **feed.headers(body, content, key)}
     try:
         answer = client.post(feed.url, content=body, headers=headers)
-    except httpx2.HTTPError as error:
+    except Exception as error:
+        # An address or a token that cannot be sent is of another family than what goes wrong on the way.
         return f"It cannot be reached ({type(error).__name__}).", False
     if answer.is_success:
         return None
