@@ -20,6 +20,8 @@ from typing import Any
 
 LINES = Path("run") / "screenings.jsonl"
 PAUSE = 0.02
+COMPLETE = (0, 1, 3)
+"""Exit codes of a run that came to its end; single files may have failed or been refused."""
 
 
 def main() -> None:
@@ -77,6 +79,7 @@ def watched(process: "subprocess.Popen[bytes]", out: Path, cores: int) -> dict[s
             memory.append((lines.read_bytes().count(b"\n"), resident_mb(process.pid)))
         time.sleep(PAUSE if not first or len(memory) < 100 else 20 * PAUSE)
     total = time.perf_counter() - begun
+    ended(process)
     rows = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
     return {
         "images": len(rows),
@@ -89,6 +92,12 @@ def watched(process: "subprocess.Popen[bytes]", out: Path, cores: int) -> dict[s
         "peak_memory_mb": round(max((held for _, held in memory), default=0.0)),
         "memory_mb": memory,
     }
+
+
+def ended(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a run, and stop where it could not do its work: then its time says nothing."""
+    if process.wait() not in COMPLETE:
+        raise SystemExit(f"cxrscreen screen ended with exit code {process.returncode}; run it by hand to see why.")
 
 
 def processor_seconds() -> float:

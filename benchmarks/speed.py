@@ -73,6 +73,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.cores])
+    # The torch engine would take a CUDA device, and so would the loops that this starts.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     found: dict[str, Any] = {}
     lines: list[Line] = []
     for name in given.parts or PARTS:
@@ -182,7 +184,7 @@ def latency(given: argparse.Namespace) -> Result:
         Line(
             f"one DICOM to all maps: at least {LATENCY_RATIO:g} times faster than eager",
             f"{ratio:.2f} times",
-            ratio >= 5,
+            ratio >= LATENCY_RATIO,
         ),
         Line("95th percentile within twice the median", f"{tail:.2f} times the median", tail <= LATENCY_TAIL),
     ]
@@ -222,7 +224,7 @@ def scale(given: argparse.Namespace) -> Result:
         places = (Path(one), Path(two))
         runs = [screen_speed.start(files[first::2], out, 1, options, first=first) for first, out in enumerate(places)]
         for run in runs:
-            run.wait()
+            screen_speed.ended(run)
     together = time.perf_counter() - begun
     processes = {"one_process_seconds": alone, "two_processes_seconds": round(together, 3)}
     return {"by_images": growth, "processes": processes | {"ratio": round(alone / together, 2)}}, []
