@@ -227,3 +227,9 @@ def test_engine_and_jobs_reach_the_system(
         EngineSettings("openvino", None, threads=4, streams=1),
     ]
     assert (tmp_path / "out" / "a").is_dir()
+
+
+def test_an_8_bit_arithmetic_that_the_bundle_has_not_is_one_sentence(images: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["screen", str(images), "--out", str(tmp_path / "out"), "--precision", "int8"])
+    assert result.exit_code == 2
+    assert "has no 8-bit network: choose another precision" in result.stderr.replace("\n", " ")

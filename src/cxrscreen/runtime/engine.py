@@ -67,7 +67,7 @@ class EngineSettings:
         What runs them.
     precision
         Arithmetic inside; None: the one that the bundle's card names for OpenVINO, f32 for the others. With int8 a
-        network without an 8-bit graph runs in f32.
+        network without an 8-bit graph runs in f32 beside one that has it.
     threads
         Threads for one call; None leaves it to the backend.
     streams
@@ -175,6 +175,11 @@ def load_engine(
 def int8_graph(graph: Path) -> Path:
     """Where the 8-bit twin of a graph lies."""
     return graph.with_name(graph.stem + INT8_SUFFIX)
+
+
+def has_int8_graph(folder: Path) -> bool:
+    """Whether any network in a folder has an 8-bit twin."""
+    return any(folder.glob(f"*{INT8_SUFFIX}"))
 
 
 def with_precision(settings: EngineSettings, measured: Mapping[str, object]) -> EngineSettings:

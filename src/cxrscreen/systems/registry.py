@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import cast
 
 from cxrscreen.errors import BundleError
-from cxrscreen.runtime.engine import EngineSettings, with_precision
+from cxrscreen.runtime.engine import EngineSettings, has_int8_graph, with_precision
 from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.contract import System
 
@@ -42,6 +42,8 @@ def load_system(bundle: str | Path, threads: int | None = None, *, engine: Engin
         )
     pipeline = import_module(f"cxrscreen.systems.{opened.card.system}.pipeline")
     settings = with_precision(engine or EngineSettings(threads=threads), opened.card.results)
+    if settings.precision == "int8" and settings.backend == "openvino" and not has_int8_graph(opened.folder):
+        raise BundleError(f"The bundle {opened.card.bundle_id} has no 8-bit network: choose another precision.")
     return cast(System, pipeline.load(opened, settings))
 
 
