@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import pydicom
 import structlog
-from pydicom import uid
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 from cxrscreen.dicom_node.instance import is_uid
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.context import Context
+from cxrscreen.service.dicom_retrieve import syntax_of
 from cxrscreen.service.header import clean
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.exchange import Instance
@@ -105,7 +105,6 @@ def entry_of(
     uids = [str(dataset.get(keyword) or "").strip() for keyword in keywords]
     if not all(is_uid(value) for value in uids):
         return None
-    meta = getattr(dataset, "file_meta", None) or Dataset()
     sop_class, sop_instance, study, series = uids
     return Instance(
         id=new_id(),
@@ -115,7 +114,7 @@ def entry_of(
         sop_instance_uid=sop_instance,
         study_instance_uid=study,
         series_instance_uid=series,
-        transfer_syntax_uid=str(meta.get("TransferSyntaxUID") or uid.ImplicitVRLittleEndian)[:64],
+        transfer_syntax_uid=syntax_of(dataset)[:64],
         modality=_text(dataset, "Modality", 16),
         series_number=_number(dataset, "SeriesNumber"),
         instance_number=_number(dataset, "InstanceNumber"),

@@ -79,14 +79,15 @@ def whole(path: Path, stored: str, wanted: str | None) -> Iterator[bytes]:
     NotAcceptableError
         If it is wanted in a syntax into which nothing is compressed here, or cannot be decompressed.
     """
-    if wanted == "*" or (wanted or uid.ExplicitVRLittleEndian) == stored:
+    as_stored = wanted == "*" or (wanted or uid.ExplicitVRLittleEndian) == stored
+    if as_stored and _is_file(path):
         return _chunks(path)
-    if wanted not in (None, uid.ExplicitVRLittleEndian):
+    if not as_stored and wanted not in (None, uid.ExplicitVRLittleEndian):
         raise NotAcceptableError("The instance is not given in that transfer syntax; ask for it as it is stored (*).")
     try:
         with without_warnings():
-            dataset = pydicom.dcmread(path)
-            if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            dataset = pydicom.dcmread(path, force=True)
+            if uid.UID(stored).is_encapsulated:
                 dataset.decompress(generate_instance_uid=False)
             dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
             content = io.BytesIO()
@@ -172,14 +173,32 @@ def frames(path: Path, numbers: Sequence[int], accepted: Sequence[Accepted]) -> 
     NotAcceptableError
         If none of what the client takes can be given.
     """
-    with without_warnings():
-        dataset = pydicom.dcmread(path)
+    try:
+        with without_warnings():
+            return _frames(path, numbers, accepted)
+    except ServiceError:
+        raise
+    except Exception as error:
+        # As above: of no family.
+        raise NotAcceptableError(
+            f"The frame cannot be decompressed ({type(error).__name__}); ask for it as it is stored."
+        ) from None
+
+
+def syntax_of(dataset: Dataset) -> str:
+    """Return the transfer syntax of what was read; one that is not named shows in how it was read."""
+    native = uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else uid.ExplicitVRLittleEndian
+    return str(getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID") or native)
+
+
+def _frames(path: Path, numbers: Sequence[int], accepted: Sequence[Accepted]) -> tuple[str, list[bytes]]:
+    dataset = pydicom.dcmread(path, force=True)
     if "PixelData" not in dataset:
         raise NotFoundError("The instance has no frames; ask for the instance itself.")
     count = int(dataset.get("NumberOfFrames") or 1)
     if not all(1 <= number <= count for number in numbers):
         raise NotFoundError(f"The instance has {count} frames; ask for one of them.")
-    syntax = dataset.file_meta.TransferSyntaxUID
+    syntax = uid.UID(syntax_of(dataset))
     packed = _FRAME_TYPES.get(syntax)
     for one in accepted:
         if packed is not None and _takes(one, packed) and one.transfer_syntax in ("*", syntax):
@@ -205,19 +224,13 @@ def _packed(dataset: Dataset, numbers: Sequence[int], count: int) -> list[bytes]
 
 
 def _bare(dataset: Dataset, path: Path, numbers: Sequence[int]) -> list[bytes]:
-    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated and dataset.BitsAllocated >= 8:
+    syntax = uid.UID(syntax_of(dataset))
+    if not syntax.is_encapsulated and syntax.is_little_endian and dataset.BitsAllocated >= 8:
         size = dataset.Rows * dataset.Columns * dataset.SamplesPerPixel * dataset.BitsAllocated // 8
         return [dataset.PixelData[(number - 1) * size : number * size] for number in numbers]
     found = []
     for number in numbers:
-        try:
-            with without_warnings():
-                pixels = pixel_array(path, index=number - 1, raw=True)
-        except Exception as error:
-            # As above: of no family.
-            raise NotAcceptableError(
-                f"The frame cannot be decompressed ({type(error).__name__}); ask for it as it is stored."
-            ) from None
+        pixels = pixel_array(path, index=number - 1, raw=True)
         if dataset.BitsAllocated == 1:
             found.append(np.packbits(pixels.astype(bool), bitorder="little").tobytes())
         else:
@@ -237,13 +250,24 @@ def _name_special_numbers(written: dict[str, Any]) -> None:
 
 
 def _bulk(dataset: Dataset, before: str = "") -> Iterator[tuple[str, Any]]:
-    for element in dataset:
+    for tag in list(dataset.keys()):
+        try:
+            element = dataset[tag]
+        except Exception:
+            # A malformed value, which raises whatever its kind leads to, is left out of the metadata too.
+            continue
         place = f"{before}{element.tag:08X}"
         if element.VR == "SQ":
             for number, item in enumerate(element.value):
                 yield from _bulk(item, f"{place}-{number}-")
         elif element.VR in _BULK:
             yield place, element
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is a DICOM file, not a bare data set, which goes out as one."""
+    with path.open("rb") as content:
+        return content.read(132)[128:] == b"DICM"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """DICOMweb as dicomweb-client speaks it with the service, and what clients do wrong."""
 
 import io
+import struct
 import threading
 import time
 
@@ -18,6 +19,8 @@ from sqlalchemy import func, select
 
 from cxrscreen.service.app import create_app
 from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.intake import Sender, Upload, take_in
+from cxrscreen.service.store.exchange import Instance
 from cxrscreen.service.store.models import Result
 
 TOKEN = "a token for tests only"
@@ -273,6 +276,60 @@ def test_metadata_hold_whatever_a_header_holds(client, dicom):
     address = item["7FE00010"]["BulkDataURI"]
     assert address.endswith("/bulkdata/00880200-0-7FE00010")
     assert first_part(client.get(address))[1] == bytes(range(256)) * 8
+
+
+def test_metadata_of_a_file_with_a_malformed_value(client, dicom):
+    content = dicom()
+    at = content.index(b"\x10\x00\x10\x00")
+    malformed = struct.pack("<HH2sH", 8, 0x1197, b"US", 3) + b"abc"
+    assert store(client, content[:at] + malformed + content[at:]).status_code == 200
+    study = pydicom.dcmread(io.BytesIO(content)).StudyInstanceUID
+    (found,) = client.get(f"{PATH}/{study}/metadata").json()
+    assert found["0020000D"]["Value"] == [study]
+    assert "00081197" not in found
+
+
+def test_an_image_that_cannot_be_decompressed_is_refused_in_words(client, compressed, context):
+    _, path = compressed
+    with context.database.reading() as session:
+        kept = context.files.path(session.scalar(select(Instance.sha256)))
+    content = kept.read_bytes()
+    start = content.index(b"\xff\xd8\xff")
+    kept.write_bytes(content[:start] + bytes(100) + content[start + 100 :])
+    refused = client.get(path, headers={"Accept": 'multipart/related; type="application/dicom"'})
+    assert (refused.status_code, refused.headers["content-type"]) == (406, "application/problem+json")
+    octets = 'multipart/related; type="application/octet-stream"'
+    assert client.get(f"{path}/frames/1", headers={"Accept": octets}).status_code == 406
+    assert client.get(path, headers={"Accept": "*/*"}).status_code == 200
+
+
+def image_of(sent):
+    return f"{PATH}/{sent.StudyInstanceUID}/series/{sent.SeriesInstanceUID}/instances/{sent.SOPInstanceUID}"
+
+
+def test_a_data_set_without_the_dicom_mark_goes_out_as_a_file(client, context, dicom):
+    content = dicom()
+    sent = pydicom.dcmread(io.BytesIO(content))
+    bare = content[144 + int.from_bytes(content[140:144], "little") :]
+    take_in(context, [Upload(io.BytesIO(bare))], Sender("tester", "api"))
+    for accept in ("*/*", 'multipart/related; type="application/dicom"'):
+        given = pydicom.dcmread(io.BytesIO(first_part(client.get(image_of(sent), headers={"Accept": accept}))[1]))
+        assert given.PixelData == sent.PixelData
+    assert first_part(client.get(f"{image_of(sent)}/frames/1"))[1] == sent.PixelData
+
+
+def test_frames_are_little_endian_whatever_the_file_is(client, context, dicom):
+    sent = pydicom.dcmread(io.BytesIO(dicom()))
+    turned = Dataset()
+    turned.update(sent)
+    turned.file_meta = sent.file_meta
+    turned.file_meta.TransferSyntaxUID = uid.ExplicitVRBigEndian
+    turned["PixelData"].VR = "OW"
+    turned.PixelData = sent.pixel_array.astype(">u2").tobytes()
+    content = io.BytesIO()
+    turned.save_as(content, implicit_vr=False, little_endian=False, enforce_file_format=True)
+    take_in(context, [Upload(content)], Sender("tester", "api"))
+    assert first_part(client.get(f"{image_of(sent)}/frames/1"))[1] == sent.pixel_array.astype("<u2").tobytes()
 
 
 def test_pictures_fit_the_viewport(client, compressed):

@@ -144,7 +144,8 @@ def _apart(header: Dataset) -> tuple[Dataset, Mapping[str, DataElement]]:
     image, greys = deepcopy(header), Dataset()
     for keyword in (*_MODALITY, *_WINDOW, "VOILUTSequence"):
         if keyword in image:
-            greys.add(image.pop(keyword))
+            greys.add(image[keyword])
+            del image[keyword]
     # Whether the numbers in a table have a sign stands beside the pixels.
     signed = Dataset()
     signed.PixelRepresentation = header.get("PixelRepresentation") or 0

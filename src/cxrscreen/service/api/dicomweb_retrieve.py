@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path as FilePath
 from typing import Annotated, Final
 
@@ -164,7 +165,8 @@ def _instances(request: Request, here: Context, log: AuditLog, *uids: str) -> Re
         (DICOM, whole(path, one.transfer_syntax_uid, syntax))
         for one, path in zip(found, paths, strict=True)
     )
-    return _related(contents, DICOM)
+    # The first is made before the answer begins, so that one that cannot be given is refused in words.
+    return _related(chain([next(contents)], contents), DICOM)
 
 
 def _metadata(request: Request, here: Context, log: AuditLog, *uids: str) -> Response:
