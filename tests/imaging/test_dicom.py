@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from PIL import Image
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
@@ -270,6 +271,23 @@ def test_a_header_without_end_is_refused(
         dataset[0x00111010].is_undefined_length = True
     else:
         dataset.update(empty)
+    dataset.save_as(tmp_path / "x", enforce_file_format=True)
+    with pytest.raises(UnreadableImageError, match="header of many times"):
+        read(tmp_path / "x")
+
+
+@pytest.mark.parametrize("hidden", ["deflated", "named as pixels"])
+def test_a_header_without_end_is_found_where_it_hides(
+    dataset_of: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    monkeypatch.setattr("cxrscreen.imaging.dicom._HEADER_BYTES", 100_000)
+    deflated = hidden == "deflated"
+    syntax = uid.DeflatedExplicitVRLittleEndian if deflated else uid.ExplicitVRLittleEndian
+    dataset, many = dataset_of(ramp(), syntax), Dataset()
+    many.update({0x00111000 + n: DataElement(0x00111000 + n, "UN", b"") for n in range(12_000)})
+    tag = 0x00091010 if deflated else 0x7FE00001
+    dataset.add_new(tag, "SQ", [many, many])
+    dataset[tag].is_undefined_length = True
     dataset.save_as(tmp_path / "x", enforce_file_format=True)
     with pytest.raises(UnreadableImageError, match="header of many times"):
         read(tmp_path / "x")

@@ -51,6 +51,16 @@ def test_attributes_without_number_are_not_parsed(dicom):
         header(content[:at] + many + content[at:])
 
 
+@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian"])
+def test_pixels_beyond_what_is_parsed_are_refused(dicom, monkeypatch, syntax):
+    content = dicom(transfer_syntax=syntax)
+    monkeypatch.setattr("cxrscreen.service.header._HEADER_BYTES", 4000)
+    assert header(content).rows == 128
+    monkeypatch.setattr("cxrscreen.service.header._HEADER_BYTES", 800)
+    with pytest.raises(UnreadableUploadError, match="before its pixels"):
+        header(content)
+
+
 def test_a_picture_has_a_size_and_no_person(png):
     assert header(png(90, side=70)) == Header("PNG", 70, 70)
 

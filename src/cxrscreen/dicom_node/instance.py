@@ -36,7 +36,8 @@ OTHER_MODALITY: Final = 0xC010
 OWN_RESULT: Final = 0xC011
 NOT_DEIDENTIFIED: Final = 0xC012
 
-_HEADER_BYTES: Final = 2**20
+_HEADER_BYTES: Final = 8 * 2**20
+"""As much of a file is parsed; what is looked at stands in its first kilobytes."""
 _META_START: Final = 144
 """Behind the preamble, the mark and the length of the file meta information."""
 _PIXELS: Final = Tag("PixelData")
@@ -131,16 +132,18 @@ def is_uid(value: str) -> bool:
 
 
 def _header(content: bytes) -> Dataset:
-    """Read the attributes that are looked at; of a deflated file only what its first part holds.
+    """Read the attributes that are looked at, in the file's first part.
 
-    The whole of a deflated file could be many times as large as memory.
+    The whole of a deflated file, and what the parser makes of sequences, could be many times as large as memory.
     """
     if len(content) < _META_START or content[128:132] != b"DICM":
         raise ValueError("not a DICOM file")
     start = _META_START + int.from_bytes(content[_META_START - 4 : _META_START], "little")
     meta = read_dataset(BytesIO(content[132:start]), False, True)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=list(_TAGS))
+        return pydicom.dcmread(
+            BytesIO(content[: start + _HEADER_BYTES]), stop_before_pixels=True, specific_tags=list(_TAGS)
+        )
     inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[start:], _HEADER_BYTES)
     return read_dataset(
         BytesIO(inflated),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.filereader import read_file_meta_info, read_partial
+from pydicom.filereader import read_dataset, read_file_meta_info, read_partial
 from pydicom.pixels.processing import apply_color_lut
 from pydicom.tag import BaseTag
 
@@ -47,6 +47,7 @@ _VIEW_MEANINGS: dict[str, ViewPosition] = {
 }
 _FIRST_OF_PIXELS, _LAST_OF_PIXELS = 0x7FE00001, 0x7FE00010
 """Attributes of group 7FE0: tables of offsets, and the pixels of any type."""
+_PIXEL_KINDS, _UNDEFINED = ("OB", "OD", "OF", "OV", "OW"), 0xFFFFFFFF
 _HEADER_BYTES, _MOST_ATTRIBUTES = 16 * 2**20, 20_000
 """Longest header before the pixels, and most attributes, nested ones not counted; radiographs have some hundred."""
 _EXPORT = "export the chest radiograph itself as a DX or CR image"
@@ -189,11 +190,15 @@ def view_position(dataset: Dataset) -> ViewPosition:
 
 def _parse(path: Path, content: bytes, limits: ReadLimits) -> FileDataset:
     marked = content[128:132] == b"DICM"
-    if marked:
-        _check_deflated(path, content, limits)
-    source = _Header(content)
+    inflated = _inflated(path, content, limits) if marked else None
+    source = _Header(content if inflated is None else inflated)
     try:
-        dataset = read_partial(source, source.ends, force=not marked)
+        if inflated is None:
+            dataset = read_partial(source, source.ends, force=not marked)
+        else:
+            body = read_dataset(source, is_implicit_VR=False, is_little_endian=True, stop_when=source.ends)
+            meta = read_file_meta_info(path)
+            dataset = FileDataset(source, body, file_meta=meta, is_implicit_VR=False, is_little_endian=True)
     except _HeaderTooLongError:
         raise refusal(path, "has a header of many times the usual length", _RECOPY) from None
     if not hasattr(dataset, "file_meta"):
@@ -220,12 +225,14 @@ class _Header(BytesIO):
         super().__init__(content)
         self._attributes, self._at_pixels = 0, False
 
-    def ends(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    def ends(self, tag: BaseTag, vr: str | None, length: int) -> bool:
         """Whether the header and the pixels lie before this attribute of the file itself."""
         self._attributes += 1
         if self._attributes > _MOST_ATTRIBUTES:
             raise _HeaderTooLongError
-        self._at_pixels = self._at_pixels or tag >= _FIRST_OF_PIXELS
+        # What is nested is no pixels, whatever it is called.
+        bare = vr in _PIXEL_KINDS or (vr != "SQ" and length != _UNDEFINED)
+        self._at_pixels = tag >= _FIRST_OF_PIXELS and bare
         return bool(tag > _LAST_OF_PIXELS)
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -235,20 +242,21 @@ class _Header(BytesIO):
         return super().read(size)
 
 
-def _check_deflated(path: Path, content: bytes, limits: ReadLimits) -> None:
-    """Inflate a deflated data set within bounds, for pydicom inflates whatever size it is."""
+def _inflated(path: Path, content: bytes, limits: ReadLimits) -> bytes | None:
+    """Inflate a deflated data set within bounds, for pydicom inflates whatever size it is; None of any other file."""
     meta = read_file_meta_info(path)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
-        return
+        return None
     if "FileMetaInformationGroupLength" not in meta:
         raise refusal(path, "lacks the length of its file meta information", _RECOPY)
     start = 132 + 12 + int(meta.FileMetaInformationGroupLength)
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflate.decompress(content[start:], limits.max_bytes)
+    body = inflate.decompress(content[start:], limits.max_bytes)
     if inflate.unconsumed_tail:
         raise refusal(path, "inflates to more than the largest file size that is read", "export it uncompressed")
     if not inflate.eof:
         raise refusal(path, "is truncated", _RECOPY)
+    return body
 
 
 def _refuse_other_objects(path: Path, dataset: FileDataset) -> None:

@@ -1,7 +1,6 @@
 """What the start of a file says of it, before a pixel is decoded: its kind, its size, whom and what it shows."""
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from io import BytesIO
@@ -201,18 +200,23 @@ def _dataset(source: IO[bytes], limits: ReadLimits) -> Dataset:
     head = source.read(_META_BYTES)
     source.seek(0)
     marked = head[128:132] == b"DICM"
+    stop = _StopAtPixels()
     if not marked or uid.DeflatedExplicitVRLittleEndian.encode() not in head:
-        return read_partial(BytesIO(source.read(_HEADER_BYTES)), _stop_at_pixels(), force=not marked)
+        dataset: Dataset = read_partial(BytesIO(source.read(_HEADER_BYTES)), stop, force=not marked)
+        _check_length(stop, longer=bool(source.read(1)))
+        return dataset
     # pydicom inflates a deflated file to whatever size it has; here that stops at the limit.
     if head[132:136] != b"\x02\x00\x00\x00":
         raise UnreadableUploadError("The file lacks the length of its file meta information; export it again.")
     source.seek(144 + int.from_bytes(head[140:144], "little"))
-    body = _inflated(source, limits)
-    return read_dataset(BytesIO(body), is_implicit_VR=False, is_little_endian=True, stop_when=_stop_at_pixels())
+    body, size = _inflated(source, limits)
+    dataset = read_dataset(BytesIO(body), is_implicit_VR=False, is_little_endian=True, stop_when=stop)
+    _check_length(stop, longer=size > len(body))
+    return dataset
 
 
-def _inflated(source: IO[bytes], limits: ReadLimits) -> bytes:
-    """Inflate a file to its end, to know its size, and keep its beginning."""
+def _inflated(source: IO[bytes], limits: ReadLimits) -> tuple[bytes, int]:
+    """Inflate a file to its end; give its beginning, and its size."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     kept, size = bytearray(), 0
     packed = source.read(_CHUNK)
@@ -223,22 +227,31 @@ def _inflated(source: IO[bytes], limits: ReadLimits) -> bytes:
             raise TooLargeError("The deflated DICOM file is larger than is read once inflated; export it uncompressed.")
         kept += piece[: _HEADER_BYTES - len(kept)]
         packed = inflate.unconsumed_tail or source.read(_CHUNK)
-    return bytes(kept)
+    return bytes(kept), size
 
 
-def _stop_at_pixels() -> Callable[[BaseTag, str | None, int], bool]:
-    seen = 0
+class _StopAtPixels:
+    """Ends the parsing at the pixels; tells whether it came so far."""
 
-    def stop(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        nonlocal seen
-        seen += 1
-        if seen > _MOST_ATTRIBUTES:
+    def __init__(self) -> None:
+        self.reached, self._seen = False, 0
+
+    def __call__(self, tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        self._seen += 1
+        if self._seen > _MOST_ATTRIBUTES:
             raise UnreadableUploadError(
                 f"The DICOM file has more than {_MOST_ATTRIBUTES} attributes before its pixels; export it again."
             )
-        return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
+        self.reached = tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
+        return self.reached
 
-    return stop
+
+def _check_length(stop: _StopAtPixels, *, longer: bool) -> None:
+    # Whoever reads the file later parses it to its pixels, however far off they are.
+    if longer and not stop.reached:
+        raise UnreadableUploadError(
+            f"The DICOM file has more than {_HEADER_BYTES / 2**20:g} MiB before its pixels; export it again."
+        )
 
 
 def _check_pixels(rows: int, columns: int, limits: ReadLimits) -> None:
