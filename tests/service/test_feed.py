@@ -314,5 +314,6 @@ def test_reports_and_observations_can_be_read(context, send, dicom, work, clock,
     at = {"_lastUpdated": f"ge{moment}"}
     assert client.get("/fhir/DiagnosticReport", params=at).json()["total"] == 1
     assert client.get("/fhir/DiagnosticReport?_lastUpdated=ge2999-01-01T00:00:00Z").json()["total"] == 0
-    assert client.get("/fhir/DiagnosticReport?_lastUpdated=geyesterday").status_code == 400
+    for wrong in ("geyesterday", "ge2026-01-01T00:00:00", "ge0001-01-01T00:00:00%2B01:00"):
+        assert client.get(f"/fhir/DiagnosticReport?_lastUpdated={wrong}").status_code == 400
     assert client.get(f"/fhir/Observation/{'0' * 8}-0000-0000-0000-{'0' * 12}").status_code == 404

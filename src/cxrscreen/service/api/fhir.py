@@ -1,7 +1,7 @@
 """FHIR R4: the reports and observations of screenings, to be read (not a whole FHIR server)."""
 
-from datetime import datetime
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -166,11 +166,14 @@ def _query(request: Request, offset: int) -> str:
 def _moment(since: str) -> datetime:
     try:
         moment = datetime.fromisoformat(since.removeprefix("ge").replace(" ", "+"))
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ServiceError("_lastUpdated is no moment with its zone; write for example ge2026-01-31T12:00:00Z.")
-    return moment
+        # Beyond the first and the last day there is no moment to turn one into.
+        return moment.astimezone(UTC) if moment.tzinfo is not None else _no_moment()
+    except (ValueError, OverflowError):
+        return _no_moment()
+
+
+def _no_moment() -> NoReturn:
+    raise ServiceError("_lastUpdated is no moment with its zone; write for example ge2026-01-31T12:00:00Z.")
 
 
 def _answer(content: dict[str, Any], made_at: datetime | None = None) -> Response:
