@@ -4,6 +4,8 @@ import io
 from dataclasses import dataclass
 from typing import Final
 
+from sqlalchemy import select
+
 from cxrscreen.dicom_node.instance import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
@@ -17,6 +19,7 @@ from cxrscreen.service.header import kind_of
 from cxrscreen.service.intake import Sender, Upload, take_in
 from cxrscreen.service.problems import TooLargeError
 from cxrscreen.service.security.deidentify import deidentifier_of
+from cxrscreen.service.store.exchange import Instance as Listed
 
 COERCED: Final = 0xB000
 """Warning: names and numbers were taken out or replaced."""
@@ -38,6 +41,8 @@ class Stored:
         The same in words.
     known_as
         Study and SOP instance UID under which it is kept, others than it was sent with after de-identification.
+    series_instance_uid
+        Of the series in which it can be found; None where another one is found under its identifier.
     """
 
     instance: Instance | None
@@ -45,6 +50,7 @@ class Stored:
     failure: int | None = None
     sentence: str = ""
     known_as: tuple[str, str] | None = None
+    series_instance_uid: str | None = None
 
     @property
     def coerced(self) -> bool:
@@ -88,7 +94,11 @@ def store_instance(context: Context, content: bytes, sender: Sender, study_insta
     known_as = (instance.study_instance_uid, instance.sop_instance_uid)
     if deidentifier is not None:
         known_as = (deidentifier.uid(known_as[0]), deidentifier.uid(known_as[1]))
-    return Stored(instance, taken.image_id, known_as=known_as)
+    with context.database.reading() as session:
+        listed = select(Listed.series_instance_uid).where(
+            Listed.image_id == taken.image_id, Listed.sop_instance_uid == known_as[1]
+        )
+        return Stored(instance, taken.image_id, known_as=known_as, series_instance_uid=session.scalar(listed))
 
 
 def _as_dicom(content: bytes) -> bytes:

@@ -37,6 +37,14 @@ def store(client, *contents, path=PATH, **options):
     return client.post(path, content=body(*contents), headers=headers, **options)
 
 
+def read(content):
+    return pydicom.dcmread(io.BytesIO(content))
+
+
+def image_of(sent):
+    return f"{PATH}/{sent.StudyInstanceUID}/series/{sent.SeriesInstanceUID}/instances/{sent.SOPInstanceUID}"
+
+
 @pytest.fixture
 def address(context):
     """The address of the service's DICOMweb, on a real socket."""
@@ -120,9 +128,11 @@ def test_what_is_not_stored_is_said_with_its_reason(client, dicom, context):
     assert mixed.headers["content-type"] == "application/dicom+json"
     answer = Dataset.from_json(mixed.json())
     assert len(answer.ReferencedSOPSequence) == 1
-    assert answer.ReferencedSOPSequence[0].RetrieveURL.startswith("http://testserver/dicom-web/studies/")
+    assert answer.ReferencedSOPSequence[0].RetrieveURL == f"http://testserver{image_of(read(good))}"
     assert answer.FailedSOPSequence[0].FailureReason == 0xC010
     assert answer.OtherFailuresSequence[0].FailureReason == 0xC000
+    another = Dataset.from_json(store(client, dicom(changes={"PatientName": "Other"})).json())
+    assert "RetrieveURL" not in another.ReferencedSOPSequence[0], "the first one is found under its identifier"
     nothing = store(client, dicom(changes={"SOPClassUID": uid.CTImageStorage, "Modality": "CT"}))
     assert nothing.status_code == 409
     assert Dataset.from_json(nothing.json()).FailedSOPSequence[0].FailureReason == 0x0122
@@ -152,6 +162,14 @@ def test_a_body_that_is_none(client, content_type, content, status):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+def test_what_was_stored_before_a_body_broke_off_is_written_down(client, dicom):
+    headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=part'}
+    assert client.post(PATH, content=body(dicom(), b"x")[:-9], headers=headers).status_code == 400
+    assert client.get(PATH).json()
+    (event,) = client.get("/api/v1/audit-log?action=dicomweb.stored").json()
+    assert event["details"]["stored"] == 1
+
+
 def test_a_file_that_is_a_picture_too_counts_as_what_it_came_as(client, dicom, context):
     png = b"\x89PNG\r\n\x1a\n"
     answer = store(client, png + dicom()[len(png) :])
@@ -169,7 +187,8 @@ def test_deidentified_instances_are_said_to_be_so(client, context, dicom):
     assert (item.ReferencedSOPInstanceUID, item.WarningReason) == (sent.SOPInstanceUID, 0xB000)
     assert sent.StudyInstanceUID not in item.RetrieveURL
     (found,) = client.get(PATH).json()
-    assert item.RetrieveURL.endswith(found["0020000D"]["Value"][0])
+    (kept,) = client.get("/dicom-web/instances").json()
+    assert item.RetrieveURL == kept["00081190"]["Value"][0]
     assert str(sent.PatientName) not in str(found)
 
 
@@ -301,10 +320,6 @@ def test_an_image_that_cannot_be_decompressed_is_refused_in_words(client, compre
     octets = 'multipart/related; type="application/octet-stream"'
     assert client.get(f"{path}/frames/1", headers={"Accept": octets}).status_code == 406
     assert client.get(path, headers={"Accept": "*/*"}).status_code == 200
-
-
-def image_of(sent):
-    return f"{PATH}/{sent.StudyInstanceUID}/series/{sent.SeriesInstanceUID}/instances/{sent.SOPInstanceUID}"
 
 
 def test_a_data_set_without_the_dicom_mark_goes_out_as_a_file(client, context, dicom):

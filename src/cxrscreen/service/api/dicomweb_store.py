@@ -53,13 +53,17 @@ async def _store(request: Request, sender: Sender, here: Context, log: AuditLog,
             return Stored(None, failure=OUT_OF_RESOURCES, sentence="The instance is larger than is read")
         return store_instance(here, part.content.read(), sender, study_uid)
 
-    # One after the other, so that no more than one instance is held, however many are sent.
-    async for part in parts(request.stream(), boundary, largest=settings.max_file_bytes, most=settings.max_files):
-        found.append(await run_in_threadpool(stored, part))
+    try:
+        # One after the other, so that no more than one instance is held, however many are sent.
+        async for part in parts(request.stream(), boundary, largest=settings.max_file_bytes, most=settings.max_files):
+            found.append(await run_in_threadpool(stored, part))
+    finally:
+        # What was stored before the body broke off stays.
+        if found:
+            done = [one for one in found if one.failure is None]
+            await run_in_threadpool(log, "dicomweb.stored", "service", None, instances=len(found), stored=len(done))
     if not found:
         raise ServiceError("The body holds no instance; send one or more.")
-    done = [one for one in found if one.failure is None]
-    await run_in_threadpool(log, "dicomweb.stored", "service", None, instances=len(found), stored=len(done))
     answer = answer_of(found, base_of(request, here))
     return JSONResponse(answer, status_of(found), media_type=JSON, headers={"Cache-Control": "no-store"})
 
@@ -89,8 +93,9 @@ def answer_of(found: list[Stored], base: str) -> Attributes:
 
 def _reference(one: Stored, base: str) -> Attributes:
     item = _named(one)
-    if one.known_as is not None and one.instance is not None:
-        item |= element("00081190", "UR", address(base, one.known_as[0]))
+    if one.known_as is not None and one.series_instance_uid is not None:
+        study, instance = one.known_as
+        item |= element("00081190", "UR", address(base, study, one.series_instance_uid, instance))
     if one.coerced:
         item |= element("00081196", "US", COERCED)
     return item
