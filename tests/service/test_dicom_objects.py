@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.service import dicom_objects as module
+from cxrscreen.service.dicom_catalogue import list_unlisted
 from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.housekeeping import delete_study, sweep
 from cxrscreen.service.jobs import enqueue
@@ -82,7 +83,20 @@ def test_what_ends_in_the_middle_is_done_by_the_next_one(context, send, dicom, w
     assert len(rows(context, Instance)) == 1 + len(MADE)
 
 
-def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(context, send, dicom, work, clock, monkeypatch):
+def test_images_from_before_the_catalogue_are_listed_once(context, send, dicom, png):
+    send(dicom(), png(100), dicom(image_number=2))
+    (first, second) = rows(context, Instance, Instance.sop_instance_uid)
+    with context.database.writing() as session:
+        session.delete(session.merge(first))
+    assert list_unlisted(context) == 1
+    assert list_unlisted(context) == 0
+    again, other = rows(context, Instance, Instance.sop_instance_uid)
+    assert (again.header, again.sha256, other.id) == (first.header, first.sha256, second.id)
+
+
+def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(
+    context, send, dicom, work, clock, monkeypatch, client
+):
     send(dicom())
     work()
 
@@ -96,6 +110,7 @@ def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(context, s
     assert not export_once(context)
     (export,) = rows(context, Export)
     assert (export.state, export.reason) == ("set_aside", "The disk is full.")
+    assert client.get("/api/v1/deliveries").json()["exports"] == {"set_aside": 1}
 
 
 def test_a_refused_image_has_a_report_alone(context, send, dicom, work, system):

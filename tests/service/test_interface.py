@@ -51,7 +51,7 @@ REFUSES = {
     "POST /dicom-web/studies": "no form of DICOM files comes whole out of Schemathesis; see test_dicomweb.py",
     "POST /dicom-web/studies/{study_uid}": "as above",
     "POST /api/v1/deliveries/{delivery_id}/again": "nothing goes to other systems here; see test_dicom_exchange.py",
-    "GET /fhir/DiagnosticReport/{resource_id}": "resources are made for those who fetch them; see test_fhir.py",
+    "GET /fhir/DiagnosticReport/{resource_id}": "resources are made for those who fetch them; see test_feed.py",
     "GET /fhir/Observation/{resource_id}": "as above",
 }
 """Operations that cannot do their work here, and why."""

@@ -238,7 +238,8 @@ def test_searches(client, dicom):
     one = client.get("/dicom-web/instances?StudyInstanceUID=1.2.3&includefield=all").json()[0]
     assert one["00083002"]["Value"] == [uid.ExplicitVRLittleEndian]
     assert "00280101" in one
-    assert client.get("/dicom-web/series?Modality=DX&SeriesNumber=1").json() is not None
+    assert len(client.get("/dicom-web/series?Modality=DX&SeriesNumber=1").json()) == 2
+    assert client.get("/dicom-web/series?Modality=DX&SeriesNumber=2").json() == []
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import Admin, AuditLog, Id
 from cxrscreen.service.context import Here
 from cxrscreen.service.problems import ConflictError, NotFoundError
-from cxrscreen.service.store.exchange import Delivery, DeliveryState
+from cxrscreen.service.store.exchange import Delivery, DeliveryState, Export
 
 router = APIRouter(prefix=f"{PREFIX}/deliveries", tags=["deliveries"])
 
@@ -35,6 +35,10 @@ class Deliveries(BaseModel):
     """Counts by destination and state, and the oldest of those asked for."""
 
     counts: dict[str, dict[str, int]]
+    exports: dict[str, int] = Field(
+        description="Results by what became of their DICOM objects: 'waiting', 'leased', 'done', or 'set_aside' after "
+        "many tries; screening the image again tries once more."
+    )
     deliveries: list[OnItsWay]
 
 
@@ -56,10 +60,11 @@ def deliveries(
     with here.database.reading() as session:
         for name, kind, count in session.execute(counted):
             counts.setdefault(name, {})[kind] = count
+        made = session.execute(select(Export.state, func.count()).group_by(Export.state)).all()
         found = session.scalars(wanted.order_by(Delivery.created_at, Delivery.position).limit(limit)).all()
         listed = [_view(one) for one in found]
     log("delivery.listed", "service", None, sparsely=True)
-    return Deliveries(counts=counts, deliveries=listed)
+    return Deliveries(counts=counts, exports={row[0]: row[1] for row in made}, deliveries=listed)
 
 
 @router.post("/{delivery_id}/again")
