@@ -126,9 +126,9 @@ def announce(context: Context, feed: Target) -> int:
             if not _is_quiet(session, study_id, now - timedelta(seconds=settings.feed_quiet_seconds)):
                 left = True
                 continue
-            study = session.get_one(Study, study_id, with_for_update=True)
-            if study.state == "waiting":
-                # More of it came since it was asked about.
+            study = session.scalars(select(Study).where(Study.id == study_id).with_for_update(of=Study)).first()
+            if study is None or study.state == "waiting":
+                # It was deleted, or more of it came, since it was asked about.
                 continue
             content = feed.content(session, study, key, settings)
             session.add(
