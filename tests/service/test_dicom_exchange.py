@@ -194,8 +194,14 @@ def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
     outbox.awaiting("1.2.3", paths)
     assert outbox.pending() == ()
     assert not outbox.committed(Commitment("1.2.4", (), ()))
-    assert outbox.committed(Commitment("1.2.3", tuple(row.key for row in queued[:2]), (queued[2].key,)))
-    assert outbox.pending() == paths[2:]
+    for wait in (2, 4):
+        assert outbox.committed(Commitment("1.2.3", tuple(row.key for row in queued[:2]), (queued[2].key,)))
+        assert outbox.pending() == (), "an archive that always says no is not asked without a pause"
+        clock.pass_(seconds=wait)
+        assert outbox.pending() == paths[2:]
+        outbox.awaiting("1.2.3", paths[2:])
+    assert outbox.committed(Commitment("1.2.3", (), ()))
+    clock.pass_(seconds=8)
     outbox.awaiting("1.2.5", paths[2:])
     assert outbox.overdue(100) == 0
     clock.pass_(seconds=101)

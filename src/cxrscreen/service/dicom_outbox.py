@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
 from cxrscreen.dicom_node.scp import Commitment
-from cxrscreen.dicom_node.sender import BATCH
+from cxrscreen.dicom_node.sender import BATCH, backoff
 from cxrscreen.service.context import Context
 from cxrscreen.service.store.exchange import Delivery, Instance
 
@@ -70,12 +70,18 @@ class DatabaseOutbox:
             self._note(path, state="awaiting", transaction_uid=transaction_uid, not_before=self._context.now())
 
     def committed(self, answer: Commitment) -> bool:
-        """Note the peer's answer; what it failed to keep is pending again. False where the request is not known."""
+        """Note the peer's answer; what it failed to keep is pending again, for later. False: no such request."""
         asked = (self._mine, Delivery.state == "awaiting", Delivery.transaction_uid == answer.transaction_uid)
         now = self._context.now()
         with self._context.database.writing() as session:
             kept = _change(session, *asked, Delivery.key.in_(answer.stored), state="sent", ended_at=now)
-            return kept + _change(session, *asked, state="pending", transaction_uid=None) > 0
+            failed = session.scalars(select(Delivery).where(*asked).with_for_update(of=Delivery)).all()
+            for delivery in failed:
+                delivery.state, delivery.transaction_uid = "pending", None
+                delivery.attempts += 1
+                # Later with each failure: what an archive never commits itself to would go to it without a pause.
+                delivery.not_before = now + timedelta(seconds=backoff(delivery.attempts))
+            return kept + len(failed) > 0
 
     def overdue(self, seconds: float) -> int:
         """Make what has waited so long for an answer pending again; return how many files."""

@@ -24,7 +24,7 @@ class OnItsWay(BaseModel):
     key: str = Field(description="SOP instance UID of an object, idempotency key of an event.")
     study: str
     state: str = Field(description="'pending', 'awaiting' (storage commitment), 'sent' or 'refused'.")
-    attempts: int = Field(description="Of events; objects are tried until the peer takes or refuses them.")
+    attempts: int = Field(description="Of events; of objects, how often the peer did not commit itself to them.")
     not_before: datetime
     reason: str | None
     created_at: datetime
