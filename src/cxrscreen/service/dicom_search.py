@@ -198,9 +198,10 @@ def _span(column: InstrumentedAttribute[str | None], name: str, digits: int) -> 
     """Match a day or time, or a span of them: ``20200101-20200131``, open on either side."""
 
     def condition(value: str) -> ColumnElement[bool]:
-        plain = re.sub(r"[.:][0-9]*" if digits == 8 else r":|\.[0-9]*", "", value)
+        plain = value if digits == 8 else re.sub(r":|\.[0-9]*", "", value)
         first, dash, last = plain.partition("-")
-        if not all(re.fullmatch(rf"[0-9]{{0,{digits}}}", side) for side in (first, last)) or not (first or last):
+        side_is = r"([0-9]{8})?" if digits == 8 else rf"[0-9]{{0,{digits}}}"
+        if not all(re.fullmatch(side_is, side) for side in (first, last)) or not (first or last):
             raise ServiceError(f"{name} is no day, time or span of them; write for example 20200301-20200331.")
         if not dash:
             return column.startswith(first) if digits == 6 else column == first

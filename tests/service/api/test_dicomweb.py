@@ -233,7 +233,15 @@ def test_searches(client, dicom):
     assert names("ModalitiesInStudy=CT") == []
     assert "additional results" in client.get(f"{PATH}?limit=1").headers["warning"]
     assert "fuzzymatching" in client.get(f"{PATH}?fuzzymatching=true").headers["warning"]
-    for wrong in ("Nonsense=1", "limit=x", "StudyDate=yesterday", "PatientWeight=70", "SeriesNumber=a"):
+    for wrong in (
+        "Nonsense=1",
+        "limit=x",
+        "StudyDate=yesterday",
+        "StudyDate=2020.03.10",
+        "StudyDate=2020",
+        "PatientWeight=70",
+        "SeriesNumber=a",
+    ):
         assert client.get(f"{PATH}?{wrong}").status_code == 400
     one = client.get("/dicom-web/instances?StudyInstanceUID=1.2.3&includefield=all").json()[0]
     assert one["00083002"]["Value"] == [uid.ExplicitVRLittleEndian]

@@ -1,5 +1,6 @@
 """The interface's description."""
 
+from copy import deepcopy
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
@@ -29,7 +30,8 @@ def interface(app: FastAPI) -> dict[str, Any]:
     app
         The application; FastAPI itself gives all of a route's answers the one type of its good ones.
     """
-    described: dict[str, Any] = app.openapi()
+    # FastAPI keeps its own, and several requests may ask for it at once.
+    described: dict[str, Any] = deepcopy(app.openapi())
     for path, operations in described["paths"].items():
         spoken = next((kind for begin, kind in _SPOKEN.items() if path.startswith(begin)), "application/json")
         for operation in operations.values():
