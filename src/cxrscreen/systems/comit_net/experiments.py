@@ -151,9 +151,10 @@ def asked_images(recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str
     ManifestError
         If a part of what is learned from lacks COVID-19 or other images, or nothing that is left out has a label.
     """
-    learned, seed = without(manifest, left_out), recipe.splitting
-    sources = [name for name in recipe.data.learned if name not in {*left_out, *recipe.data.masks_alone}]
-    split = make_split(QUESTION, learned, seed, sources)
+    learned, seed = [name for name in recipe.data.learned if name not in left_out], recipe.splitting
+    never = (*recipe.data.left_out, *left_out)
+    sources = [name for name in learned if name not in recipe.data.masks_alone]
+    split = without(make_split(QUESTION, manifest, seed, sources), manifest, never)
     parts = {i: part for part in ("train", "validation", "test") for i in split.part(part)}
     if left_out:
         whole = make_split(QUESTION, manifest, seed, left_out)
@@ -163,10 +164,10 @@ def asked_images(recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str
         if truths != {0, 1}:
             lacking = "other" if 0 not in truths else "COVID-19"
             raise ManifestError(f"The {part} part has no {lacking} image with a label that is learned: add some.")
-    images = make_split(IMAGES, learned, seed, [name for name in recipe.data.learned if name not in left_out])
-    known = disease_masks(learned).image_ids
+    images = without(make_split(IMAGES, manifest, seed, learned), manifest, never)
+    known = disease_masks(manifest).image_ids
     disease = tuple(i for i in sorted([*images.validation, *images.test]) if i in known)
-    return Asked(parts, _lung_references(recipe, learned, left_out, set(images.truth)), disease)
+    return Asked(parts, _lung_references(recipe, manifest, learned, set(images.truth)), disease)
 
 
 def shared_images(recipe: ComitNetRecipe, manifest: Manifest, folder: Path) -> Shared:
@@ -223,9 +224,8 @@ def _varied(recipe: ComitNetRecipe, tasks: tuple[Task, ...], seed: int, left_out
 
 
 def _lung_references(
-    recipe: ComitNetRecipe, manifest: Manifest, left_out: tuple[str, ...], stored: set[str]
+    recipe: ComitNetRecipe, manifest: Manifest, sources: Sequence[str], stored: set[str]
 ) -> tuple[str, ...]:
-    sources = [name for name in recipe.data.learned if name not in left_out]
     try:
         return tuple(i for i in make_split(LUNG_SPLIT, manifest, recipe.splitting, sources).test if i in stored)
     except ManifestError:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cxrscreen.data.disease_masks import DiseaseMasks, disease_masks
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
-from cxrscreen.data.protocols import Split, make_split
+from cxrscreen.data.protocols import PARTS, Split, make_split
 from cxrscreen.errors import ManifestError
 from cxrscreen.systems.comit_net.labels import decisions_learned, diagnosis_of, health_of
 from cxrscreen.systems.comit_net.preprocessing import MaskTask
@@ -103,8 +103,8 @@ def parts_of(recipe: ComitNetRecipe, manifest: Manifest) -> Parts:
     ManifestError
         If nothing is left to learn from or to choose by, or both classification tasks lack one of their answers.
     """
-    manifest = without(manifest, recipe.data.left_out)
     whole = make_split(IMAGES, manifest, recipe.splitting, recipe.data.learned)
+    whole = without(whole, manifest, recipe.data.left_out)
     outlines = _lung_split(recipe, manifest)
     chosen_by = () if outlines is None else tuple(i for i in outlines.validation if i in whole.truth)
     held = {whole.groups[i] for i in chosen_by}
@@ -129,15 +129,23 @@ def parts_of(recipe: ComitNetRecipe, manifest: Manifest) -> Parts:
     return parts
 
 
-def without(manifest: Manifest, sources: Sequence[str]) -> Manifest:
-    """Give all images of some sources' patients to these sources, so that their patients are left out with them."""
+def without(split: Split, manifest: Manifest, sources: Sequence[str]) -> Split:
+    """Leave out all images of some sources' patients, of whatever source an image is; no other image changes part."""
     if not sources:
-        return manifest
-    table = manifest.table.copy()
+        return split
+    table = manifest.table
     patients = set(table.loc[table["source"].isin(sources), "group"])
-    others = table["group"].isin(patients) & ~table["source"].isin(sources)
-    table.loc[others, "source"] = sources[0]
-    return Manifest(table, manifest.root)
+    groups = {i: group for i, group in split.groups.items() if group not in patients}
+    train, validation, test = (tuple(i for i in split.part(part) if i in groups) for part in PARTS)
+    return replace(
+        split,
+        train=train,
+        validation=validation,
+        test=test,
+        truth={i: split.truth[i] for i in groups},
+        groups=groups,
+        dropped=dict(split.dropped) | {"of a patient of a source that is left out": len(split.truth) - len(groups)},
+    )
 
 
 def _lung_split(recipe: ComitNetRecipe, manifest: Manifest) -> Split | None:
