@@ -250,7 +250,7 @@ def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> Cascade:
     """
     settings = preprocessing_of(bundle, Preprocessing)
 
-    # The classifiers stay exact: they take the smaller part of the time, and bf16 would move decisions near a threshold.
+    # The classifiers stay exact: they take less of the time, and bf16 would move decisions near a threshold.
     exact = replace(engine, precision="f32")
 
     def compiled(name: str) -> Engine:
