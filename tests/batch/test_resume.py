@@ -188,8 +188,20 @@ def test_another_order_of_work_of_the_same_name_is_not_put_together(
 
 def test_records_that_are_no_text_are_replaced(tmp_path: Path, files: list[Path], system: System, read: Read) -> None:
     (tmp_path / "screenings.jsonl").write_bytes(b"\xff\xfe{\x00\n\xff")
-    assert run_batch(files[:2], system, tmp_path, read=read, resume=True).screened == 2
+    assert run_batch(files[:2], system, tmp_path, read=read).screened == 2
     assert len(rows(tmp_path)) == 2
+
+
+def test_results_without_their_ledger_are_not_thrown_away(
+    tmp_path: Path, files: list[Path], system: System, read: Read
+) -> None:
+    out = tmp_path / "out"
+    run_batch(files, system, out, read=read)
+    before = rows(out)
+    (out / FINISHED_FILE).unlink()
+    with pytest.raises(OutputError, match=r"lack \.finished\.jsonl"):
+        run_batch(files, system, out, read=read, resume=True)
+    assert rows(out) == before
 
 
 def test_a_new_folder_has_nothing_to_resume(tmp_path: Path, files: list[Path], system: System, read: Read) -> None:

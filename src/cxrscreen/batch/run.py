@@ -156,7 +156,7 @@ def run_batch(
     ------
     OutputError
         If the output folder cannot be written, another run is writing to it, or it is to be resumed and holds the
-        results of another bundle or other options.
+        results of another bundle or other options, or no note of what is finished.
     """
     check_writable(out)
     report = Report(system.bundle_id)
@@ -300,6 +300,11 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 def _kept(out: Path, head: str, files: Sequence[Path]) -> list[Finished]:
+    if (out / RECORDS_FILE).stat().st_size and not (out / FINISHED_FILE).exists():
+        raise OutputError(
+            f"The results in {str(out)!r} lack {FINISHED_FILE}, which says what is finished: bring it back, or choose "
+            "another folder with --out."
+        )
     kept = finished_in(out, head, files)
     if kept is None:
         raise OutputError(
