@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from pydicom import uid
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import generate_frames
+from pydicom.filereader import read_partial
 from pydicom.pixels.utils import pixel_array
 
 from cxrscreen.imaging.silence import without_warnings
@@ -20,6 +21,7 @@ from cxrscreen.service.problems import NotFoundError, ServiceError
 
 OCTETS: Final = "application/octet-stream"
 _CHUNK: Final = 2**20
+_PIXELS: Final = 0x7FE00010
 _INLINE_BYTES: Final = 1024
 """Binary values up to this length are in the JSON itself."""
 _BULK: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -86,7 +88,7 @@ def whole(path: Path, stored: str, wanted: str | None) -> Iterator[bytes]:
         raise NotAcceptableError("The instance is not given in that transfer syntax; ask for it as it is stored (*).")
     try:
         with without_warnings():
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = _read(path)
             if uid.UID(stored).is_encapsulated:
                 dataset.decompress(generate_instance_uid=False)
             dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
@@ -137,7 +139,7 @@ def bulk_data(path: Path, place: str) -> bytes:
     """
     try:
         with without_warnings():
-            dataset = pydicom.dcmread(path, force=True)
+            dataset = _read(path)
             for item_tag, number in zip(*[iter(place.split("-")[:-1])] * 2, strict=True):
                 dataset = dataset[int(item_tag, 16)].value[int(number)]
             element = dataset[int(place.rsplit("-", 1)[-1], 16)]
@@ -192,7 +194,7 @@ def syntax_of(dataset: Dataset) -> str:
 
 
 def _frames(path: Path, numbers: Sequence[int], accepted: Sequence[Accepted]) -> tuple[str, list[bytes]]:
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = _read(path)
     if "PixelData" not in dataset:
         raise NotFoundError("The instance has no frames; ask for the instance itself.")
     count = int(dataset.get("NumberOfFrames") or 1)
@@ -262,6 +264,12 @@ def _bulk(dataset: Dataset, before: str = "") -> Iterator[tuple[str, Any]]:
                 yield from _bulk(item, f"{place}-{number}-")
         elif element.VR in _BULK:
             yield place, element
+
+
+def _read(path: Path) -> FileDataset:
+    """Read a file to the end of its pixels; behind them are padding and signatures of what is then another file."""
+    with path.open("rb") as content:
+        return read_partial(content, lambda tag, _vr, _length: tag > _PIXELS, force=True)
 
 
 def _is_file(path: Path) -> bool:

@@ -342,6 +342,14 @@ def test_a_data_set_without_the_dicom_mark_goes_out_as_a_file(client, context, d
     assert first_part(client.get(f"{image_of(sent)}/frames/1"))[1] == sent.PixelData
 
 
+def test_what_stands_behind_the_pixels_is_not_parsed(client, dicom):
+    content = dicom()
+    sent = read(content)
+    assert store(client, content + b"\xfc\xff\xfc\xffZZ\x00\x00" + b"\xff" * 64).status_code == 200
+    assert first_part(client.get(f"{image_of(sent)}/frames/1"))[1] == sent.PixelData
+    assert first_part(client.get(f"{image_of(sent)}/bulkdata/7FE00010"))[1] == sent.PixelData
+
+
 def test_frames_are_little_endian_whatever_the_file_is(client, context, dicom):
     sent = pydicom.dcmread(io.BytesIO(dicom()))
     turned = Dataset()
