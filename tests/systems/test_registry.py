@@ -28,8 +28,8 @@ def test_what_cannot_be_chosen_is_a_sentence(monkeypatch):
     with pytest.raises(BundleError, match="cascade is for the system cascade, not for patch_voting"):
         bundle_named("cascade", "patch_voting")
     monkeypatch.setattr(registry, "shipped_bundles", dict)
-    with pytest.raises(BundleError, match="No bundle of the system patch_voting ships with this version: train one"):
-        bundle_named(None, "patch_voting")
+    with pytest.raises(BundleError, match="No bundle of the system covid_cxnet ships with this version: train one"):
+        bundle_named(None, "covid_cxnet")
 
 
 def test_a_bundle_of_an_unknown_system_is_named(tmp_path):
