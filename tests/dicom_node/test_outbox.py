@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from cxrscreen.dicom_node import sender as sending
+from cxrscreen.dicom_node.backoff import LONGEST_WAIT, backoff
 from cxrscreen.dicom_node.outbox import FolderOutbox
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.scu import Delivery, PeerError
-from cxrscreen.dicom_node.sender import LONGEST_WAIT, REFUSALS, Sender, backoff
+from cxrscreen.dicom_node.sender import REFUSALS, Sender
 from cxrscreen.dicom_node.settings import Peer
 
 PEER = Peer(name="pacs", ae_title="PACS", host="127.0.0.1", port=104)
@@ -58,6 +59,33 @@ def test_what_the_peer_did_not_keep_is_pending_again(outbox, many):
     assert not outbox.committed(Commitment("../pending", tuple(names), ()))
     assert outbox.committed(Commitment("1.2.3", (*names[:2], "9.9", "../../x"), names[2:]))
     assert states(outbox) == {"pending": 1, "awaiting-commitment": 0, "sent": 2, "refused": 0}
+
+
+def test_what_is_never_committed_to_is_sent_later_with_each_time_also_after_a_restart(tmp_path, image):
+    now = [10.0**9]
+
+    def clock():
+        return now[0]
+
+    outbox = FolderOutbox(tmp_path / "box", clock)
+    outbox.put(image)
+    (path,) = outbox.pending()
+    waits = []
+    for number in range(4):
+        outbox.awaiting(f"1.2.{number}", outbox.pending())
+        assert outbox.committed(Commitment(f"1.2.{number}", (), (path.stem,)))
+        start = now[0]
+        outbox = FolderOutbox(tmp_path / "box", clock)
+        while not outbox.pending():
+            now[0] += 1
+        waits.append(now[0] - start)
+    assert waits == [2, 4, 8, 16]
+    (note,) = path.parent.glob("*.json")
+    for damaged in ("", "[]", "{}", '{"failures": 1, "not_before": "x"}', '{"failures": 1, "not_before": 1e99}'):
+        note.write_text(damaged)
+        assert outbox.pending() == (path,)
+    outbox.sent(path)
+    assert not list(path.parent.iterdir())
 
 
 def test_silence_after_a_request_makes_it_pending_again(tmp_path, many):

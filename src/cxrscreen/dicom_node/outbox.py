@@ -1,5 +1,6 @@
 """Results on their way to one peer: a folder whose subfolders are the states, moved on by a rename."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from typing import Final, Protocol
 
 import pydicom
 
+from cxrscreen.dicom_node.backoff import LONGEST_WAIT, backoff
 from cxrscreen.dicom_node.durable import move_durably, remove_parts, sync_folder, write_durably
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.imaging.silence import without_warnings
@@ -22,7 +24,7 @@ class Outbox(Protocol):
     """What a sender asks of the place where results wait; a folder here, it may be a database elsewhere."""
 
     def pending(self) -> Sequence[Path]:
-        """List the files to send, in the order they were put in."""
+        """List the files to send now, in the order they were put in."""
 
     def sent(self, path: Path) -> None:
         """Note that the peer has a file."""
@@ -34,7 +36,7 @@ class Outbox(Protocol):
         """Note which files the peer is asked to commit itself to; called before it is asked."""
 
     def committed(self, answer: Commitment) -> bool:
-        """Note the peer's answer; what it failed to keep is pending again. False where the request is not known."""
+        """Note the peer's answer; what it failed to keep is pending again, for later. False: no such request."""
 
     def overdue(self, seconds: float) -> int:
         """Make what has waited so long for an answer pending again; return how many files."""
@@ -42,6 +44,8 @@ class Outbox(Protocol):
 
 class FolderOutbox:
     """An outbox in a folder; see :class:`Outbox`.
+
+    Beside a pending file whose keeping the peer has refused lies a note of how often, and of when it is sent again.
 
     Parameters
     ----------
@@ -91,17 +95,25 @@ class FolderOutbox:
 
     def pending(self) -> tuple[Path, ...]:
         """See :meth:`Outbox.pending`."""
-        paths = (self.root / PENDING).glob("*.dcm")
+        now = self._clock()
+        # No wait is longer: a clock that was set back must not make one so.
+        paths = [
+            path
+            for path in (self.root / PENDING).glob("*.dcm")
+            if not 0 < self._failures(path.name)[1] - now <= LONGEST_WAIT
+        ]
         return tuple(sorted(paths, key=lambda path: (path.stat().st_mtime, path.name)))
 
     def sent(self, path: Path) -> None:
         """See :meth:`Outbox.sent`."""
         move_durably(path, self.root / SENT)
+        self._note(path.name).unlink(missing_ok=True)
 
     def refused(self, path: Path, reason: str) -> None:
         """See :meth:`Outbox.refused`; the reason lies beside the file."""
         write_durably(self.root / REFUSED / f"{path.name}.txt", f"{reason}\n".encode())
         move_durably(path, self.root / REFUSED)
+        self._note(path.name).unlink(missing_ok=True)
 
     def awaiting(self, transaction_uid: str, paths: Sequence[Path]) -> None:
         """See :meth:`Outbox.awaiting`."""
@@ -118,7 +130,12 @@ class FolderOutbox:
             return False
         for uid in answer.stored:
             if (folder / f"{uid}.dcm").exists():
-                move_durably(folder / f"{uid}.dcm", self.root / SENT)
+                self.sent(folder / f"{uid}.dcm")
+        for path in folder.glob("*.dcm"):
+            failures = self._failures(path.name)[0] + 1
+            # Later with each failure: what an archive never commits itself to would go to it without a pause.
+            note = {"failures": failures, "not_before": self._clock() + backoff(failures)}
+            write_durably(self._note(path.name), json.dumps(note).encode())
         self._reopen(folder)
         return True
 
@@ -126,6 +143,18 @@ class FolderOutbox:
         """See :meth:`Outbox.overdue`."""
         late = [path for path in (self.root / AWAITING).iterdir() if self._clock() - path.stat().st_mtime >= seconds]
         return sum(self._reopen(folder) for folder in late)
+
+    def _note(self, name: str) -> Path:
+        return self.root / PENDING / f"{name}.json"
+
+    def _failures(self, name: str) -> tuple[int, float]:
+        """Read how often the peer did not commit itself to a file, and when it is sent again."""
+        try:
+            note = json.loads(self._note(name).read_bytes())
+            return int(note["failures"]), float(note["not_before"])
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
+            # Without a note that can be read it is sent at once.
+            return 0, 0.0
 
     def _reopen(self, folder: Path) -> int:
         left = list(folder.glob("*.dcm"))

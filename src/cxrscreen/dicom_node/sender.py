@@ -11,6 +11,7 @@ from typing import Final
 
 import pydicom
 
+from cxrscreen.dicom_node.backoff import backoff
 from cxrscreen.dicom_node.outbox import Outbox
 from cxrscreen.dicom_node.scu import PeerError, request_commitment, send
 from cxrscreen.dicom_node.settings import Peer
@@ -19,32 +20,10 @@ from cxrscreen.report.dicom.identity import derived_uid
 
 _LOG = logging.getLogger(__name__)
 
-FIRST_WAIT: Final = 2.0
-LONGEST_WAIT: Final = 300.0
-"""Seconds between tries: doubled from the first to the longest."""
 BATCH: Final = 50
 """Files in one association."""
 REFUSALS: Final = 3
 """A file that the peer will not have is tried so often, since some peers say so while they start."""
-
-
-def backoff(tries: int, spread: float = 0.0) -> float:
-    """Return how long to wait after so many tries that failed in a row.
-
-    Parameters
-    ----------
-    tries
-        From 1.
-    spread
-        In [0, 1): which part of the wait's last quarter to leave out, so that nodes do not all come back at once.
-
-    Returns
-    -------
-    float
-        Seconds, at most :data:`LONGEST_WAIT`.
-    """
-    doubled = FIRST_WAIT * 2.0 ** min(tries - 1, 30)
-    return min(doubled, LONGEST_WAIT) * (1.0 - 0.25 * spread)
 
 
 class Sender:

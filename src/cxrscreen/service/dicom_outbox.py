@@ -8,8 +8,9 @@ from typing import Any, Final, cast
 from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
+from cxrscreen.dicom_node.backoff import backoff
 from cxrscreen.dicom_node.scp import Commitment
-from cxrscreen.dicom_node.sender import BATCH, backoff
+from cxrscreen.dicom_node.sender import BATCH
 from cxrscreen.service.context import Context
 from cxrscreen.service.store.exchange import Delivery, Instance
 
@@ -27,7 +28,7 @@ class DatabaseOutbox:
     peer
         The peer's name.
     holder
-        Who sends, the same after a restart, so that nothing waits for a lease of its own.
+        Who sends; see :func:`cxrscreen.service.holder.own_holder`.
     """
 
     def __init__(self, context: Context, peer: str, holder: str) -> None:
