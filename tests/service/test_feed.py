@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.service.dicom_objects import export_once
-from cxrscreen.service.feed import announce, deliver_once, feeds_of, run_feed
+from cxrscreen.service.feed import announce, deliver_once, run_feed
+from cxrscreen.service.feed_targets import feeds_of
 from cxrscreen.service.housekeeping import delete_study
 from cxrscreen.service.settings import SettingsError, load_settings
 from cxrscreen.service.store.exchange import Delivery
@@ -237,7 +238,7 @@ def test_a_failed_picture_is_told_of_and_has_no_resources(context, send, png, wo
 
 
 def test_what_cannot_be_sent_stops_neither_the_thread_nor_what_follows(
-    context, send, dicom, work, clock, hook, receiver
+    context, send, dicom, png, work, clock, hook, receiver
 ):
     ended(send, dicom, work, context, clock)
     announce(context, hook)
@@ -254,13 +255,109 @@ def test_what_cannot_be_sent_stops_neither_the_thread_nor_what_follows(
             stop.set()
         raise ValueError
 
-    ended(send, dicom, work, context, clock, image_number=2)
+    for level in (180, 200):
+        ended(send, lambda level=level, **_: png(level), work, context, clock)
     thread = threading.Thread(
         target=run_feed, args=(context, replace(hook, content=broken), "test", stop), kwargs={"poll_seconds": 0.01}
     )
     thread.start()
     thread.join(60)
     assert len(asked) == 2
+
+
+def rows(context):
+    with context.database.reading() as session:
+        return session.scalars(select(Delivery).order_by(Delivery.created_at)).all()
+
+
+def test_a_study_that_cannot_be_told_of_is_set_aside_and_holds_back_no_other(
+    context, send, dicom, png, work, clock, hook, deliver, receiver
+):
+    ended(send, dicom, work, context, clock)
+    ended(send, lambda **_: png(200), work, context, clock)
+    with context.database.reading() as session:
+        bad = session.scalars(select(Study.id).order_by(Study.screened_at)).first()
+
+    def content(session, study, key, settings):
+        if study.id == bad:
+            raise ValueError("a name that no log is to hold")
+        return hook.content(session, study, key, settings)
+
+    picky = replace(hook, content=content)
+    assert announce(context, picky) == 2
+    assert announce(context, picky) == 0
+    assert deliver(picky)
+    assert not deliver(picky)
+    assert len(receiver.received) == 1
+    found = {row.study_id: row for row in rows(context)}[bad]
+    for _ in range(4):
+        assert found.state == "pending"
+        clock.at = found.not_before
+        assert deliver(picky)
+        found = {row.study_id: row for row in rows(context)}[bad]
+    assert (found.state, found.attempts) == ("refused", 5)
+    assert found.reason == "What is to be sent could not be made (ValueError)."
+    with context.database.writing() as session:
+        session.get(Delivery, found.id).state = "pending"
+    assert deliver(hook)
+    assert json.loads(receiver.received[1][1])["study"] == bad
+
+
+def test_what_is_newer_of_a_study_takes_the_place_of_what_has_not_arrived(
+    context, send, dicom, png, work, clock, hook, deliver, receiver, client
+):
+    ended(send, lambda **_: png(200), work, context, clock)
+    ended(send, dicom, work, context, clock)
+    assert announce(context, hook) == 2
+    receiver.statuses = [500, 500]
+    assert [deliver(hook) for _ in range(3)] == [True, True, False]
+    ended(send, dicom, work, context, clock, image_number=2)
+    assert announce(context, hook) == 1
+    states = [row.state for row in rows(context)]
+    assert sorted(states) == ["pending", "pending", "superseded"], "the other study's stays"
+    while deliver(hook):
+        pass
+    (old,) = [row for row in rows(context) if row.state == "superseded"]
+    newest = rows(context)[-1]
+    assert old.study_id == newest.study_id
+    assert old.key not in [headers["Idempotency-Key"] for headers, _ in receiver.received[2:]]
+    assert newest.state == "sent"
+    assert client.post(f"/api/v1/deliveries/{old.id}/again").status_code == 409
+
+
+def test_the_newer_waits_for_the_older_that_another_server_has_in_hand(
+    context, send, dicom, work, clock, hook, deliver, receiver
+):
+    ended(send, dicom, work, context, clock)
+    announce(context, hook)
+
+    def meanwhile(request):
+        ended(send, dicom, work, context, clock, image_number=2)
+        assert announce(context, hook) == 1
+        assert not deliver(hook), "it would overtake the older"
+        return httpx2.Response(500)
+
+    with httpx2.Client(transport=httpx2.MockTransport(meanwhile)) as client:
+        assert deliver_once(context, hook, "other", client)
+    assert [row.state for row in rows(context)] == ["superseded", "pending"]
+    assert deliver(hook)
+    assert [row.state for row in rows(context)] == ["superseded", "sent"]
+    assert not deliver(hook)
+
+
+def test_what_has_yet_to_be_made_of_a_study_that_went_on_is_left_to_its_next_end(
+    context, send, dicom, work, clock, hook, deliver, receiver
+):
+    def broken(*_given):
+        raise ValueError
+
+    ended(send, dicom, work, context, clock)
+    announce(context, replace(hook, content=broken))
+    clock.pass_(seconds=2)
+    send(dicom(image_number=2))
+    assert deliver(hook)
+    assert only(context).state == "superseded"
+    assert not receiver.received
 
 
 def test_the_thread_announces_and_delivers_until_told_to_stop(context, send, dicom, work, clock, hook, receiver):

@@ -27,7 +27,8 @@ from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.dicom_outbox import DatabaseOutbox
 from cxrscreen.service.dicom_search import find, parse_query
 from cxrscreen.service.dicom_store import store_instance
-from cxrscreen.service.feed import announce, feeds_of
+from cxrscreen.service.feed import announce
+from cxrscreen.service.feed_targets import feeds_of
 from cxrscreen.service.intake import Sender, Upload, take_in
 from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.files import Files

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import platform
 import signal
 import threading
 from collections.abc import Callable
@@ -19,7 +18,9 @@ from cxrscreen.service.access import Principal, Role
 from cxrscreen.service.context import Context, open_context
 from cxrscreen.service.dicom_outbox import DatabaseOutbox
 from cxrscreen.service.dicom_store import store_instance
-from cxrscreen.service.feed import feeds_of, run_feed
+from cxrscreen.service.feed import run_feed
+from cxrscreen.service.feed_targets import feeds_of
+from cxrscreen.service.holder import own_holder
 from cxrscreen.service.intake import Sender
 from cxrscreen.service.logs import set_up_logs
 from cxrscreen.service.settings import Settings
@@ -69,9 +70,12 @@ def exchange(context: Context, stop: threading.Event, *, started: Callable[[int 
     ------
     NodeSettingsError
         If the node cannot listen.
+    OSError
+        If the service's folder cannot be written.
     """
-    settings, holder = context.settings, f"{platform.node()}:exchange"
+    settings = context.settings
     with ExitStack() as running:
+        holder = running.enter_context(own_holder(settings.folder))
         threads: list[threading.Thread] = []
         port = None
         if settings.node is not None:

@@ -23,7 +23,10 @@ class OnItsWay(BaseModel):
     destination: str = Field(description="'peer:', 'webhook:' or 'fhir:' and its name in the settings.")
     key: str = Field(description="SOP instance UID of an object, idempotency key of an event.")
     study: str
-    state: str = Field(description="'pending', 'awaiting' (storage commitment), 'sent' or 'refused'.")
+    state: str = Field(
+        description="'pending', 'awaiting' (storage commitment), 'sent', 'refused', or 'superseded' by something newer "
+        "of the same study before it had arrived."
+    )
     attempts: int = Field(description="Of events; of objects, how often the peer did not commit itself to them.")
     not_before: datetime
     reason: str | None
@@ -77,6 +80,8 @@ def again(delivery_id: Id, here: Here, _asking: Admin, log: AuditLog) -> OnItsWa
             raise NotFoundError("There is no such delivery; see the list, or its study was deleted.")
         if found.state == "sent":
             raise ConflictError("It has been sent; nothing is sent twice.")
+        if found.state == "superseded":
+            raise ConflictError("Something newer was told of its study; the older would overwrite it.")
         found.state, found.not_before, found.ended_at, found.created_at = "pending", now, None, now
         found.transaction_uid = None
         view = _view(found)

@@ -10,8 +10,9 @@ from cxrscreen.service.store.columns import Base, Digest, Id, Text, Word
 from cxrscreen.service.store.models import Image, Result, Study
 
 ExportState = Literal["waiting", "leased", "done", "set_aside"]
-DeliveryState = Literal["pending", "awaiting", "sent", "refused"]
-"""``"awaiting"``: the peer has it and was asked to commit itself to it."""
+DeliveryState = Literal["pending", "awaiting", "sent", "refused", "superseded"]
+"""``"awaiting"``: the peer has it and was asked to commit itself to it. ``"superseded"``: it had not arrived
+when there was something newer to tell of its study."""
 
 
 class Instance(Base):
@@ -82,7 +83,7 @@ class Delivery(Base):
     study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"), index=True)
     instance_id: Mapped[str | None] = mapped_column(ForeignKey("instances.id", ondelete="CASCADE"), index=True)
     content: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Of an event, as it is sent."""
+    """Of an event, as it is sent; none while it is pending: it could not be made yet."""
     state: Mapped[Word] = mapped_column(default="pending")
     position: Mapped[int] = mapped_column(default=0)
     """Among those put in at once."""
