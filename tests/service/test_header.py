@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 
 from cxrscreen.imaging.limits import ReadLimits
+from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.header import Header, clean, kind_of, read_header
 from cxrscreen.service.problems import ServiceError, TooLargeError, UnreadableUploadError, UnsupportedContentError
 
@@ -34,6 +35,16 @@ def test_a_dicom_file_names_study_person_and_size(dicom):
     assert (found.person.name, found.person.birth_date, found.person.sex) == ("Doe^Jane", date(1950, 1, 2), "F")
     assert found.study_instance_uid
     assert found.sop_instance_uid != found.series_instance_uid
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("1.2.03.004", True), ("7", True), ("1..2", False), ("1.2.a", False), ("1." + "2" * 63, False), ("../1", False)],
+)
+def test_identifiers_with_leading_zeros_are_kept_as_they_are(dicom, value, kept):
+    with without_warnings():
+        content = dicom(changes={"StudyInstanceUID": value})
+    assert header(content).study_instance_uid == (value if kept else None)
 
 
 @pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "DeflatedExplicitVRLittleEndian", "JPEGLSLossless"])

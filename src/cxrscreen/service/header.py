@@ -1,5 +1,6 @@
 """What the start of a file says of it, before a pixel is decoded: its kind, its size, whom and what it shows."""
 
+import re
 import zlib
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -276,7 +277,8 @@ def _value(dataset: Dataset, keyword: str) -> object:
 
 def _uid(dataset: Dataset, keyword: str) -> str | None:
     value = str(_value(dataset, keyword) or "").strip()
-    return value if 0 < len(value) <= 64 and uid.UID(value).is_valid else None
+    # Components with leading zeros are not allowed (DICOM PS3.5 section 9.1), and yet devices write them.
+    return value if len(value) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", value) else None
 
 
 def _date(dataset: Dataset, keyword: str) -> date | None:

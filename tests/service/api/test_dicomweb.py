@@ -4,6 +4,7 @@ import io
 import struct
 import threading
 import time
+from collections import Counter
 
 import numpy as np
 import pydicom
@@ -17,11 +18,12 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
+from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.app import create_app
 from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.intake import Sender, Upload, take_in
 from cxrscreen.service.store.exchange import Instance
-from cxrscreen.service.store.models import Result
+from cxrscreen.service.store.models import Result, Study
 
 TOKEN = "a token for tests only"
 PATH = "/dicom-web/studies"
@@ -377,3 +379,36 @@ def test_it_is_written_down_who_stored_and_took(client, compressed, context):
     client.get(path)
     events = client.get("/api/v1/audit-log").json()
     assert {"dicomweb.stored", "dicomweb.instances_given"} <= {event["action"] for event in events}
+
+
+def test_a_study_that_is_taken_whole_is_written_down_as_one_with_its_count(client, dicom, context):
+    sent = [read(dicom(image_number=number)) for number in (1, 2)]
+    store(client, *(dicom(image_number=number) for number in (1, 2)))
+    study = f"{PATH}/{sent[0].StudyInstanceUID}"
+    series = {one.SeriesInstanceUID for one in sent}
+    for path in (f"{study}/series/{sent[0].SeriesInstanceUID}", study, image_of(sent[1])):
+        assert client.get(path, headers={"Accept": "*/*"}).status_code == 200
+    client.get(f"{study}/metadata")
+    events = client.get("/api/v1/audit-log?action=dicomweb.instances_given").json()
+    events += client.get("/api/v1/audit-log?action=dicomweb.metadata_given").json()
+    found = Counter((one["target_kind"], one["details"].get("level"), one["details"]["instances"]) for one in events)
+    part = 2 if len(series) == 1 else 1
+    assert found == {("study", "series", part): 1, ("study", "study", 2): 2, ("image", None, 1): 1}
+    (target,) = {one["target_id"] for one in events if one["target_kind"] == "study"}
+    with context.database.reading() as session:
+        assert session.scalars(select(Study.id)).all() == [target]
+
+
+def test_identifiers_with_leading_zeros_are_found_and_their_results_made(client, dicom, work, context):
+    changes = {"StudyInstanceUID": "1.2.03", "SeriesInstanceUID": "1.2.03.1", "SOPInstanceUID": "1.2.03.1.01"}
+    with without_warnings():
+        content = dicom(changes=changes)
+    assert store(client, content).status_code == 200
+    work()
+    while export_once(context):
+        pass
+    found = client.get(f"{PATH}/1.2.03/instances").json()
+    assert len(found) == 1 + 6
+    assert {one["0020000D"]["Value"][0] for one in found} == {"1.2.03"}
+    assert client.get(f"{PATH}/1.2.03/series/1.2.03.1/instances/1.2.03.1.01/metadata").status_code == 200
+    assert client.get(f"{PATH}/1.2.03", headers={"Accept": "*/*"}).status_code == 200

@@ -1,6 +1,7 @@
 """WADO-RS: instances, metadata, frames, bulk data and pictures (DICOM PS3.18 section 10.4)."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path as FilePath
@@ -207,9 +208,17 @@ def _found(
     with here.database.reading() as session:
         order = (Instance.series_number, Instance.series_instance_uid, Instance.instance_number, Instance.id)
         found = session.scalars(wanted.order_by(*order)).all()
+        images = select(Image.id, Image.study_id).where(Image.id.in_({one.image_id for one in found}))
+        studies = {row.id: row.study_id for row in session.execute(images)}
     if not found:
         raise NotFoundError("There is nothing under these identifiers; search for it, or it was deleted.")
-    log(action, "image", found[0].image_id, sparsely=True, instances=len(found))
+    if instance is not None:
+        log(action, "image", found[0].image_id, sparsely=True, instances=1)
+        return found
+    # Each time: what was taken before may have been a part of it.
+    level = "study" if series is None else "series"
+    for study_id, count in Counter(studies[one.image_id] for one in found).items():
+        log(action, "study", study_id, level=level, instances=count)
     return found
 
 
