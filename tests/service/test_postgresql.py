@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, select, text
@@ -27,7 +28,7 @@ from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.dicom_outbox import DatabaseOutbox
 from cxrscreen.service.dicom_search import find, parse_query
 from cxrscreen.service.dicom_store import store_instance
-from cxrscreen.service.feed import announce
+from cxrscreen.service.feed import announce, deliver_once
 from cxrscreen.service.feed_targets import feeds_of
 from cxrscreen.service.intake import Sender, Upload, take_in
 from cxrscreen.service.store.database import Database
@@ -288,9 +289,27 @@ def test_instances_come_in_are_found_and_their_results_are_queued_once(postgres,
     assert other.pending() == ()
     one.awaiting("1.2", one.pending())
     assert one.committed(Commitment("1.2", (), ()))
-    assert announce(context, feed) == 1
-    assert announce(context, feed) == 0
+    told = []
+    in_threads(4, lambda _number: told.append(announce(context, feed)))
+    assert sum(told) == 1
+
+    def meanwhile(_request):
+        clock.pass_(seconds=1)
+        store_instance(context, dicom(image_number=5), SENDER)
+        while worker.work_once():
+            pass
+        while export_once(context):
+            pass
+        assert announce(context, feed) == 1
+        with httpx2.Client() as second:
+            assert not deliver_once(context, feed, "other", second)
+        return httpx2.Response(500)
+
+    with httpx2.Client(transport=httpx2.MockTransport(meanwhile)) as first:
+        assert deliver_once(context, feed, "one", first)
     with TestClient(create_app(settings, context), headers={"Authorization": f"Bearer {TOKEN}"}) as asking:
-        assert asking.get("/fhir/DiagnosticReport?_include=DiagnosticReport:result").json()["total"] == 4
-        assert asking.get("/api/v1/deliveries").json()["counts"]["peer:pacs"] == {"pending": 24}
+        assert asking.get("/api/v1/deliveries").json()["counts"][feed.name] == {"superseded": 1, "pending": 1}
+    with TestClient(create_app(settings, context), headers={"Authorization": f"Bearer {TOKEN}"}) as asking:
+        assert asking.get("/fhir/DiagnosticReport?_include=DiagnosticReport:result").json()["total"] == 5
+        assert asking.get("/api/v1/deliveries").json()["counts"]["peer:pacs"] == {"pending": 30}
     assert list_unlisted(context) == 0

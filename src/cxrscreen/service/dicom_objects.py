@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
+from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.context import Context
 from cxrscreen.service.dicom_catalogue import entry_of, list_image
 from cxrscreen.service.jobs import LONGEST_WAIT
@@ -69,10 +70,11 @@ def export_once(context: Context) -> bool:
         return False
     result_id, key, attempt = taken
     try:
-        made = _made(context, result_id)
-        if made is not None:
-            _write(context, result_id, key, made)
-        else:
+        with without_warnings():
+            made = _made(context, result_id)
+            if made is not None:
+                _write(context, result_id, key, made)
+        if made is None:
             with context.database.writing() as session:
                 _end(session, result_id, key, "done", None, context.now())
     except _LeaseLostError:
