@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.train.batches import EvenBatches, drawn_chances
@@ -44,6 +45,22 @@ def test_the_head_is_the_minimum_of_the_penalised_weighted_cross_entropy(network
     np.testing.assert_allclose(standard.T @ error + penalty * head, 0.0, atol=1e-4)
     assert error.sum() == pytest.approx(0.0, abs=1e-4)
     assert np.abs(head).max() > 1e-2
+
+
+def test_with_a_logit_each_the_head_is_the_minimum_over_several_classes(images):
+    torch.manual_seed(0)
+    network = DenseNet121(3)
+    truth, penalty, weights = np.arange(COUNT) % 3, 0.3, np.full(COUNT, 1 / COUNT)
+    fit_head(network, images, truth.tolist(), weights, penalty=penalty, mirrored=False)
+    features = pooled_features(network, images, mirrored=False)
+    spread = features.std(axis=0)
+    spread = np.where(spread > 1e-9, spread, 1.0)
+    slopes = network.classifier.weight.detach().numpy().astype(float)
+    logits = features @ slopes.T + network.classifier.bias.detach().numpy()
+    error = softmax(logits, axis=1) - np.eye(3)[truth]
+    standard = (features - features.mean(axis=0)) / spread
+    np.testing.assert_allclose((error * weights[:, None]).T @ standard + penalty * slopes * spread, 0.0, atol=1e-4)
+    assert np.abs(slopes * spread).max() > 1e-2
 
 
 def test_mirrored_features_are_the_mean_of_both_views(network, images):

@@ -15,6 +15,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class HeadRecipe(Settings):
+    """The linear layer fitted by itself, as a logistic regression on the features of the network as it is.
+
+    Attributes
+    ----------
+    penalty
+        Strength of the penalty on the squared weights of standardised features, against the mean loss.
+    """
+
+    penalty: float = Field(default=0.2, gt=0)
+
+
 class AugmentSettings(Settings):
     """Ranges from which training images are varied; all anatomically possible, none used at inference.
 

@@ -6,6 +6,7 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.patch_voting.recipe import PatchHeadRecipe
 
 from .conftest import short_networks
 
@@ -86,6 +87,15 @@ def test_the_same_recipe_gives_the_same_networks_and_finished_steps_are_not_repe
         for step in ("_train_organs", "_preprocess_all", "_train_classifier"):
             monkeypatch.setattr(training, step, never)
         training.train_patch_voting(tiny_recipe, phantom_data, again)
+        # A head fitted by itself takes the place of the old one, and nothing else moves.
+        fitted = tiny_recipe.classifier.model_copy(update={"head": PatchHeadRecipe(patches=2)})
+        headed = training.train_patch_voting(
+            tiny_recipe.model_copy(update={"classifier": fitted}), phantom_data, again
+        ).classifier
+        assert {name for name, value in before.items() if not np.array_equal(value, headed[name])} == {
+            "classifier.weight",
+            "classifier.bias",
+        }
         other = tiny_recipe.model_copy(update={"seed": 1})
         with pytest.raises(RecipeError, match="of another recipe or of other data"):
             training.train_patch_voting(other, phantom_data, again)

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from cxrscreen.systems.cascade.pipeline import Pooling, Preprocessing
-from cxrscreen.train.recipe import AugmentSettings, Compute, Phase, Settings
+from cxrscreen.train.recipe import AugmentSettings, Compute, HeadRecipe, Phase, Settings
 
 
 class LungPhase(Phase):
@@ -81,18 +81,6 @@ class StagePhase(Phase):
     imitation: float = Field(default=0.0, ge=0, le=1)
     hint: float = Field(default=0.0, ge=0)
     keep: Literal["best", "last"] = "best"
-
-
-class HeadRecipe(Settings):
-    """The linear layer fitted by itself, as a logistic regression on the features of the network as it is.
-
-    Attributes
-    ----------
-    penalty
-        Strength of the penalty on the squared weights of standardised features, against the mean loss.
-    """
-
-    penalty: float = Field(default=0.2, gt=0)
 
 
 class StageRecipe(Settings):

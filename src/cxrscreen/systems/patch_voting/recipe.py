@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from cxrscreen.systems.patch_voting.preprocessing import Approach, Pooling, Preprocessing, Shown
-from cxrscreen.train.recipe import AugmentSettings, Compute, Settings
+from cxrscreen.train.recipe import AugmentSettings, Compute, HeadRecipe, Settings
 from cxrscreen.train.schedule import PlateauPhase
 
 OrganNetwork = Literal["fc-densenet103", "fc-densenet67", "unet"]
@@ -61,6 +61,22 @@ class OrganRecipe(Settings):
         return self
 
 
+class PatchHeadRecipe(HeadRecipe):
+    """The patch classifier's linear layer, fitted by itself after all phases.
+
+    Attributes
+    ----------
+    penalty
+        See :class:`cxrscreen.train.recipe.HeadRecipe`.
+    patches
+        Patches of each training image that it is fitted to, the first ones that screening would ask; of the global
+        approach the one.
+    """
+
+    penalty: float = Field(default=0.01, gt=0)
+    patches: int = Field(default=20, ge=1)
+
+
 class ClassifierRecipe(Settings):
     """The patch classifier.
 
@@ -84,6 +100,8 @@ class ClassifierRecipe(Settings):
         Label smoothing.
     dropout
         Dropout of the pooled features.
+    head
+        See :func:`cxrscreen.train.head.fit_head`; None: the linear layer is what the phases made it.
     """
 
     network: PatchNetwork = "resnet18"
@@ -96,6 +114,7 @@ class ClassifierRecipe(Settings):
     augment: AugmentSettings
     smoothing: float = Field(default=0.0, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    head: PatchHeadRecipe | None = None
 
     @model_validator(mode="after")
     def _varies_as_it_can(self) -> Self:

@@ -27,11 +27,12 @@ from cxrscreen.systems.patch_voting.networks import organ_network, patch_classif
 from cxrscreen.systems.patch_voting.patch_images import ImageTable, JudgedPatches, LearnedPatches
 from cxrscreen.systems.patch_voting.pipeline import find_organs
 from cxrscreen.systems.patch_voting.preprocessing import organ_input, patch_image
-from cxrscreen.systems.patch_voting.recipe import OrganRecipe, PatchVotingRecipe
+from cxrscreen.systems.patch_voting.recipe import OrganRecipe, PatchHeadRecipe, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT, shared, splits_of
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
 from cxrscreen.systems.patch_voting.vote_task import VoteTask
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, drawn_chances
+from cxrscreen.train.head import fit_head
 from cxrscreen.train.loop import fit
 from cxrscreen.train.organs import OrganImages, OrganTask
 from cxrscreen.train.steps import once
@@ -157,18 +158,27 @@ def train_classifier(
         },
         lambda part: _preprocess_all(recipe, manifest, split, load_file(weights), part),
     )
-    once(
+    made = once(
         final,
         {
             "images": made_images,
-            "recipe": recipe.classifier.model_dump(mode="json"),
+            "recipe": recipe.classifier.model_dump(mode="json", exclude={"head"}),
             "preprocessing": asdict(recipe.preprocessing),
             "seed": recipe.seed,
             "truth": [split.truth[i] for i in _learned_from(split)],
         },
         lambda part: _save(_train_classifier(recipe, manifest, split, images, folder), part),
     )
-    return final
+    head = recipe.classifier.head
+    if head is None:
+        return final
+    headed = folder / "headed.safetensors"
+    once(
+        headed,
+        {"classifier": made, "recipe": head.model_dump(mode="json")},
+        lambda part: _save(_with_head(recipe, head, manifest, split, images, load_file(final)), part),
+    )
+    return headed
 
 
 def _universal(recipe: PatchVotingRecipe) -> dict[str, object]:
@@ -352,3 +362,31 @@ def _train_classifier(
             folder / f"phase{number}",
         )
     return state
+
+
+def _with_head(
+    recipe: PatchVotingRecipe,
+    head: PatchHeadRecipe,
+    manifest: Manifest,
+    split: Split,
+    images: Path,
+    state: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Fit the linear layer on the features that the phases made; classes and sources weigh what the last phase says."""
+    own = recipe.classifier
+    learned = shared(split.train, own.share, recipe.seed, lambda i: split.truth[i])
+    labels = [split.truth[i] for i in learned]
+    table = ImageTable(np.load(images, mmap_mode="r"), {i: row for row, i in enumerate(_learned_from(split))})
+    patches = JudgedPatches(table, learned, recipe.preprocessing, own.side, head.patches)
+    network = patch_classifier(own, recipe.pooling, len(set(labels)))
+    network.load_state_dict(state)
+    chances = drawn_chances(labels, manifest.table.loc[learned, "source"].tolist(), own.phases[-1].source_weights)
+    fit_head(
+        network,
+        patches,
+        np.repeat(labels, patches.count).tolist(),
+        np.repeat(chances / patches.count, patches.count),
+        penalty=head.penalty,
+        mirrored=False,
+    )
+    return dict(network.state_dict())
