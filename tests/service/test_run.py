@@ -1,8 +1,12 @@
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
 import httpx
+import psutil
 import pytest
 
 from cxrscreen.service import run
@@ -61,6 +65,26 @@ def test_the_server_answers_until_it_is_told_to_stop(context, settings, monkeypa
     servers[0].should_exit = True
     thread.join(300)
     assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_told_to_stop_it_takes_its_workers_along(tmp_path, early):
+    log = (tmp_path / "log").open("wb")
+    command = [sys.executable, "-m", "cxrscreen", "serve", "--folder", str(tmp_path / "data"), "--port", "0"]
+    server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "CXRSCREEN_API_TOKEN": "t" * 24})
+    known = psutil.Process(server.pid)
+    end = time.monotonic() + 300
+    while not (
+        workers := [each for each in known.children(recursive=True) if "spawn_main" in " ".join(each.cmdline())]
+    ):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    while not early and b"cxrscreen serves" not in (tmp_path / "log").read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    server.terminate()
+    assert server.wait(300) == 0
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
 def test_settings_go_to_a_worker_process_whole(settings):

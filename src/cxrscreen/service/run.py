@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -90,20 +91,39 @@ def serve(settings: Settings, *, started: Callable[[int], None] | None = None) -
         ),
         started,
     )
-    supervisor.start()
-    housekeeper.start()
+    # Uvicorn listens to signals only while it runs, and raises them once more when it has stopped: without this a
+    # SIGTERM would end this process before its workers, which would go on alone.
+    listens = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _stop_asked) if listens else None
     try:
+        supervisor.start()
+        housekeeper.start()
         server.run()
+    except _StopAskedError:
+        pass
     except SystemExit as error:
         raise SettingsError(
             f"Nothing can listen on {settings.host}, port {settings.port}; end what does, or choose another port."
         ) from error
     finally:
         stop.set()
-        supervisor.join()
-        housekeeper.join()
+        for thread in (supervisor, housekeeper):
+            if thread.ident is not None:
+                thread.join()
         context.close()
+        if listens:
+            signal.signal(signal.SIGTERM, before)
         _LOG.info("stopped")
+
+
+class _StopAskedError(Exception):
+    """SIGTERM, where nothing else listens to it."""
+
+
+def _stop_asked(_number: int, _frame: FrameType | None) -> None:
+    # Once: another one must not cut short what ends here.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise _StopAskedError
 
 
 class _Server(uvicorn.Server):
