@@ -6,14 +6,13 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from cxrscreen.errors import BundleError
 from cxrscreen.runtime.engine import checked_image
-from cxrscreen.runtime.weights import Weights
+from cxrscreen.runtime.graph import GraphEngine, check_present, unreadable, weights_of
 
 _ERRORS_ONLY = 3
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(GraphEngine):
     """A graph run by ONNX Runtime in float32; the same file as OpenVINO reads, any number of images a call.
 
     Parameters
@@ -30,8 +29,7 @@ class OnnxRuntimeEngine:
     """
 
     def __init__(self, graph: Path, *, threads: int | None = None) -> None:
-        if not graph.is_file():
-            raise BundleError(f"The graph {graph} is missing: put the complete model bundle there.")
+        check_present(graph)
         options = ort.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         if threads is not None:
@@ -40,32 +38,13 @@ class OnnxRuntimeEngine:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         # The library's own errors have no common base below Exception.
         except Exception as fault:
-            raise BundleError(
-                f"The graph {graph} cannot be read, it or the weights beside it are missing or damaged: "
-                "copy the model bundle again."
-            ) from fault
-        about = self._session.get_modelmeta().custom_metadata_map
-        if not {"weights", "weights_sha256"} <= about.keys():
-            raise BundleError(f"The graph {graph} does not name its weights: export it again with this version.")
-        self._weights = Weights(graph.with_name(about["weights"]), about["weights_sha256"])
+            raise unreadable(graph) from fault
         _, channels, rows, columns = self._session.get_inputs()[0].shape
-        self._image_shape = (int(channels), int(rows), int(columns))
-        self._outputs = tuple(output.name for output in self._session.get_outputs())
-
-    @property
-    def weights(self) -> Weights:
-        """The network's tensors by state_dict name."""
-        return self._weights
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of the input."""
-        return self._image_shape
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self._outputs
+        super().__init__(
+            weights_of(graph, self._session.get_modelmeta().custom_metadata_map),
+            (int(channels), int(rows), int(columns)),
+            tuple(output.name for output in self._session.get_outputs()),
+        )
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from cxrscreen.errors import BundleError
 from cxrscreen.runtime.engine import Precision, checked_image, int8_graph
-from cxrscreen.runtime.weights import Weights
+from cxrscreen.runtime.graph import GraphEngine, check_present, unreadable, weights_of
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(GraphEngine):
     """A graph compiled by OpenVINO for the CPU.
 
     Parameters
@@ -48,7 +48,7 @@ class OpenVinoEngine:
         cache: Path | None = None,
     ) -> None:
         model = _read(int8_graph(graph) if precision == "int8" else graph)
-        self._weights = _weights_of(model, graph)
+        weights = weights_of(graph, _about(model))
         if batch is not None:
             model.reshape([batch, *model.input(0).partial_shape[1:]])
         # What an 8-bit graph leaves in floating point stays exact.
@@ -67,26 +67,11 @@ class OpenVinoEngine:
             raise BundleError(f"The graph {graph} does not compile on this processor: export it again.") from fault
         _, *sides = self._compiled.input(0).partial_shape
         channels, rows, columns = (side.get_length() for side in sides)
-        self._image_shape = (channels, rows, columns)
+        outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
+        super().__init__(weights, (channels, rows, columns), outputs)
         self._batch = batch
-        self._outputs = tuple(output.get_any_name() for output in self._compiled.outputs)
         # An infer request holds its own buffers, so each thread has one.
         self._requests = threading.local()
-
-    @property
-    def weights(self) -> Weights:
-        """The network's tensors by state_dict name."""
-        return self._weights
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of the input."""
-        return self._image_shape
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self._outputs
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
@@ -106,19 +91,13 @@ def _core() -> ov.Core:
 
 
 def _read(graph: Path) -> ov.Model:
-    if not graph.is_file():
-        raise BundleError(f"The graph {graph} is missing: put the complete model bundle there.")
+    check_present(graph)
     try:
         return _core().read_model(graph)
     except RuntimeError as fault:
-        raise BundleError(
-            f"The graph {graph} cannot be read, it or the weights beside it are missing or damaged: "
-            "copy the model bundle again."
-        ) from fault
+        raise unreadable(graph) from fault
 
 
-def _weights_of(model: ov.Model, graph: Path) -> Weights:
-    name, digest = ["framework", "weights"], ["framework", "weights_sha256"]
-    if not (model.has_rt_info(name) and model.has_rt_info(digest)):
-        raise BundleError(f"The graph {graph} does not name its weights: export it again with this version.")
-    return Weights(graph.with_name(model.get_rt_info(name).value), model.get_rt_info(digest).value)
+def _about(model: ov.Model) -> dict[str, str]:
+    names = [name for name in ("weights", "weights_sha256") if model.has_rt_info(["framework", name])]
+    return {name: str(model.get_rt_info(["framework", name]).value) for name in names}

@@ -23,7 +23,7 @@ from cxrscreen.nets.resnet import ResNet
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.engine import checked_image
 from cxrscreen.runtime.export_guided import guided_backpropagation
-from cxrscreen.runtime.weights import Weights
+from cxrscreen.runtime.graph import GraphEngine, check_present, unreadable, weights_of
 
 BACKBONE = "backbone."
 """Before the names of a network whose head was replaced."""
@@ -31,7 +31,7 @@ PUBLISHED_CHANNELS = 3
 UNKNOWN = "These weights belong to no network of this version: use a bundle that it exported."
 
 
-class TorchEngine:
+class TorchEngine(GraphEngine):
     """A graph's network rebuilt in torch, float32, on the first CUDA device or else the CPU.
 
     Parameters
@@ -51,33 +51,15 @@ class TorchEngine:
     def __init__(self, graph: Path, *, threads: int | None = None) -> None:
         model = _read(graph)
         about = {entry.key: entry.value for entry in model.metadata_props}
-        if not {"weights", "weights_sha256"} <= about.keys():
-            raise BundleError(f"The graph {graph} does not name its weights: export it again with this version.")
-        self._weights = Weights(graph.with_name(about["weights"]), about["weights_sha256"])
         _, channels, rows, columns = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim)
-        self._image_shape = (channels, rows, columns)
-        self._outputs = tuple(output.name for output in model.graph.output)
+        outputs = tuple(output.name for output in model.graph.output)
+        super().__init__(weights_of(graph, about), (channels, rows, columns), outputs)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network_from(self._weights).eval().to(self._device)
         if isinstance(self._network, Classifier):
             self._network.pooling = "lungs" if about.get("pooling") == "lungs" else "image"
         if threads is not None:
             torch.set_num_threads(threads)
-
-    @property
-    def weights(self) -> Weights:
-        """The network's tensors by state_dict name."""
-        return self._weights
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, rows and columns of the input."""
-        return self._image_shape
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs."""
-        return self._outputs
 
     def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         """Run the network on float32 (N, C, H, W); float32 arrays by output name, owned by the caller."""
@@ -178,12 +160,11 @@ def _smallest_side(flattened: int) -> int:
 
 
 def _read(graph: Path) -> onnx.ModelProto:
-    if not graph.is_file():
-        raise BundleError(f"The graph {graph} is missing: put the complete model bundle there.")
+    check_present(graph)
     try:
         model = onnx.load(graph, load_external_data=False)
     except DecodeError as fault:
-        raise BundleError(f"The graph {graph} cannot be read: copy the model bundle again.") from fault
+        raise unreadable(graph) from fault
     if not model.graph.input:
         raise BundleError(f"The graph {graph} is empty: copy the model bundle again.")
     return model
