@@ -4,19 +4,19 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, saliency_picture
+from cxrscreen.report.figures import grey_picture
 from cxrscreen.report.folder import (
     MASK_FILE,
     OVERLAY_FILE,
     THUMBNAIL_SIDE,
-    ResultNotWrittenError,
     Thumbnail,
+    not_written,
     png,
     remove_stale,
     thumbnail,
+    views_of,
     write_folder,
 )
-from cxrscreen.report.wording import lung_share_sentence
 from cxrscreen.systems.contract import Screening
 
 Pictures = Literal["full", "small", "none"]
@@ -42,7 +42,7 @@ def write_pictures(
     try:
         remove_stale(folder, "*.webp")
     except OSError as error:
-        raise _not_written(folder, error) from error
+        raise not_written(folder, error) from error
     return found
 
 
@@ -69,32 +69,18 @@ def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> t
     ResultNotWrittenError
         If the folder or a file cannot be written.
     """
-    grey = grey_picture(radiograph.pixels, largest=THUMBNAIL_SIDE, smallest=1)
-    mask = mask_picture(screening.lung_mask, grey.shape)
-    lungs = lung_picture(grey, mask)
-    area = f"{screening.lung_area_fraction:.0%} of the image."
-    found = [
-        thumbnail("original", "Radiograph", "", "original.webp", grey),
-        thumbnail("lung_overlay", "Lungs found", area, OVERLAY_FILE, lungs),
-    ]
-    for saliency in screening.saliency:
-        picture = saliency_picture(grey, saliency.values, mask)
-        note, file = lung_share_sentence(saliency), f"{saliency.name}.webp"
-        found.append(thumbnail(saliency.name, saliency.title, note, file, picture, is_map=True))
+    views = views_of(grey_picture(radiograph.pixels, largest=THUMBNAIL_SIDE, smallest=1), screening)
+    original, lungs = next(views), next(views)
+    found = [thumbnail(original, "original.webp"), thumbnail(lungs, OVERLAY_FILE)]
+    found += [thumbnail(view, f"{view.name}.webp") for view in views]
     # The overlay first: it marks the folder as one of ours, and stays where an earlier run wrote one.
-    contents = {OVERLAY_FILE: png(lungs), MASK_FILE: png(screening.lung_mask)}
-    contents |= {item.file: item.webp for item in found if item.file not in contents}
+    contents = {OVERLAY_FILE: png(lungs.picture), MASK_FILE: png(screening.lung_mask)}
+    contents |= {item.file: item.webp for item in found if item.file != OVERLAY_FILE}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_stale(folder, "*.png", "*.webp")
         for name, content in contents.items():
             (folder / name).write_bytes(content)
     except OSError as error:
-        raise _not_written(folder, error) from error
+        raise not_written(folder, error) from error
     return tuple(found)
-
-
-def _not_written(folder: Path, error: OSError) -> ResultNotWrittenError:
-    return ResultNotWrittenError(
-        f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
-    )

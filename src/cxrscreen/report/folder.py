@@ -1,6 +1,7 @@
 """The folder of one radiograph: its lung mask and pictures as PNG, and small copies of the pictures for the page."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, picture_size, saliency_picture
 from cxrscreen.report.frame import with_colour_bar, with_lung_legend
 from cxrscreen.report.wording import lung_share_sentence
-from cxrscreen.systems.contract import SaliencyMap, Screening
+from cxrscreen.systems.contract import Screening
 
 MASK_FILE: Final = "lung_mask.png"
 OVERLAY_FILE: Final = "lung_overlay.png"
@@ -94,29 +95,50 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
         if is_result_folder(folder):
             remove_stale(folder, "*.png")
     except OSError as error:
-        raise ResultNotWrittenError(
-            f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
-        ) from error
+        raise not_written(folder, error) from error
 
-    grey = grey_picture(radiograph.pixels)
-    mask = mask_picture(screening.lung_mask, grey.shape)
-    lungs = lung_picture(grey, mask)
-    area = f"{screening.lung_area_fraction:.0%} of the image."
+    views = views_of(grey_picture(radiograph.pixels), screening)
+    original, lungs = next(views), next(views)
     # Written first, since it marks the folder as one of ours, also where a later picture does not get to the disk.
-    _write_png(folder / OVERLAY_FILE, with_lung_legend(lungs, "Lungs found", area))
+    _write_png(folder / OVERLAY_FILE, with_lung_legend(lungs.picture, lungs.title, lungs.note))
     _write_png(folder / MASK_FILE, screening.lung_mask)
-    _write_png(folder / "original.png", grey)
-    thumbnails = [
-        thumbnail("original", "Radiograph", "", "original.png", grey),
-        thumbnail("lung_overlay", "Lungs found", area, OVERLAY_FILE, lungs),
-    ]
+    _write_png(folder / "original.png", original.picture)
+    thumbnails = [thumbnail(original, "original.png"), thumbnail(lungs, OVERLAY_FILE)]
+    for view in views:
+        file = f"{view.name}.png"
+        _write_png(folder / file, with_colour_bar(view.picture, view.title, view.note))
+        thumbnails.append(thumbnail(view, file))
+    return tuple(thumbnails)
 
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One picture of a result, without its frame.
+
+    Parameters
+    ----------
+    name, title, note, is_map
+        As in :class:`Thumbnail`.
+    picture
+        uint8 (H, W), or RGB (H, W, 3).
+    """
+
+    name: str
+    title: str
+    note: str
+    picture: NDArray[np.uint8]
+    is_map: bool = False
+
+
+def views_of(grey: NDArray[np.uint8], screening: Screening) -> Iterator[View]:
+    """Draw the radiograph, the lungs found, then the maps in the screening's order, at the size of a grey picture."""
+    mask = mask_picture(screening.lung_mask, grey.shape)
+    yield View("original", "Radiograph", "", grey)
+    area = f"{screening.lung_area_fraction:.0%} of the image."
+    yield View("lung_overlay", "Lungs found", area, lung_picture(grey, mask))
     for saliency in screening.saliency:
         picture = saliency_picture(grey, saliency.values, mask)
-        note = lung_share_sentence(saliency)
-        _write_png(folder / map_file(saliency), with_colour_bar(picture, saliency.title, note))
-        thumbnails.append(thumbnail(saliency.name, saliency.title, note, map_file(saliency), picture, is_map=True))
-    return tuple(thumbnails)
+        yield View(saliency.name, saliency.title, lung_share_sentence(saliency), picture, is_map=True)
 
 
 def is_result_folder(folder: Path) -> bool:
@@ -132,20 +154,20 @@ def remove_stale(folder: Path, *patterns: str) -> None:
                 stale.unlink()
 
 
-def map_file(saliency: SaliencyMap) -> str:
-    """Return the file name of a saliency map's picture."""
-    return f"{saliency.name}.png"
-
-
-def thumbnail(
-    name: str, title: str, note: str, file: str, picture: NDArray[np.uint8], *, is_map: bool = False
-) -> Thumbnail:
-    """Make the small copy of a picture, uint8 (H, W) or RGB (H, W, 3); the others as in :class:`Thumbnail`."""
-    height, width = picture_size(picture.shape, largest=THUMBNAIL_SIDE)
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+def thumbnail(view: View, file: str) -> Thumbnail:
+    """Make the small copy of a picture, which lies in the folder as ``file``."""
+    height, width = picture_size(view.picture.shape, largest=THUMBNAIL_SIDE)
+    small = cv2.resize(view.picture, (width, height), interpolation=cv2.INTER_AREA)
     encoded = io.BytesIO()
     Image.fromarray(small).save(encoded, "WEBP", quality=_THUMBNAIL_QUALITY, method=_QUICK)
-    return Thumbnail(name, title, note, file, encoded.getvalue(), width, height, is_map)
+    return Thumbnail(view.name, view.title, view.note, file, encoded.getvalue(), width, height, view.is_map)
+
+
+def not_written(folder: Path, error: OSError) -> ResultNotWrittenError:
+    """Build the error for a folder that cannot be written."""
+    return ResultNotWrittenError(
+        f"The result folder {folder.name!r} could not be written ({error.strerror}); check space and rights."
+    )
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:
