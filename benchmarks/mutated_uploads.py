@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import cv2
 import numpy as np
@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from cxrscreen.data.phantoms import dicom_dataset, make_phantom
+from cxrscreen.data.phantoms import TransferSyntax, dicom_dataset, make_phantom
 
 PERSON: Final = ("Zebedee", "Quirkington", "PX-7730142", "ACC-5512093")
 """Whom the images say that they show; none of it may be in a log."""
@@ -88,17 +88,10 @@ def samples() -> list[bytes]:
             (".tiff", grey),
         )
     ]
-    syntaxes = (
-        "ExplicitVRLittleEndian",
-        "ImplicitVRLittleEndian",
-        "DeflatedExplicitVRLittleEndian",
-        "RLELossless",
-        "JPEGLSLossless",
-        "JPEG2000Lossless",
-        "JPEGBaseline8Bit",
-    )
     bits = {"JPEGBaseline8Bit": 8}
-    datasets = [dicom_dataset(phantom, transfer_syntax=name, bits=bits.get(name, 12)) for name in syntaxes]
+    datasets = [
+        dicom_dataset(phantom, transfer_syntax=name, bits=bits.get(name, 12)) for name in get_args(TransferSyntax)
+    ]
     return [*pictures, *(saved(_named(dataset), proper=True) for dataset in datasets)]
 
 

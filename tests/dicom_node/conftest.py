@@ -1,13 +1,9 @@
 """Small phantoms as DICOM files, nodes in this process and beside it, Orthanc where it is installed."""
 
 import contextlib
-import json
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +15,8 @@ import yaml
 from cxrscreen.data.phantoms import Phantom, make_phantom, write_dicom
 from cxrscreen.dicom_node.scp import CallingPeer, Node
 from cxrscreen.dicom_node.settings import NodeSettings, Peer
+
+from ..peers import Orthanc, free_port, orthanc_program, wait_for
 
 SYNTAXES = {
     "ExplicitVRLittleEndian": "-xe",
@@ -95,23 +93,6 @@ def node_at(shelf: Shelf) -> Iterator[Callable[..., Peer]]:
         yield start
 
 
-def free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
-
-
-def wait_for(met: Callable[[], Any], seconds: float = 600.0) -> Any:
-    """Wait until something holds, and give it; a busy machine is no fault of the code."""
-    end = time.monotonic() + seconds
-    while True:
-        if found := met():
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"it did not happen within {seconds} s")
-        time.sleep(0.1)
-
-
 class NodeProcess:
     """A node in a process of its own, which can be killed and started again on its folder."""
 
@@ -170,65 +151,9 @@ def node_process(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
             process.kill()
 
 
-class Orthanc:
-    """Orthanc on free ports with a storage of its own."""
-
-    def __init__(self, program: str, folder: Path, caller_port: int) -> None:
-        self._program, self._folder = program, folder
-        self.port, self._http = free_port(), free_port()
-        settings = {
-            "StorageDirectory": str(folder / "storage"),
-            "IndexDirectory": str(folder / "storage"),
-            "HttpPort": self._http,
-            "DicomPort": self.port,
-            "DicomAet": "ORTHANC",
-            "DicomCheckCalledAet": True,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": False,
-            "Plugins": [],
-            "OverwriteInstances": False,
-            "DicomModalities": {
-                "node": {
-                    "AET": "CXRSCREEN",
-                    "Host": "127.0.0.1",
-                    "Port": caller_port,
-                    "AllowStorageCommitment": True,
-                }
-            },
-        }
-        (folder / "orthanc.json").write_text(json.dumps(settings))
-
-    def start(self) -> None:
-        command = [self._program, str(self._folder / "orthanc.json")]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_for(self._answers)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._http}{path}", timeout=20) as answer:
-            return json.load(answer)
-
-    def instances(self) -> list[dict[str, str]]:
-        """SOP class, SOP instance and study UID of everything it holds."""
-        wanted = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
-        tags = [self.get(f"/instances/{name}/simplified-tags") for name in self.get("/instances")]
-        return [{keyword: tag[keyword] for keyword in wanted} for tag in tags]
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.get("/system"))
-        except OSError:
-            return False
-
-
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[Callable[[int], Orthanc]]:
-    program = shutil.which("Orthanc") or shutil.which("orthanc")
-    if program is None:
-        pytest.skip("Orthanc is not installed")
+    program = orthanc_program()
     started: list[Orthanc] = []
 
     def start(caller_port: int = 1) -> Orthanc:

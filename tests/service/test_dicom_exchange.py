@@ -4,17 +4,14 @@ import contextlib
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import get_args
 
 import pydicom
 import pytest
@@ -25,6 +22,7 @@ from pydicom import uid
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from sqlalchemy import select
 
+from cxrscreen.data.phantoms import TransferSyntax
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.scu import PeerError, send
 from cxrscreen.dicom_node.sender import Sender
@@ -36,30 +34,11 @@ from cxrscreen.service.store.exchange import Delivery
 from cxrscreen.service.store.files import FilesError
 from cxrscreen.service.store.models import Image, Study
 
-SYNTAXES = (
-    "ExplicitVRLittleEndian",
-    "ImplicitVRLittleEndian",
-    "DeflatedExplicitVRLittleEndian",
-    "RLELossless",
-    "JPEGLSLossless",
-    "JPEG2000Lossless",
-)
+from ..peers import Orthanc, free_port, orthanc_program, wait_for
+
+SYNTAXES = tuple(name for name in get_args(TransferSyntax) if name != "JPEGBaseline8Bit")
 OBJECTS = 6
 """Made of each image by the quick system: SEG, parametric map, two captures, GSPS, SR."""
-
-
-def free_port():
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return chosen.getsockname()[1]
-
-
-def wait_for(met, seconds=300):
-    end = time.monotonic() + seconds
-    while not (found := met()):
-        assert time.monotonic() < end, f"it did not happen within {seconds} s"
-        time.sleep(0.05)
-    return found
 
 
 def rows(context, table, *order):
@@ -218,49 +197,10 @@ def test_a_peer_that_is_away_leaves_everything_pending(context, queued):
 
 @pytest.fixture
 def orthanc(tmp_path, archive_port):
-    """Orthanc with DICOMweb, where it is installed; its ports for DICOM and HTTP."""
-    program = shutil.which("Orthanc") or shutil.which("orthanc")
-    if program is None:
-        pytest.skip("Orthanc is not installed")
-    plugins = sorted(Path("/usr/share/orthanc/plugins").glob("libOrthancDicomWeb*.so"))
-    http = free_port()
-    settings = {
-        "StorageDirectory": str(tmp_path / "orthanc"),
-        "IndexDirectory": str(tmp_path / "orthanc"),
-        "HttpPort": http,
-        "DicomPort": archive_port,
-        "DicomAet": "PACS",
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "Plugins": [str(plugin) for plugin in plugins[:1]],
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    address = f"http://127.0.0.1:{http}"
-
-    def get(path):
-        with urllib.request.urlopen(f"{address}{path}", timeout=60) as answer:
-            return json.load(answer)
-
-    def answers():
-        with contextlib.suppress(OSError):
-            return bool(get("/system"))
-
-    class Running:
-        url, has_dicomweb = address, bool(plugins)
-
-        def start(self):
-            log = (tmp_path / "orthanc.log").open("ab")
-            self.process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-            wait_for(answers)
-
-        def kill(self):
-            self.process.kill()
-            self.process.wait()
-
-        def held(self):
-            return [get(f"/instances/{name}/simplified-tags") for name in get("/instances")]
-
-    running = Running()
+    """Orthanc with DICOMweb, where it is installed."""
+    program, folder = orthanc_program(), tmp_path / "orthanc"
+    folder.mkdir()
+    running = Orthanc(program, folder, title="PACS", port=archive_port, dicomweb=True)
     running.start()
     yield running
     running.kill()
@@ -317,7 +257,7 @@ def test_killed_in_the_middle_and_the_archive_too_nothing_is_lost_or_doubled(
     # The other process has the machine's own clock.
     clock.at = datetime.now(UTC)
     drain(work, context)
-    wait_for(orthanc.held)
+    wait_for(orthanc.instances)
     sending = threading.Thread(target=deliver, args=(paths[4:],))
     sending.start()
     wait_for(lambda: len(acknowledged) > 6 or not sending.is_alive())
@@ -332,7 +272,7 @@ def test_killed_in_the_middle_and_the_archive_too_nothing_is_lost_or_doubled(
     drain(work, context)
     orthanc.start()
     wait_for(lambda: {one.state for one in rows(context, Delivery)} == {"sent"})
-    tags = orthanc.held()
+    tags = orthanc.instances()
     assert len(tags) == OBJECTS * len(paths)
     assert Counter(one["SOPClassUID"] for one in tags)[uid.ComprehensiveSRStorage] == len(paths)
     assert len({one["StudyInstanceUID"] for one in tags}) == 1
