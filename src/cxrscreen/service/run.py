@@ -111,7 +111,7 @@ def serve(settings: Settings, *, started: Callable[[int], None] | None = None) -
             if thread.ident is not None:
                 thread.join()
         context.close()
-        if listens:
+        if before is not None:
             signal.signal(signal.SIGTERM, before)
         _LOG.info("stopped")
 

@@ -1,10 +1,11 @@
 """FHIR R4: the reports and observations of screenings, to be read (not a whole FHIR server)."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from sqlalchemy import func, select
 
@@ -62,39 +63,31 @@ def capabilities(_asking: Viewer) -> Response:
     )
 
 
+@dataclass(frozen=True)
+class Search:
+    """What a search asks for; FastAPI fills it from the query."""
+
+    study: StudyUid = None
+    since: Since = None
+    count: Count = 50
+    offset: Offset = 0
+
+
+Asked = Annotated[Search, Depends()]
+
+
 @router.get("/DiagnosticReport", response_class=JSONResponse)
 def reports(
-    request: Request,
-    here: Here,
-    _asking: Viewer,
-    log: AuditLog,
-    study: StudyUid = None,
-    since: Since = None,
-    count: Count = 50,
-    offset: Offset = 0,
-    include: Include = None,
+    request: Request, here: Here, _asking: Viewer, log: AuditLog, asked: Asked, include: Include = None
 ) -> Response:
     """Search for reports, the latest last; with their observations where these are asked for."""
-    found = _found(request, here, "DiagnosticReport", study, since, count, offset, with_results=include is not None)
-    log("fhir.searched", "service", None, sparsely=True, found=found["total"])
-    return _answer(found)
+    return _found(request, here, log, "DiagnosticReport", asked, with_results=include is not None)
 
 
 @router.get("/Observation", response_class=JSONResponse)
-def observations(
-    request: Request,
-    here: Here,
-    _asking: Viewer,
-    log: AuditLog,
-    study: StudyUid = None,
-    since: Since = None,
-    count: Count = 50,
-    offset: Offset = 0,
-) -> Response:
+def observations(request: Request, here: Here, _asking: Viewer, log: AuditLog, asked: Asked) -> Response:
     """Search for observations."""
-    found = _found(request, here, "Observation", study, since, count, offset)
-    log("fhir.searched", "service", None, sparsely=True, found=found["total"])
-    return _answer(found)
+    return _found(request, here, log, "Observation", asked)
 
 
 @router.get("/DiagnosticReport/{resource_id}", response_class=JSONResponse)
@@ -121,33 +114,32 @@ def _read(here: Context, log: AuditLog, kind: str, resource_id: str) -> Response
 def _found(
     request: Request,
     here: Context,
+    log: AuditLog,
     kind: str,
-    study: str | None,
-    since: str | None,
-    count: int,
-    offset: int,
+    asked: Search,
     *,
     with_results: bool = False,
-) -> dict[str, Any]:
+) -> Response:
     wanted = select(FhirResource).where(FhirResource.kind == kind)
-    if study is not None:
-        wanted = wanted.where(FhirResource.study_instance_uid == study.removeprefix("urn:oid:"))
-    if since is not None:
-        wanted = wanted.where(FhirResource.made_at >= _moment(since))
+    if asked.study is not None:
+        wanted = wanted.where(FhirResource.study_instance_uid == asked.study.removeprefix("urn:oid:"))
+    if asked.since is not None:
+        wanted = wanted.where(FhirResource.made_at >= _moment(asked.since))
     order = (FhirResource.made_at, FhirResource.result_id, FhirResource.position)
     with here.database.reading() as session:
         total = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
-        rows = session.scalars(wanted.order_by(*order).limit(count).offset(offset)).all()
+        rows = session.scalars(wanted.order_by(*order).limit(asked.count).offset(asked.offset)).all()
         parts = select(FhirResource).where(
             FhirResource.result_id.in_([row.result_id for row in rows]), FhirResource.kind == "Observation"
         )
         included = session.scalars(parts.order_by(*order)).all() if with_results else []
     base = f"{(here.settings.public_url or str(request.base_url)).rstrip('/')}/fhir"
     entries = [_entry(base, row, "match") for row in rows] + [_entry(base, row, "include") for row in included]
-    links = [{"relation": "self", "url": f"{base}/{kind}{_query(request, offset)}"}]
-    if offset + len(rows) < total:
-        links.append({"relation": "next", "url": f"{base}/{kind}{_query(request, offset + len(rows))}"})
-    return {"resourceType": "Bundle", "type": "searchset", "total": total, "link": links, "entry": entries}
+    links = [{"relation": "self", "url": f"{base}/{kind}{_query(request, asked.offset)}"}]
+    if asked.offset + len(rows) < total:
+        links.append({"relation": "next", "url": f"{base}/{kind}{_query(request, asked.offset + len(rows))}"})
+    log("fhir.searched", "service", None, sparsely=True, found=total)
+    return _answer({"resourceType": "Bundle", "type": "searchset", "total": total, "link": links, "entry": entries})
 
 
 def _entry(base: str, row: FhirResource, mode: str) -> dict[str, Any]:
