@@ -22,6 +22,7 @@ from cxrscreen.cli.early_detection import early_detection
 from cxrscreen.cli.enhance import enhance
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.cli.explain import explain
+from cxrscreen.cli.export import export, import_check
 from cxrscreen.cli.label_by_tests import label_by_tests
 from cxrscreen.cli.learning_curves import learning_curves
 from cxrscreen.cli.learning_rate import learning_rate
@@ -31,6 +32,7 @@ from cxrscreen.cli.phantoms import phantoms
 from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
 from cxrscreen.cli.serve import serve, work
+from cxrscreen.cli.sources import sources
 from cxrscreen.cli.train import train
 from cxrscreen.cli.users import tokens, users
 from cxrscreen.errors import CxrscreenError
@@ -68,12 +70,15 @@ app.command(epilog=RESEARCH_USE)(learning_rate)
 app.command(epilog=RESEARCH_USE)(learning_curves)
 app.command(epilog=RESEARCH_USE)(serve)
 app.command(epilog=RESEARCH_USE)(work)
+app.command(epilog=RESEARCH_USE)(export)
+app.command(epilog=RESEARCH_USE)(import_check)
 app.add_typer(database)
 app.add_typer(users)
 app.add_typer(tokens)
 app.add_typer(audit_log)
 app.add_typer(dicom)
 app.command(epilog=RESEARCH_USE)(label_by_tests)
+app.add_typer(sources)
 
 
 def main() -> None:
