@@ -1,3 +1,5 @@
+from importlib.metadata import EntryPoint
+
 import pytest
 import yaml
 
@@ -30,6 +32,23 @@ def test_what_cannot_be_chosen_is_a_sentence(monkeypatch):
     monkeypatch.setattr(registry, "shipped_bundles", dict)
     with pytest.raises(BundleError, match="No bundle of the system covid_cxnet ships with this version: train one"):
         bundle_named(None, "covid_cxnet")
+
+
+def test_another_distribution_brings_a_system_and_takes_no_name(monkeypatch):
+    points = (
+        EntryPoint("hazy", "lung_haze", registry.GROUP),
+        EntryPoint("cascade", "impostor", registry.GROUP),
+    )
+    monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.GROUP else ())
+    assert registry.systems()["hazy"] == "lung_haze"
+    assert registry.systems()["cascade"] == "cxrscreen.systems.cascade"
+    assert list(registry.systems())[: len(registry.SYSTEMS)] == list(registry.SYSTEMS)
+    assert registry.known_system("hazy") == "hazy"
+    assert registry.part_of("cascade", "decisions").DECISIONS
+    with pytest.raises(ModuleNotFoundError):
+        registry.part_of("hazy", "pipeline")
+    with pytest.raises(BundleError, match="There is no system 'oracle'.*hazy"):
+        registry.part_of("oracle", "pipeline")
 
 
 def test_a_bundle_of_an_unknown_system_is_named(tmp_path):

@@ -38,10 +38,10 @@ def test_another_system_than_asked_for_is_refused():
 
 
 def test_a_missing_library_is_named(monkeypatch):
-    def without_torch(name):
+    def without_torch(system, part):
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(trainers, "import_module", without_torch)
+    monkeypatch.setattr(trainers, "part_of", without_torch)
     with pytest.raises(CxrscreenError, match=r"Training needs torch, which is not installed: install cxrscreen\[train"):
         trainer_for(RECIPES / "cascade-lite.yaml")
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 from typing import cast
 
 from cxrscreen.errors import BundleError
-from cxrscreen.systems.registry import SYSTEMS, known_system
+from cxrscreen.systems.registry import part_of, systems
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ def decisions_of(system: str) -> tuple[Decision, ...]:
     BundleError
         If this version has no such system.
     """
-    module = import_module(f"cxrscreen.systems.{known_system(system)}.decisions")
-    return cast(tuple[Decision, ...], module.DECISIONS)
+    return cast(tuple[Decision, ...], part_of(system, "decisions").DECISIONS)
 
 
 def decision_for(system: str, protocol: str) -> Decision:
@@ -63,5 +61,5 @@ def decision_for(system: str, protocol: str) -> Decision:
 
 def all_decisions() -> Iterator[Decision]:
     """Every decision of every system, those of the first one first."""
-    for system in SYSTEMS:
+    for system in systems():
         yield from decisions_of(system)

@@ -1,8 +1,10 @@
 """The systems there are: from a bundle to the system that runs it, and from a system's name to its shipped bundle."""
 
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from types import ModuleType
+from typing import Final, cast
 
 from cxrscreen.errors import BundleError
 from cxrscreen.runtime.engine import EngineSettings, has_int8_graph, with_precision
@@ -15,6 +17,8 @@ SYSTEMS = ("cascade", "patch_voting", "covid_cxnet", "comit_net")
 Each has ``pipeline.load(bundle, engine) -> System``, ``decisions.DECISIONS`` and, for training (with torch),
 ``export.train_bundle(recipe, manifest, work, out) -> Bundle``.
 """
+GROUP: Final = "cxrscreen.systems"
+"""Entry points of other distributions: a system's name, and the package that holds the same three modules."""
 
 
 def load_system(bundle: str | Path, threads: int | None = None, *, engine: EngineSettings | None = None) -> System:
@@ -35,22 +39,52 @@ def load_system(bundle: str | Path, threads: int | None = None, *, engine: Engin
         If the bundle cannot be opened, or its system is not known to this version.
     """
     opened = open_bundle(bundle)
-    if opened.card.system not in SYSTEMS:
+    if opened.card.system not in systems():
         raise BundleError(
             f"The bundle {opened.card.bundle_id} is for the system {opened.card.system!r}, which this version does not "
-            f"have: use one of {', '.join(SYSTEMS)}."
+            f"have: use one of {', '.join(systems())}."
         )
-    pipeline = import_module(f"cxrscreen.systems.{opened.card.system}.pipeline")
+    pipeline = part_of(opened.card.system, "pipeline")
     settings = with_precision(engine or EngineSettings(threads=threads), opened.card.results)
     if settings.precision == "int8" and settings.backend == "openvino" and not has_int8_graph(opened.folder):
         raise BundleError(f"The bundle {opened.card.bundle_id} has no 8-bit network: choose another precision.")
     return cast(System, pipeline.load(opened, settings))
 
 
+def systems() -> dict[str, str]:
+    """Packages by the names of their systems: those of this room first, then those that other distributions bring.
+
+    A name of this room is never taken by another distribution.
+    """
+    own = {name: f"cxrscreen.systems.{name}" for name in SYSTEMS}
+    brought = {point.name: point.module for point in entry_points(group=GROUP)}
+    return {**own, **{name: brought[name] for name in sorted(brought) if name not in own}}
+
+
+def part_of(system: str, part: str) -> ModuleType:
+    """Import one of a system's modules.
+
+    Parameters
+    ----------
+    system
+        Its name.
+    part
+        ``"pipeline"``, ``"decisions"`` or ``"export"``.
+
+    Raises
+    ------
+    BundleError
+        If there is no such system.
+    ModuleNotFoundError
+        If the module, or something that it needs, is not installed.
+    """
+    return import_module(f"{systems()[known_system(system)]}.{part}")
+
+
 def known_system(name: str) -> str:
     """Give the name back where there is such a system, else raise a :class:`BundleError`."""
-    if name not in SYSTEMS:
-        raise BundleError(f"There is no system {name!r} in this version: use one of {', '.join(SYSTEMS)}.")
+    if name not in systems():
+        raise BundleError(f"There is no system {name!r} in this version: use one of {', '.join(systems())}.")
     return name
 
 

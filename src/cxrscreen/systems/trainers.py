@@ -1,6 +1,5 @@
 """From a recipe to a trained bundle, whichever system the recipe names."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -9,7 +8,7 @@ from pydantic import ConfigDict
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.systems.bundle import Bundle
-from cxrscreen.systems.registry import SYSTEMS
+from cxrscreen.systems.registry import part_of, systems
 from cxrscreen.train.recipe import Settings, load_recipe
 
 
@@ -44,15 +43,15 @@ def trainer_for(recipe: Path, system: str | None = None) -> Trainer:
         If a library that training needs is not installed.
     """
     named = load_recipe(recipe, _Named).system
-    if named not in SYSTEMS:
+    if named not in systems():
         raise RecipeError(
             f"The recipe {recipe.name} is for the system {named!r}, which this version cannot train: use one of "
-            f"{', '.join(SYSTEMS)}."
+            f"{', '.join(systems())}."
         )
     if system is not None and named != system:
         raise RecipeError(f"The recipe {recipe.name} is for the system {named}, not for {system}: give another one.")
     try:
-        module = import_module(f"cxrscreen.systems.{named}.export")
+        module = part_of(named, "export")
     except ModuleNotFoundError as error:
         raise CxrscreenError(
             f"Training needs {error.name}, which is not installed: install cxrscreen[train]."
