@@ -28,6 +28,9 @@ class EvenBatches(Sampler[list[Draw]]):
         Batches in an epoch.
     seed
         Same seed, same batches.
+    patients
+        Patient of every image: within a source and group each patient is drawn as often as any other, whatever the
+        number of images. None: each image is.
     """
 
     def __init__(
@@ -39,17 +42,22 @@ class EvenBatches(Sampler[list[Draw]]):
         batch: int,
         batches: int,
         seed: int,
+        patients: Sequence[str] | None = None,
     ) -> None:
         self.names = sorted(set(groups))
         self.batch, self.batches, self.seed, self.epoch = batch, batches, seed, 0
         group_of, source_of = np.asarray(groups), np.asarray(sources)
+        patient_of = None if patients is None else np.asarray(patients)
         self._source_of = source_of
         self._members: dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
         self._chances: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
         for name in self.names:
             members = np.flatnonzero(group_of == name)
             own = source_of[members]
-            self._members[name], self._chances[name] = members, _chances(own, weights)
+            chances = _chances(own, weights)
+            if patient_of is not None:
+                chances = _even_over_patients(chances, own, patient_of[members])
+            self._members[name], self._chances[name] = members, chances
 
     def source_odds(self, truth: ArrayLike, limit: float) -> NDArray[np.float32]:
         """How much the source alone gives away the truth, as log odds, for every image.
@@ -134,3 +142,15 @@ def _chances(sources: NDArray[np.str_], weights: Mapping[str, float]) -> NDArray
     )
     chance = (mass / counts)[inverse]
     return np.asarray(chance / chance.sum(), dtype=np.float64)
+
+
+def _even_over_patients(
+    chances: NDArray[np.float64], sources: NDArray[np.str_], patients: NDArray[np.str_]
+) -> NDArray[np.float64]:
+    """Chances that keep each source's sum and give its patients the same, spread over their images."""
+    result = np.zeros_like(chances)
+    for source in np.unique(sources):
+        rows = np.flatnonzero(sources == source)
+        _, inverse, counts = np.unique(patients[rows], return_inverse=True, return_counts=True)
+        result[rows] = chances[rows].sum() / (len(counts) * counts[inverse])
+    return np.asarray(result / result.sum(), dtype=np.float64)

@@ -1,35 +1,55 @@
 """One phase of training with Lightning: resumable, validated on averaged weights, the best kept."""
 
 import logging
+import os
 import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments import TorchElasticEnvironment  # type: ignore[attr-defined]
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
+    Checkpoint,
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
 from cxrscreen.errors import RecipeError
+from cxrscreen.train.crew import FIRST, Crew, batch_share, crew_for, placed
 from cxrscreen.train.recipe import Compute, Phase
+from cxrscreen.train.shares import OneResult, training_share, validation_share
+from cxrscreen.train.together import assembled, tell
 
 SCORE = "validation_score"
 """What a task logs after each epoch; larger is better."""
 
+Listener = Callable[[Path, int, Mapping[str, float]], None]
+"""Is told a phase's folder, the epoch, from 0, and what was logged in it."""
+_LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
+
 
 class Task(lightning.LightningModule):
-    """A network with its optimiser; tasks add the training and validation steps."""
+    """A network with its optimiser; tasks add the training and validation steps.
+
+    A task that judges an epoch as a whole collects what its validation steps find in the list ``_seen``, and what its
+    training steps find in ``_learned``, a value for each batch: where several processes train, the lists of all are
+    joined before the epoch is judged. What a task logs by itself must be the same in every process.
+    """
 
     def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
         super().__init__()
@@ -41,7 +61,8 @@ class Task(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Begin each step from a seed of its own, so that a resumed run draws what an uninterrupted one draws."""
-        torch.manual_seed(1_000_003 * self.seed + self.global_step)
+        # Apart from process to process, or all would drop the same units.
+        torch.manual_seed(1_000_003 * self.seed + self.global_step + (self.global_rank << 40))
 
     def configure_optimizers(self) -> Any:
         """AdamW (no decay on vectors: biases and normalisation) with one cosine cycle."""
@@ -62,47 +83,124 @@ class Task(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A phase as the first process tells the others to train it; see :func:`fit`.
+
+    Parameters
+    ----------
+    resume
+        Whether the folder holds a checkpoint to go on from.
+    """
+
+    task: Task
+    training: DataLoader[Any]
+    validation: DataLoader[Any]
+    phase: Phase
+    compute: Compute
+    folder: Path
+    resume: bool
+
+
 def fit(
     task: Task, training: DataLoader[Any], validation: DataLoader[Any], phase: Phase, compute: Compute, folder: Path
 ) -> dict[str, Tensor]:
-    """Run a phase, or go on where it stopped.
+    """Run a phase, or go on where it stopped; on as many devices as the recipe asks for, or torchrun has started.
 
     Parameters
     ----------
     task
         Logs :data:`SCORE` in its validation.
     training, validation
-        Loaders.
+        Loaders of a single process; with several, each takes its part of every training batch, and the validation
+        batches in turns.
     phase, compute
         Settings.
     folder
-        Receives checkpoints after every epoch and ``metrics.csv``; a run that finds ``last.ckpt`` resumes.
+        Receives checkpoints after every epoch and ``metrics.csv``; a run that finds ``last.ckpt`` resumes, also on
+        another number of devices. The first process alone writes; all of them must see it.
 
     Returns
     -------
     dict
         State of ``task.network`` (averaged weights, if on) at the best validation score, float32, on the CPU.
+
+    Raises
+    ------
+    RecipeError
+        If the compute settings do not fit this machine or how the training was started, or a batch cannot be shared out
+        evenly.
+    CxrscreenError
+        If one of several processes ended.
     """
-    if compute.threads is not None:
-        torch.set_num_threads(compute.threads)
-    keep = ModelCheckpoint(folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
-    latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
-    early = EarlyStopping(SCORE, mode="max", patience=phase.patience)
-    callbacks: list[Callback] = [keep, latest, early, RichProgressBar()]
+    crew = crew_for(compute)
+    batch_share(phase.batch, crew.size)
+    _set_history_aside(folder)
+    work = Work(task, training, validation, phase, compute, folder, resume=(folder / "last.ckpt").is_file())
+    if crew.size == 1:
+        run_share(work, crew)
+    else:
+        with placed(crew):
+            # Settings that do not fit are found before others are started.
+            _trainer(work, crew, [])
+            with assembled(crew):
+                tell(work)
+                run_share(work, crew)
+    return kept_state(folder, "best")
+
+
+def run_share(work: Work, crew: Crew) -> None:
+    """Compute one process's share of a phase; :func:`fit` is what others call.
+
+    Raises
+    ------
+    RecipeError
+        If the compute settings do not fit this machine, or the work folder is not to be seen from here.
+    """
+    phase, compute, several = work.phase, work.compute, crew.size > 1
+    last = work.folder / "last.ckpt"
+    if work.resume and not last.is_file():
+        raise RecipeError("A node does not see the checkpoints: put the work folder where all nodes see it.")
+    _set_threads(compute, crew)
+    keep = ModelCheckpoint(work.folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
+    latest = ModelCheckpoint(work.folder, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [
+        _Tell(work.folder),
+        keep,
+        latest,
+        EarlyStopping(SCORE, mode="max", patience=phase.patience),
+    ]
+    if crew.rank == FIRST:
+        callbacks.append(RichProgressBar())
+    training, validation = work.training, work.validation
+    if several:
+        shared = len(validation) >= crew.size and hasattr(work.task, "_seen")
+        callbacks.append(OneResult(validated=shared))
+        training = training_share(training, crew.rank, crew.size)
+        validation = validation_share(validation, crew.rank, crew.size) if shared else validation
     if phase.ema > 0:
         callbacks.append(EMAWeightAveraging(decay=phase.ema))
-    _set_history_aside(folder)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Loading happens in the training process by design: two cores, and augmentation is cheap beside the network.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # A task may freeze normalisation on purpose.
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
-        trainer = _trainer(phase, compute, callbacks, folder)
-        last = folder / "last.ckpt"
+        # What tasks log of an epoch is the same in every process, as Task asks of them.
+        warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+        trainer = _trainer(work, crew, callbacks)
         # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
-        trainer.fit(task, training, validation, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
-    return kept_state(folder, "best")
+        trainer.fit(work.task, training, validation, ckpt_path=str(last) if work.resume else None, weights_only=False)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Tell of every epoch of the phases that are trained within the block, in the first process."""
+    token = _LISTENERS.set((*_LISTENERS.get(), listener))
+    try:
+        yield
+    finally:
+        _LISTENERS.reset(token)
 
 
 def kept_state(folder: Path, name: Literal["best", "last"]) -> dict[str, Tensor]:
@@ -112,25 +210,60 @@ def kept_state(folder: Path, name: Literal["best", "last"]) -> dict[str, Tensor]
     return {name[len(prefix) :]: value.float() for name, value in state.items() if name.startswith(prefix)}
 
 
-def _trainer(phase: Phase, compute: Compute, callbacks: list[Callback], folder: Path) -> lightning.Trainer:
+class _Tell(Checkpoint):
+    """Tells the listeners what an epoch logged; as a checkpoint callback it comes when all of it is logged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Tell."""
+        if trainer.is_global_zero and _LISTENERS.get():
+            logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            for listener in _LISTENERS.get():
+                listener(self.folder, trainer.current_epoch, logged)
+
+
+def _trainer(work: Work, crew: Crew, callbacks: list[Callback]) -> lightning.Trainer:
+    several: dict[str, Any] = {}
+    if crew.size > 1:
+        several = {
+            # Buffers are averaged by OneResult; sending the first process's before each step would undo that.
+            "strategy": DDPStrategy(
+                find_unused_parameters=work.compute.strategy == "ddp_find_unused_parameters_true",
+                broadcast_buffers=False,
+            ),
+            "plugins": [TorchElasticEnvironment()],
+            "num_nodes": crew.nodes,
+            # Torch has it for GPUs alone.
+            "sync_batchnorm": torch.cuda.is_available() and work.compute.accelerator != "cpu",
+        }
     try:
         return lightning.Trainer(
-            accelerator=compute.accelerator,
-            devices=1,
-            precision=compute.precision,
-            max_epochs=phase.epochs,
+            accelerator=work.compute.accelerator,
+            devices=crew.local_size,
+            precision=work.compute.precision,
+            max_epochs=work.phase.epochs,
             callbacks=callbacks,
-            logger=CSVLogger(folder, name="", version=""),
+            logger=CSVLogger(work.folder, name="", version=""),
             log_every_n_steps=20,
             num_sanity_val_steps=0,
             deterministic=True,
             gradient_clip_val=1.0,
             enable_model_summary=False,
             use_distributed_sampler=False,
+            **several,
         )
     except (MisconfigurationException, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RecipeError(f"The recipe's compute settings do not fit this machine: {reason}") from error
+
+
+def _set_threads(compute: Compute, crew: Crew) -> None:
+    if compute.threads is not None:
+        torch.set_num_threads(compute.threads)
+    elif crew.size > 1 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // crew.local_size))
 
 
 def _set_history_aside(folder: Path) -> None:

@@ -88,7 +88,7 @@ class OrganTask(PlateauTask):
     ) -> None:
         super().__init__(network, phase, steps, seed)
         self.names, self.weights = tuple(names), torch.tensor(weights, dtype=torch.float32)
-        self._overlaps: list[Tensor] = []
+        self._seen: list[Tensor] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
@@ -98,12 +98,12 @@ class OrganTask(PlateauTask):
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Collect the Jaccard indices of each image."""
         image, target = batch
-        self._overlaps.append(jaccard_indices(self.network(image), target))
+        self._seen.append(jaccard_indices(self.network(image), target))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over images and organs, and that of each organ."""
-        each = torch.cat(self._overlaps).nanmean(dim=0)
-        self._overlaps.clear()
+        each = torch.cat(self._seen).nanmean(dim=0)
+        self._seen.clear()
         for name, value in zip(self.names[1:], each, strict=True):
             self.log(f"jaccard_{name}", value)
         self.log(SCORE, each.nanmean(), prog_bar=True)

@@ -23,7 +23,8 @@ class PlateauTask(Task):
     def penalised(self, loss: Tensor) -> Tensor:
         """Log a batch's loss, and add the L1 penalty."""
         self.log("loss", loss, prog_bar=True)
-        self.log(EPOCH_LOSS, loss, on_step=False, on_epoch=True)
+        # The schedule looks at it, which must fall at the same moment in every process.
+        self.log(EPOCH_LOSS, loss, on_step=False, on_epoch=True, sync_dist=True)
         if self.phase.l1 > 0:
             absolute = sum((values.abs().sum() for values in self.network.parameters()), start=loss.new_zeros(()))
             loss = loss + self.phase.l1 * absolute

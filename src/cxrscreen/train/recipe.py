@@ -1,10 +1,17 @@
 """Settings that recipes share, and how a recipe is read."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from cxrscreen.errors import RecipeError
 
@@ -78,7 +85,7 @@ class Phase(Settings):
     batches
         Batches in an epoch; None: as many as the training set fills.
     batch
-        Images in a batch.
+        Images in a batch, over all devices together.
     learning_rate, weight_decay, warmup
         AdamW with one cosine cycle; ``warmup`` is the rising share of it.
     ema
@@ -108,11 +115,28 @@ class Compute(Settings):
         ``"auto"`` takes a GPU where there is one.
     threads
         Threads of one process; None leaves torch's choice.
+    devices, nodes
+        Devices of one node, and nodes: each device gets a process and its share of every batch, so that a recipe means
+        the same on any number of them. More than one node needs torchrun; see docs/training-at-scale.md.
+    strategy
+        As Lightning names it; the second one is for networks of which a batch may leave parameters unused.
     """
 
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "bf16-mixed"
     accelerator: str = "auto"
     threads: int | None = Field(default=None, ge=1)
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+    strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp"
+
+    @model_serializer(mode="wrap")
+    def _as_told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What a card or a work folder says of a training by one process stays what it was before there were several.
+        content: dict[str, Any] = handler(self)
+        if self.devices == self.nodes == 1:
+            for name in ("devices", "nodes", "strategy"):
+                content.pop(name, None)
+        return content
 
 
 S = TypeVar("S", bound=Settings)

@@ -66,7 +66,7 @@ class MaskTask(Task):
 
     def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
         super().__init__(network, phase, steps, seed)
-        self._dice: list[Tensor] = []
+        self._seen: list[Tensor] = []
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
@@ -83,12 +83,12 @@ class MaskTask(Task):
         truth = (target == 1) & known
         both = (found & truth).sum(dim=(1, 2, 3)).float()
         size = found.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
-        self._dice.append(2 * both / size.clamp(min=1))
+        self._seen.append(2 * both / size.clamp(min=1))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean Dice."""
-        self.log(SCORE, torch.cat(self._dice).mean(), prog_bar=True)
-        self._dice.clear()
+        self.log(SCORE, torch.cat(self._seen).mean(), prog_bar=True)
+        self._seen.clear()
 
 
 def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
