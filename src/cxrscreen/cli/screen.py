@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cxrscreen.cli.screening_progress import advanced, screening_progress
 from cxrscreen.cli.terminal import undisturbed_terminal
 from cxrscreen.errors import CxrscreenError
 
@@ -44,6 +45,13 @@ class Precision(Enum):
     int8 = "int8"
 
 
+class Place(Enum):
+    """Where a batch is done, for the command line."""
+
+    here = "here"
+    ray = "ray"
+
+
 class Gate(Enum):
     """The gate's policies, for the command line."""
 
@@ -54,9 +62,14 @@ class Gate(Enum):
 
 def screen(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Radiographs: files, folders or patterns such as 'in/*.dcm'.")
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Radiographs: files, folders or patterns such as 'in/*.dcm'. With --on ray also a manifest, s3://..., "
+            "gs://..., az://..., dicomweb+https://...",
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing.")],
+    out: Annotated[str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results; made if missing.")],
     bundle: Annotated[
         str | None, typer.Option(help="Model bundle: a name shipped with cxrscreen, or a folder. Default: cascade.")
     ] = None,
@@ -75,8 +88,11 @@ def screen(
     ] = None,
     no_maps: Annotated[bool, typer.Option("--no-maps", help="Leave out the heat maps; faster.")] = False,
     pictures: Annotated[
-        Pictures, typer.Option(help="Of each radiograph: full pictures, small ones (much faster), or none.")
-    ] = Pictures.full,
+        Pictures | None,
+        typer.Option(
+            help="Of each radiograph: full pictures, small ones (much faster), or none. Default: full; on Ray none."
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an earlier run into DIR was stopped; what it finished stays.")
     ] = False,
@@ -87,7 +103,10 @@ def screen(
     memory: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="MIB", help="Memory for the radiographs at work; program and networks come on top."
+            min=1,
+            metavar="MIB",
+            help="Memory for the radiographs at work; program and networks come on top. On Ray: what a node must have "
+            "free for each worker, with everything.",
         ),
     ] = None,
     engine: Annotated[
@@ -95,6 +114,22 @@ def screen(
     ] = Backend.openvino,
     precision: Annotated[
         Precision | None, typer.Option(help="Arithmetic of the networks. Default: what the model's card chose.")
+    ] = None,
+    place: Annotated[
+        Place,
+        typer.Option(
+            "--on",
+            help="Where the batch is done: on this machine, or on a Ray cluster with Parquet results "
+            "(cxrscreen[ray]). What computes the networks is --engine.",
+        ),
+    ] = Place.here,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="With --on ray: a running cluster. Default: one of this machine alone."),
+    ] = None,
+    shard: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="FILES", help="With --on ray: files handed out and written together."),
     ] = None,
 ) -> None:
     """Screen chest radiographs and write a report.
@@ -119,30 +154,48 @@ def screen(
         raise CxrscreenError("A PATH is empty; name a file, a folder or a pattern.")
     chosen = bundle_named("cascade" if bundle is None and system is None else bundle, system)
     suggestions = None if triage is None else load_policy(triage)
+    arithmetic = None if precision is None else precision.value
+    engine_words = f"{engine.value} {arithmetic or 'card'}"
+    if place is Place.ray:
+        from cxrscreen.cli.screen_on_ray import Cluster, screen_on_ray
+
+        wanted = pictures or Pictures.none
+        screen_on_ray(
+            paths,
+            out,
+            bundle=chosen,
+            engine=EngineSettings(engine.value, arithmetic, threads=1),
+            # Nothing of a radiograph is kept that maps would be drawn on.
+            options=Options(force, not no_maps and wanted is not Pictures.none, gate.value, wanted.value, engine_words),
+            triage=suggestions,
+            cluster=Cluster(address, jobs, None if memory is None else memory * 2**20, shard),
+            resume=resume,
+        )
+        return
+    _only_on_ray(paths, out, address, shard)
+    folder = Path(out)
     console = Console(stderr=True)
     found = find_images(paths)
     files = [path for path in found if not is_earlier_result(path)]
     if not any(map(os.path.isfile, files)):
         which = "Only results of an earlier run were" if len(files) < len(found) else "No image was"
         raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check path, pattern and your rights.")
-    check_writable(out)
+    check_writable(folder)
     if len(files) < len(found):
         console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
     cores = available_cores()
     at_once = min(cores if jobs is None else jobs, len(files))
-    settings = EngineSettings(
-        engine.value, None if precision is None else precision.value, max(1, cores // at_once), at_once
-    )
-    options = Options(force, not no_maps, gate.value, pictures.value, f"{engine.value} {settings.precision or 'card'}")
+    settings = EngineSettings(engine.value, arithmetic, max(1, cores // at_once), at_once)
+    options = Options(force, not no_maps, gate.value, (pictures or Pictures.full).value, engine_words)
     with undisturbed_terminal() as terminal:
         with terminal.status("Loading the model"):
             loaded = load_system(chosen, engine=settings)
-        with _progress(terminal) as progress, calm_libraries(at_once):
+        with screening_progress(terminal) as progress, calm_libraries(at_once):
             kept, shown = _shown_on(progress, len(files))
             result = run_batch(
                 files,
                 loaded,
-                out,
+                folder,
                 read=read,
                 options=options,
                 triage=suggestions,
@@ -161,17 +214,12 @@ def screen(
         raise typer.Exit(3)
 
 
-def _progress(console: Console) -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("Screening"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        console=console,
-    )
+def _only_on_ray(paths: list[str], out: str, address: str | None, shard: int | None) -> None:
+    if address is not None or shard is not None:
+        raise CxrscreenError("--address and --shard are for batches on Ray: add --on ray.")
+    far = next((path for path in (*paths, out) if "://" in path), None)
+    if far is not None:
+        raise CxrscreenError(f"{far.split('://')[0]}:// is read and written by batches on Ray: add --on ray.")
 
 
 def _shown_on(progress: "Progress", total: int) -> tuple[Callable[[int], None], Callable[["ScreeningRecord"], None]]:
@@ -193,8 +241,6 @@ def _shown_on(progress: "Progress", total: int) -> tuple[Callable[[int], None], 
             reasons = ", ".join(concern.code for concern in record.verdict.concerns if concern.severity == "refuse")
             line = f"[yellow]refused[/yellow] {escape(printable(Path(record.file).name))} ({reasons})"
             progress.console.print(line, soft_wrap=True)
-        progress.advance(task)
-        speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-        progress.update(task, rate=f"{speed:.2f} images/s" if speed else "")
+        advanced(progress, task)
 
     return kept, show

@@ -1,0 +1,34 @@
+"""A local file of a radiograph, for as long as it is read."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cxrscreen.batch.cluster.dicomweb import instance_content
+from cxrscreen.batch.cluster.items import Item
+from cxrscreen.batch.cluster.objects import content_of
+
+
+@contextmanager
+def fetched(item: Item) -> Iterator[Path]:
+    """Give a path at which a radiograph can be read; what was fetched for it is gone afterwards.
+
+    Yields
+    ------
+    Path
+        The file itself, or a copy whose name says nothing.
+
+    Raises
+    ------
+    UnreadableImageError
+        If it cannot be fetched.
+    """
+    if item.kind == "file":
+        yield Path(item.location)
+        return
+    content = content_of(item.location, item.size) if item.kind == "object" else instance_content(item.location)
+    with tempfile.TemporaryDirectory(prefix="cxrscreen-") as folder:
+        path = Path(folder) / item.key
+        path.write_bytes(content)
+        yield path

@@ -1,0 +1,232 @@
+"""The results on disk or in an object store: Parquet files by status, each whole or not there."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import fsspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+
+from cxrscreen.batch.cluster.items import Item
+from cxrscreen.batch.cluster.table import SCHEMA, SCHEMA_VERSION, STATUS
+from cxrscreen.batch.run import OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+STATUSES: Final = ("screened", "refused", "failed")
+RUN_FILE: Final = "run.json"
+RESULTS: Final = "results"
+_LOCK: Final = ".lock"
+_PART: Final = ".part"
+
+
+class ResultStore:
+    """Where a run's rows are kept: ``results/status=.../SHARD.parquet``, and ``run.json`` with what was asked.
+
+    One process writes. On a file system a file is written under another name and renamed; an object store shows an
+    object once it is whole.
+
+    Parameters
+    ----------
+    out
+        A folder, or an fsspec URL.
+
+    Raises
+    ------
+    OutputError
+        If the URL's driver is not installed or refuses.
+    """
+
+    def __init__(self, out: str) -> None:
+        self._named = out
+        try:
+            self._files, root = fsspec.core.url_to_fs(out)
+        except Exception as error:
+            raise OutputError(
+                f"The output {out!r} cannot be opened ({type(error).__name__}): check the URL, and install the driver "
+                "of its store (s3fs, gcsfs, adlfs)."
+            ) from error
+        self._root = str(root).rstrip("/")
+        self.local: bool = isinstance(self._files, LocalFileSystem)
+
+    @property
+    def root(self) -> str:
+        """The folder as its file system names it."""
+        return self._root
+
+    @property
+    def results(self) -> str:
+        """What a reader of Parquet opens: the folder of the partitions."""
+        return str(self._files.unstrip_protocol(f"{self._root}/{RESULTS}")).removeprefix("file://")
+
+    @contextmanager
+    def opened(self, head: Mapping[str, Any], *, resume: bool) -> Iterator[None]:
+        """Hold the output for one run, made where missing.
+
+        Parameters
+        ----------
+        head
+            What results may be put together: bundle, options.
+        resume
+            Go on with results that are there.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written, another run on this machine is writing to it, it holds results and is not to be
+            resumed, or those are of another bundle, other options or another version of the columns.
+        """
+        whole = {"schema": SCHEMA_VERSION, **head}
+        try:
+            for status in STATUSES:
+                self._files.makedirs(self._folder(status), exist_ok=True)
+            with self._locked():
+                self._check(whole, resume)
+                self._put(f"{self._root}/{RUN_FILE}", json.dumps(whole, indent=1, sort_keys=True).encode())
+                for status in STATUSES:
+                    for name in self._listed(status):
+                        if name.endswith(_PART):
+                            self._files.rm_file(name)
+                yield
+        except OSError as error:
+            raise OutputError(
+                f"The results could not be written to {self._named!r} ({error.strerror or type(error).__name__}); make "
+                "room or check your rights, and go on with --resume."
+            ) from error
+
+    def unfinished(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]]:
+        """Find what is still to be screened, and take out the rows that it will replace.
+
+        A row stays where its file was screened or refused and has not changed since, or is not named this time. Of
+        what failed, or has changed, the row goes, so that the new one is the only one.
+
+        Returns
+        -------
+        list of Item
+            In their order.
+        dict
+            Rows that stay, by status.
+        """
+        named = {item.key: item for item in items}
+        there: set[str] = set()
+        kept = dict.fromkeys(STATUSES, 0)
+        for status in STATUSES:
+            for path in self._results(status):
+                rows = self._read(path, ["key", "stamp"])
+                keys, stamps = rows["key"].to_pylist(), rows["stamp"].to_pylist()
+                stays = [
+                    key not in there and (key not in named or (status != "failed" and stamp == named[key].stamp))
+                    for key, stamp in zip(keys, stamps, strict=True)
+                ]
+                there.update(key for key, stay in zip(keys, stays, strict=True) if stay)
+                kept[status] += sum(stays)
+                if not any(stays):
+                    self._files.rm_file(path)
+                elif not all(stays):
+                    self._put(path, _parquet(self._read(path).filter(pa.array(stays))))
+        return [item for item in items if item.key not in there], kept
+
+    def write(self, rows: pa.Table) -> dict[str, int]:
+        """Write the rows of one shard, a file for each status that occurs.
+
+        Parameters
+        ----------
+        rows
+            Of :data:`~cxrscreen.batch.cluster.table.ROWS`, all of one shard, whose name is the files' name: a second
+            write takes the first one's place.
+
+        Returns
+        -------
+        dict
+            Rows by status.
+        """
+        shard = rows["shard"][0].as_py()
+        counts = {}
+        for status in STATUSES:
+            part = rows.filter(pc.equal(rows[STATUS], status)).drop_columns([STATUS])
+            if part.num_rows:
+                self._put(f"{self._folder(status)}/{shard}.parquet", _parquet(part.cast(SCHEMA)))
+            counts[status] = part.num_rows
+        return counts
+
+    def _folder(self, status: str) -> str:
+        return f"{self._root}/{RESULTS}/{STATUS}={status}"
+
+    def _results(self, status: str) -> list[str]:
+        return [name for name in self._listed(status) if name.endswith(".parquet")]
+
+    def _listed(self, status: str) -> list[str]:
+        self._files.invalidate_cache()
+        try:
+            return sorted(map(str, self._files.ls(self._folder(status), detail=False)))
+        except FileNotFoundError:
+            # An object store has no empty folders.
+            return []
+
+    def _read(self, path: str, columns: list[str] | None = None) -> pa.Table:
+        # One file as it is: what its folder says of it stays out.
+        with self._files.open(path, "rb") as file:
+            return pq.ParquetFile(file).read(columns=columns)
+
+    def _check(self, head: Mapping[str, Any], resume: bool) -> None:
+        path = f"{self._root}/{RUN_FILE}"
+        if not self._files.exists(path):
+            if any(map(self._results, STATUSES)):
+                raise OutputError(
+                    f"The results in {self._named!r} lack {RUN_FILE}, which says what was asked: bring it back, or "
+                    "choose another folder with --out."
+                )
+            return
+        if not resume:
+            raise OutputError(
+                f"{self._named!r} holds results already: go on with --resume, or choose another folder with --out."
+            )
+        try:
+            same = json.loads(self._files.cat_file(path)) == json.loads(json.dumps(head))
+        except ValueError:
+            same = False
+        if not same:
+            raise OutputError(
+                f"The results in {self._named!r} are of another bundle, other options or another version: resume with "
+                "those, or choose another folder with --out."
+            )
+
+    def _put(self, path: str, content: bytes) -> None:
+        if not self.local:
+            self._files.pipe_file(path, content)
+            return
+        part = f"{path}{_PART}"
+        with open(part, "wb") as file:  # noqa: PTH123 - named by fsspec
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)  # noqa: PTH105
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder against another run on this machine; object stores have no locks."""
+        if not self.local or sys.platform == "win32":
+            yield
+            return
+        with open(f"{self._root}/{_LOCK}", "a", encoding="ascii") as held:  # noqa: PTH123
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"Another run is writing to {self._named!r}; wait for its end or choose another folder with --out."
+                ) from error
+            yield
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(rows, content, compression="zstd")
+    return content.getvalue()
