@@ -105,3 +105,19 @@ def test_images_that_are_not_asked_count_for_no_class():
     odds = sampler.source_odds([float("nan"), 0, 1, 1], limit=5)
     # Of source a, p is drawn with 1 and q with 1/2; overall p and q are even.
     np.testing.assert_allclose(odds, [np.log(0.5)] * 3 + [5], rtol=1e-5)
+
+
+def test_patients_are_drawn_alike_whatever_their_number_of_images():
+    # Source s: one patient with three images, one with one; source t: one patient.
+    sampler = EvenBatches(
+        ["x"] * 5,
+        ["s", "s", "s", "s", "t"],
+        weights={"s": 3.0, "t": 1.0},
+        batch=50,
+        batches=100,
+        seed=0,
+        patients=["p", "p", "p", "q", "r"],
+    )
+    drawn = Counter(index for batch in sampler for index, _ in batch)
+    shares = [drawn[index] / drawn.total() for index in range(5)]
+    np.testing.assert_allclose(shares, [0.125, 0.125, 0.125, 0.375, 0.25], atol=0.02)

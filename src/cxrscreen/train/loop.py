@@ -188,6 +188,8 @@ def run_share(work: Work, crew: Crew) -> None:
         warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # What tasks log of an epoch is the same in every process, as Task asks of them.
         warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+        # The name that takes its place is younger than the oldest torch that will do.
+        warnings.filterwarnings("ignore", message=".*broadcast_buffers. is deprecated.*")
         trainer = _trainer(work, crew, callbacks)
         # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
         trainer.fit(work.task, training, validation, ckpt_path=str(last) if work.resume else None, weights_only=False)
