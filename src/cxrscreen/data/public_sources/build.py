@@ -1,5 +1,6 @@
 """A publisher's folder -> a manifest, and what a person has to know of it."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -126,9 +127,11 @@ def write_table(table: pd.DataFrame, out: Path) -> None:
 
 def _verify(into: Gathering, progress: Progress | None) -> None:
     kept = []
+    # The manifest's folder need not be there yet, and a path through it cannot be opened before.
+    target = Path(os.path.realpath(into.target))
     for done, row in enumerate(into.rows, start=1):
         try:
-            height, width = read_image(into.target / row["path"]).pixels.shape
+            height, width = read_image(os.path.normpath(target / row["path"])).pixels.shape
         except UnreadableImageError:
             into.leave_out("the file cannot be read as a radiograph")
         else:

@@ -135,8 +135,9 @@ class Gathering:
 
 def relative_path(file: Path, folder: Path) -> str:
     """Path of a file from a folder, with slashes; absolute where no relative one exists (another drive)."""
-    absolute = Path(os.path.abspath(file))  # noqa: PTH100 - resolve would follow links into other folders
+    # The system goes up from where a folder really is, whatever link leads to it.
+    real = Path(os.path.realpath(file.parent)) / file.name
     try:
-        return Path(os.path.relpath(absolute, os.path.abspath(folder))).as_posix()  # noqa: PTH100
+        return Path(os.path.relpath(real, os.path.realpath(folder))).as_posix()
     except ValueError:
-        return absolute.as_posix()
+        return real.as_posix()
