@@ -29,6 +29,7 @@ from cxrscreen.cli.learning_rate import learning_rate
 from cxrscreen.cli.metrics import metrics
 from cxrscreen.cli.patch_voting import patch_voting
 from cxrscreen.cli.phantoms import phantoms
+from cxrscreen.cli.records import records
 from cxrscreen.cli.reproduce import reproduce
 from cxrscreen.cli.screen import screen
 from cxrscreen.cli.serve import serve, work
@@ -77,6 +78,7 @@ app.add_typer(users)
 app.add_typer(tokens)
 app.add_typer(audit_log)
 app.add_typer(dicom)
+app.add_typer(records)
 app.command(epilog=RESEARCH_USE)(label_by_tests)
 app.add_typer(sources)
 

@@ -79,9 +79,10 @@ def gathered(values: list[Any]) -> list[Any]:
     return [own[place] for place in range(longest) for own in lists if place < len(own)]
 
 
-def dismiss() -> None:
-    """Send the processes that torchrun started home, where there are any."""
-    if distributed.is_initialized():
+def dismiss(crew: Crew) -> None:
+    """Send the processes that torchrun started home, where there are any; also those that had nothing to do."""
+    if crew.launched and crew.size > 1:
+        join(crew)
         tell(None)
         distributed.destroy_process_group()
 
