@@ -7,18 +7,26 @@ OUT ?= screenings
 WORKERS ?= 2
 EXAMPLES ?= 200
 
-.PHONY: screen test test-services test-interface lint examples clean
+.PHONY: screen test test-services test-docs test-interface lint docs examples clean
 
 screen: $(VENV)/.screen
 	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services"
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages"
 
 # With real peers, where they are installed: Chromium, PostgreSQL, Orthanc, DCMTK, dicom3tools. One after the other.
 test-services: $(VENV)/.test
 	$(BIN)/python -m pytest -m services
+
+# README and the pages of docs: their commands run on phantoms, and the site is built.
+test-docs: $(VENV)/.test
+	$(BIN)/python -m pytest -m pages --numprocesses=$(WORKERS)
+
+# The site, in the folder site; it asks nothing of another host.
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # As many requests to each operation of the server's interface as EXAMPLES says, other ones each time.
 test-interface: $(VENV)/.test
@@ -46,4 +54,4 @@ examples: $(VENV)/.screen
 	$(BIN)/cxrscreen phantoms examples --examples
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
