@@ -65,4 +65,4 @@ class LungHaze:
 def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> LungHaze:
     """Load the system of a bundle."""
     lungs = engine_for(open_bundle("cascade").file("lungs.onnx"), engine)
-    return LungHaze(bundle.card.bundle_id, bundle.card(bundle, Line), lungs)
+    return LungHaze(bundle.card.bundle_id, bundle.card, lungs)
