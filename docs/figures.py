@@ -4,7 +4,9 @@ Synthetic chests alone, the shipped bundles, fixed seeds. The networks learned f
 shows how a system works, not how well.
 """
 
+import io
 from pathlib import Path
+from textwrap import fill
 from typing import Final
 
 import numpy as np
@@ -12,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
+from PIL import Image
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.data.phantoms import Phantom, make_phantom
@@ -35,7 +38,7 @@ from cxrscreen.systems.registry import load_system
 FOLDER: Final = Path(__file__).with_name("figures")
 SHAPE: Final = (448, 416)
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-Image = NDArray[np.float32]
+Grey = NDArray[np.float32]
 
 
 def main() -> None:
@@ -189,15 +192,18 @@ def _radiograph(phantom: Phantom) -> Radiograph:
 
 
 def _row(count: int) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(2.3 * count, 2.9), layout="constrained")
-    panels = list(np.atleast_1d(figure.subplots(1, count)))
+    """Panels side by side, three in a row at most so that a phone shows them large enough."""
+    columns = min(count, 3) if count != 4 else 2
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.75 * rows + 0.25), layout="constrained")
+    panels = list(np.atleast_1d(figure.subplots(rows, columns)).flat)
     for axes in panels:
         axes.set_axis_off()
     _foot(figure)
     return figure, panels
 
 
-def _show(axes: Axes, pixels: Image, title: str, heat: Image | None = None) -> None:
+def _show(axes: Axes, pixels: Grey, title: str, heat: Grey | None = None) -> None:
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     if heat is not None:
         axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=np.clip(heat * 0.75, 0, 0.75))
@@ -210,12 +216,17 @@ def _outline(axes: Axes, inside: NDArray[np.bool_], colour: str = "#56B4E9") -> 
 
 
 def _foot(figure: Figure) -> None:
-    figure.supxlabel(f"A synthetic chest, no person. {RESEARCH_USE}", fontsize=7, color="#555555", x=0.01, ha="left")
+    text = fill(f"A synthetic chest, no person. {RESEARCH_USE}", int(figure.get_figwidth() * 19))
+    figure.supxlabel(text, fontsize=7, color="#555555", x=0.01, ha="left")
 
 
 def _write(figure: Figure, name: str) -> None:
     FOLDER.mkdir(exist_ok=True)
-    figure.savefig(FOLDER / f"{name}.png", dpi=110, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    # 192 colours look the same and take a third of the room.
+    picture = Image.open(buffer).convert("RGB").quantize(192, dither=Image.Dither.NONE)
+    picture.save(FOLDER / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":
