@@ -7,7 +7,6 @@ import pytest
 
 from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.phantoms import write_set
-from cxrscreen.nets import densenet, efficientnet_lite
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 LITE_STAGES = ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8), (1, 5, 2, 2, 16), (1, 3, 2, 2, 112), (1, 3, 2, 2, 24))
@@ -15,6 +14,9 @@ LITE_STAGES = ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8), (1, 5, 2, 2, 16), (1, 3, 2, 2, 
 
 @contextmanager
 def short_networks():
+    """Build every network with few layers."""
+    from cxrscreen.nets import densenet, efficientnet_lite
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(densenet, "BLOCK_LAYERS", (1, 1, 1, 1))
         patch.setattr(efficientnet_lite, "STAGES", LITE_STAGES)
@@ -23,9 +25,9 @@ def short_networks():
         yield patch
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module")
 def _short_networks():
-    """For the whole session of this folder's worker: modules are built again when an export is read back."""
+    """For tests in which modules are built again, when an export is read back."""
     with short_networks():
         yield
 

@@ -18,6 +18,8 @@ from cxrscreen.systems.interchange.phantom import Difference, differences, netwo
 from cxrscreen.systems.interchange.record import FILE, read_record
 from cxrscreen.systems.interchange.triton_config import read_config
 
+pytestmark = pytest.mark.usefixtures("_short_networks")
+
 
 @pytest.fixture(scope="session")
 def bundle(bundles):
