@@ -1,5 +1,7 @@
 """The commands' words and exit codes; what they write is tested in tests/systems/interchange."""
 
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -73,3 +75,12 @@ def test_mistakes_are_one_sentence(run, tmp_path):
         assert done.exit_code == 2
         assert sentence in done.output
         assert "Traceback" not in done.output
+
+
+def test_without_onnx_it_says_what_to_install(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "cxrscreen.systems.interchange.networks")
+    monkeypatch.delitem(sys.modules, "cxrscreen.systems.interchange.export")
+    done = run("export", "cascade", "--format", "onnx", "--out", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "Exports need onnx, which is not installed" in done.output

@@ -1,9 +1,10 @@
 """``cxrscreen export`` and ``cxrscreen import-check``: bundles for other programs."""
 # ruff: noqa: PLC0415 - imported on use, so that --help is quick
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -35,10 +36,9 @@ def export(
     0 done, 2 the bundle is not whole, the folder is not empty, or a network answers otherwise.
     """
     from cxrscreen.systems.bundle import open_bundle
-    from cxrscreen.systems.interchange.export import export_bundle
 
     opened = open_bundle(bundle)
-    record = export_bundle(opened, kind.value, out)
+    record = _interchange().export_bundle(opened, kind.value, out)
     console = Console()
     console.print(_table(f"{opened.card.bundle_id} as {kind.value}", record.compared, record.tolerance))
     console.print(f"Licence: {escape(opened.card.licence)}")
@@ -58,20 +58,32 @@ def import_check(
     Exit code: 0 it is the bundle, 2 it is not, and why.
     """
     from cxrscreen.systems.bundle import open_bundle
-    from cxrscreen.systems.interchange.export import check_export
 
-    record, compared = check_export(folder, None if bundle is None else open_bundle(bundle))
+    record, compared = _interchange().check_export(folder, None if bundle is None else open_bundle(bundle))
     console = Console()
     console.print(_table(f"{folder.name} beside {record.bundle}", compared, record.tolerance))
     console.print(f"{escape(folder.name)} is {record.bundle}: {len(record.files)} files, {len(compared)} networks.")
     console.print(f"[bold]{RESEARCH_USE}[/bold]")
 
 
-def _table(title: str, compared: object, tolerance: float) -> Table:
+def _interchange() -> Any:
+    """The module that exports; ONNX, which it needs, comes with an extra."""
+    from importlib import import_module
+
+    from cxrscreen.errors import BundleError
+
+    try:
+        return import_module("cxrscreen.systems.interchange.export")
+    except ModuleNotFoundError as fault:
+        raise BundleError(
+            f"Exports need {fault.name}, which is not installed: install cxrscreen[interchange]."
+        ) from fault
+
+
+def _table(title: str, compared: Mapping[str, Mapping[str, Any]], tolerance: float) -> Table:
     table = Table(title=escape(title), caption=f"On a phantom; allowed is {tolerance:g} of the largest value, or of 1.")
     for heading in ("Network", "Output", "Largest difference", "Largest value"):
         table.add_column(heading, overflow="fold")
-    assert isinstance(compared, dict)
     for network, outputs in compared.items():
         for output, each in outputs.items():
             table.add_row(network, output, f"{each.largest:.1e}", f"{each.scale:.3g}")

@@ -40,8 +40,9 @@ def write(bundle: Bundle, networks: tuple[Network, ...], folder: Path) -> None:
     Raises
     ------
     BundleError
-        If the weights belong to no network of this version.
+        If MONAI is not installed, or the weights belong to no network of this version.
     """
+    _monai()
     for name in ("configs", "models", "docs"):
         (folder / name).mkdir()
     (folder / OWN).mkdir()
@@ -104,10 +105,7 @@ def config_parser(folder: Path) -> Any:
     BundleError
         If MONAI is not installed.
     """
-    try:
-        parser = import_module("monai.bundle").ConfigParser()
-    except ModuleNotFoundError as fault:
-        raise BundleError("A MONAI Bundle is checked with MONAI: install cxrscreen[interchange].") from fault
+    parser = _monai().ConfigParser()
     parser.read_config(str(folder / INFERENCE))
     parser["bundle_root"] = str(folder)
     return parser
@@ -197,6 +195,13 @@ def _tensor(
         "is_patch_data": False,
         "channel_def": {str(place): channel for place, channel in enumerate(channels)},
     }
+
+
+def _monai() -> Any:
+    try:
+        return import_module("monai.bundle")
+    except ModuleNotFoundError as fault:
+        raise BundleError("A MONAI Bundle is made and checked with MONAI: install cxrscreen[interchange].") from fault
 
 
 def _definition(network: Network) -> dict[str, Any]:

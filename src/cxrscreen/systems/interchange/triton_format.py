@@ -19,9 +19,9 @@ DELAY = 2000
 PIXELS, LARGEST = 64 * 224 * 224, 64
 """Pixels that a batch may have, and images."""
 NO_ENSEMBLE = (
-    "There is no ensemble: what lies between the networks of this system (see below) is code on arrays and no graph "
-    "that Triton can hold, so a client runs these steps and asks one model after the other. `cxrscreen` itself is such "
-    "a client's reference."
+    "There is no ensemble: on the way from a radiograph through these networks (see below) lie steps that are code on "
+    "arrays and no graph that Triton can hold. A client runs the steps and asks one model after the other; `cxrscreen` "
+    "is the reference of such a client. A step that could be a graph is left to the client too, since one cannot."
 )
 
 
