@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from cxrscreen.report.record import ScreeningRecord
+    from cxrscreen.runtime.engine import Precision as Arithmetic
 
 
 class Pictures(Enum):
@@ -154,7 +155,7 @@ def screen(
         raise CxrscreenError("A PATH is empty; name a file, a folder or a pattern.")
     chosen = bundle_named("cascade" if bundle is None and system is None else bundle, system)
     suggestions = None if triage is None else load_policy(triage)
-    arithmetic = None if precision is None else precision.value
+    arithmetic: Arithmetic | None = None if precision is None else precision.value
     engine_words = f"{engine.value} {arithmetic or 'card'}"
     if place is Place.ray:
         from cxrscreen.cli.screen_on_ray import Cluster, screen_on_ray

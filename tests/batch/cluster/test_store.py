@@ -1,0 +1,143 @@
+"""Parquet by status: whole files alone, one row a file, and a run that goes on where it stopped."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from cxrscreen.batch.cluster.items import Item, key_of
+from cxrscreen.batch.cluster.shards import shards_of
+from cxrscreen.batch.cluster.store import ResultStore
+from cxrscreen.batch.cluster.table import SCHEMA, table_of
+from cxrscreen.batch.run import OutputError
+
+HEAD = {"bundle": "cascade@test"}
+
+
+def item(name: str, stamp: str = "1-1") -> Item:
+    return Item(key_of(name), "file", f"/in/{name}", stamp)
+
+
+def rows_of(items: Sequence[Item], *statuses: str) -> pa.Table:
+    (shard,) = shards_of(items, len(items))
+    return table_of(
+        [
+            {"key": item.key, "source": item.location, "stamp": item.stamp, "shard": shard.name, "status": status}
+            for item, status in zip(items, statuses, strict=True)
+        ]
+    )
+
+
+def everything(out: Path) -> dict[str, str]:
+    table = ds.dataset(out / "results", partitioning="hive").to_table()
+    found = list(zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True))
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def test_each_status_has_its_own_partition(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path / "out"))
+    with store.opened(HEAD, resume=False):
+        counts = store.write(rows_of([item("a"), item("b"), item("c")], "screened", "failed", "refused"))
+    assert counts == {"screened": 1, "refused": 1, "failed": 1}
+    assert everything(tmp_path / "out") == {"/in/a": "screened", "/in/b": "failed", "/in/c": "refused"}
+    (file,) = (tmp_path / "out" / "results" / "status=failed").iterdir()
+    schema = pq.ParquetFile(file).schema_arrow
+    assert schema.equals(SCHEMA)
+    assert schema.metadata[b"cxrscreen.schema"] == b"1"
+
+
+def test_a_shard_that_is_written_twice_is_there_once(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        for _ in range(2):
+            store.write(rows_of([item("a"), item("b")], "screened", "screened"))
+    assert len(everything(tmp_path)) == 2
+
+
+def test_what_a_kill_leaves_half_written_does_not_count(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a")], "screened"))
+    half = tmp_path / "results" / "status=screened" / "feed.parquet.part"
+    half.write_bytes(b"PAR1 half")
+    with store.opened(HEAD, resume=True):
+        left, kept = store.unfinished([item("a"), item("b")])
+    assert [item.location for item in left] == ["/in/b"]
+    assert kept == {"screened": 1, "refused": 0, "failed": 0}
+    assert not half.exists()
+
+
+def test_finished_files_stay_failed_and_changed_ones_are_done_again(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    old = [item("good"), item("changed"), item("bad"), item("side"), item("unnamed")]
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of(old, "screened", "screened", "failed", "refused", "failed"))
+    with store.opened(HEAD, resume=True):
+        left, kept = store.unfinished([item("good"), item("changed", "2-2"), item("bad"), item("side"), item("new")])
+    assert [item.location for item in left] == ["/in/changed", "/in/bad", "/in/new"]
+    assert kept == {"screened": 1, "refused": 1, "failed": 1}
+    # Their rows are gone before the new ones come; what is not named this time stays.
+    assert everything(tmp_path) == {"/in/good": "screened", "/in/side": "refused", "/in/unnamed": "failed"}
+    with store.opened(HEAD, resume=True):
+        store.write(rows_of(left, "screened", "failed", "screened"))
+    assert len(everything(tmp_path)) == 6
+
+
+def test_a_file_that_has_rows_in_two_partitions_keeps_one(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a"), item("b")], "screened", "screened"))
+        store.write(rows_of([item("a")], "refused"))
+        left, _ = store.unfinished([item("a")])
+    assert left == []
+    assert everything(tmp_path) == {"/in/a": "screened", "/in/b": "screened"}
+
+
+def test_results_are_not_mixed_and_not_thrown_away(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a")], "screened"))
+        with pytest.raises(OutputError, match="Another run is writing"), store.opened(HEAD, resume=True):
+            pass
+    with pytest.raises(OutputError, match="holds results already"), store.opened(HEAD, resume=False):
+        pass
+    with pytest.raises(OutputError, match="another bundle"), store.opened({"bundle": "other@1"}, resume=True):
+        pass
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(OutputError, match="another bundle"), store.opened(HEAD, resume=True):
+        pass
+    (tmp_path / "run.json").unlink()
+    with pytest.raises(OutputError, match="lack run.json"), store.opened(HEAD, resume=True):
+        pass
+    assert len(everything(tmp_path)) == 1
+
+
+def test_an_output_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+    with (
+        pytest.raises(OutputError, match="could not be written"),
+        ResultStore(str(tmp_path / "file")).opened({}, resume=False),
+    ):
+        pass
+    with pytest.raises(OutputError, match="cannot be opened"):
+        ResultStore("nowhere://bucket")
+
+
+def test_an_object_store_holds_results_as_well() -> None:
+    store = ResultStore("memory://screened")
+    try:
+        with store.opened(HEAD, resume=False):
+            store.write(rows_of([item("a"), item("b")], "screened", "failed"))
+        with store.opened(HEAD, resume=True):
+            left, kept = store.unfinished([item("a"), item("b"), item("c")])
+        assert [item.location for item in left] == ["/in/b", "/in/c"]
+        assert kept == {"screened": 1, "refused": 0, "failed": 0}
+        assert json.loads(fsspec.filesystem("memory").cat_file("/screened/run.json"))["schema"] == "1"
+    finally:
+        fsspec.filesystem("memory").rm("/screened", recursive=True)
