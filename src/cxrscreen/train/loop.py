@@ -265,7 +265,7 @@ def _set_threads(compute: Compute, crew: Crew) -> None:
     if compute.threads is not None:
         torch.set_num_threads(compute.threads)
     elif crew.size > 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // crew.local_size))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // crew.local_size))
 
 
 def _set_history_aside(folder: Path) -> None:
