@@ -275,6 +275,7 @@ def rsna(to: Layout) -> None:
                 {"img_id": "00000001_000.png", "subset_img_id": "aaaa", "orig_labels": ["Cardiomegaly"]},
                 {"img_id": "00000001_001.png", "subset_img_id": "bbbb", "orig_labels": ["Pneumonia"]},
                 {"img_id": "00000013_000.png", "subset_img_id": "cccc", "orig_labels": ["No Finding"]},
+                {"img_id": "00000017_000.png", "subset_img_id": "47c78742-4998-4878-aec4-37b11b1354ac"},
                 {"img_id": "00000099_000.png", "subset_img_id": "", "orig_labels": []},
             ]
         ),

@@ -113,6 +113,13 @@ def test_a_table_without_a_column_is_one_sentence(lay, tmp_path):
         build_manifest("hannover", folder, tmp_path / "m.csv")
 
 
+def test_rows_with_a_separator_too_many_are_read_by_their_header(lay, tmp_path):
+    folder = lay("hannover")
+    lines = (folder / "data.csv").read_text().splitlines()
+    (folder / "data.csv").write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:])]))
+    assert build_manifest("hannover", folder, tmp_path / "m.csv").images == 3
+
+
 def test_boxes_of_two_sources_stay_side_by_side_and_are_not_doubled(lay, tmp_path):
     nih, rsna = lay("nih"), lay("rsna")
     for _ in range(2):

@@ -32,20 +32,40 @@ def test_paths_and_boxes_are_rebased_and_copies_linked_to_the_manifest_named_fir
         "nih/00000001_000": "rsna/aaaa",
         "nih/00000001_001": "rsna/bbbb",
         "nih/00000013_000": "rsna/cccc",
+        "nih/00000017_000": "rsna/47c78742-4998-4878-aec4-37b11b1354ac",
         "covidx/47c78742-4998-4878-aec4-37b11b1354ac": "rsna/47c78742-4998-4878-aec4-37b11b1354ac",
     }
-    assert joined.copies == 4
+    assert joined.copies == 5
     groups = manifest.table["group"]
     assert groups["nih/00000001_000"] == groups["rsna/bbbb"] == groups["rsna/aaaa"]
     assert len(load_boxes(out.parent / "boxes.csv")) == joined.boxes == 3
     other_way = join_manifests([nih, rsna], tmp_path / "other" / "manifest.csv")
-    assert other_way.copies == 3
+    assert other_way.copies == 4
     assert load_manifest(tmp_path / "other").table.at["rsna/aaaa", "duplicate_of"] == "nih/00000001_000"
 
 
 def test_copies_of_an_image_that_is_in_neither_manifest_are_linked_too(manifest_of, tmp_path):
     join_manifests([manifest_of("covidx"), manifest_of("coronahack")], tmp_path / "m.csv")
     assert load_manifest(tmp_path / "m.csv").table.at["coronahack/a-1", "duplicate_of"] == "covidx/a-1"
+
+
+def test_boxes_of_manifests_that_are_not_joined_stay(lay, tmp_path):
+    for name in ("nih", "rsna", "hannover"):
+        build_manifest(name, lay(name), tmp_path / "out" / f"{name}.csv")
+    names = ("rsna.csv", "hannover.csv")
+    joined = join_manifests([tmp_path / "out" / name for name in names], tmp_path / "out" / "all.csv")
+    assert joined.boxes == 2
+    boxes = load_boxes(tmp_path / "out" / "boxes.csv")
+    assert sorted(boxes["image_id"].str.split("/").str[0]) == ["nih", "rsna", "rsna"]
+
+
+def test_a_circle_of_copies_ends(tmp_path):
+    for name, other in (("a", "b"), ("b", "a")):
+        text = f"image_id,path,source,label,copy_of\n{name}1,{name}.png,{name},normal,{other}1\n"
+        (tmp_path / f"{name}.csv").write_text(text)
+    joined = join_manifests([tmp_path / "a.csv", tmp_path / "b.csv"], tmp_path / "m.csv")
+    assert len(load_manifest(tmp_path / "m.csv").table) == 2
+    assert joined.copies <= 1
 
 
 def test_masks_are_rebased(manifest_of, tmp_path):

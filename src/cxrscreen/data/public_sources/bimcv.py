@@ -114,7 +114,8 @@ def _answers(root: Path, images: list[Path], into: Gathering) -> dict[tuple[str,
     if not whole.all():
         into.say(f"{int((~whole).sum())} rows of {file.name} have no day or no known result and were passed over.")
     sessions = sorted({(image.parts[-4], image.parts[-3]) for image in images})
-    dates = {(subject, session): _dates(root, subject).get(session, "") for subject, session in sessions}
+    days = {subject: _dates(root, subject) for subject in sorted({subject for subject, _ in sessions})}
+    dates = {(subject, session): days[subject].get(session, "") for subject, session in sessions}
     dated = [key for key in sessions if dates[key]]
     if len(dated) < len(sessions):
         into.say(

@@ -94,8 +94,16 @@ def join_manifests(files: list[Path], out: Path, *, prefix: bool = False) -> Joi
     write_table(whole, out)
     every = pd.concat(boxes, ignore_index=True) if boxes else pd.DataFrame()
     if len(every):
-        write_table(every, out.parent / BOXES)
+        write_table(_with_others(every, set(whole["image_id"]), out.parent / BOXES), out.parent / BOXES)
     return Joined(tuple(len(table) for table in tables), copies, len(every))
+
+
+def _with_others(boxes: pd.DataFrame, own: set[str], file: Path) -> pd.DataFrame:
+    """Add the boxes of other images that a file already holds: other manifests may lie in its folder."""
+    if not file.is_file():
+        return boxes
+    others = load_boxes(file)
+    return pd.concat([others[~others["image_id"].isin(own)], boxes], ignore_index=True)
 
 
 def _rebased(table: pd.DataFrame, old: Path, new: Path) -> pd.DataFrame:
@@ -110,15 +118,16 @@ def _rebased(table: pd.DataFrame, old: Path, new: Path) -> pd.DataFrame:
 
 def _link(whole: pd.DataFrame) -> int:
     """Fill ``duplicate_of`` of later copies in place; give how many."""
-    originals = set(whole[COPY_OF]) - {""}
     said = Counter(whole["_said"])
+    # An id that two manifests use may name two images.
+    copied_from = {n: c for n, c in zip(whole["_said"], whole[COPY_OF], strict=True) if c and c != n and said[n] == 1}
+    roots = {_root(name, copied_from) for name in whole[COPY_OF] if name}
     first: dict[str, str] = {}
     links = list(whole["duplicate_of"])
     linked = 0
     for row, (copied, name, image_id) in enumerate(zip(whole[COPY_OF], whole["_said"], whole["image_id"], strict=True)):
-        # An id that two manifests use may name two images.
-        key = copied or (name if name in originals and said[name] == 1 else "")
-        if not key:
+        key = _root(copied or name, copied_from)
+        if key not in roots or (not copied and said[name] > 1):
             continue
         kept = first.setdefault(key, image_id)
         if kept != image_id and not links[row]:
@@ -126,3 +135,12 @@ def _link(whole: pd.DataFrame) -> int:
             linked += 1
     whole["duplicate_of"] = links
     return linked
+
+
+def _root(name: str, copied_from: dict[str, str]) -> str:
+    """Follow copies of copies (COVIDx's of RSNA's of NIH's) to their end; a circle ends where it closes."""
+    seen: set[str] = set()
+    while name in copied_from and name not in seen:
+        seen.add(name)
+        name = copied_from[name]
+    return name

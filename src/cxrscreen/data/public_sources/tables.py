@@ -1,5 +1,6 @@
 """Publishers' folders and tables, with one sentence where they are not as expected."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,7 +57,12 @@ def read_published(file: Path, columns: Iterable[str], *, sep: str = ",", commen
     if not file.is_file():
         raise SourceError(f"There is no {file.name} in {file.parent.name!r}: fetch it, it belongs to the data set.")
     try:
-        table = pd.read_csv(file, sep=sep, dtype=str, keep_default_na=False, encoding="utf-8-sig", comment=comment)
+        with warnings.catch_warnings():
+            # Rows that end with one separator more than the header would else become an index.
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                file, sep=sep, dtype=str, keep_default_na=False, encoding="utf-8-sig", comment=comment, index_col=False
+            )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise SourceError(f"{file.name} is not a readable table: fetch it again, unchanged.") from error
     table.columns = pd.Index([str(column).strip() for column in table.columns])
