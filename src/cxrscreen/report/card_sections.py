@@ -23,6 +23,7 @@ from cxrscreen.systems.bundle import Card, StageCard
 
 _TITLES: Final[Mapping[str, str]] = {
     "lungs": "Lung outline",
+    "lungs-any": "Lung outline, on all sources whose outlines leave the heart out",
     "lungs-jsrt": "Lung outline, on a collection kept out of training (JSRT)",
     "stage2": "Pneumonia of any type, against normal",
     "stage3": "COVID-19, against other pneumonia",
@@ -34,6 +35,8 @@ _TITLES: Final[Mapping[str, str]] = {
     "patch-bacterial": "Bacterial pneumonia, against all others",
     "patch-tuberculosis": "Tuberculosis, against all others",
     "patch-viral": "Viral pneumonia including COVID-19, against all others",
+    "cxnet-classes": "The classes normal, other pneumonia and COVID-19",
+    "cxnet-binary": "COVID-19, against normal",
     "comit-unhealthy": "Any disease of the lungs, against healthy",
     "comit-covid19": "COVID-19, against all others",
     "comit-other": "Other pneumonia, against all others",
@@ -64,6 +67,9 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "side": "Side of a network's input (pixels)",
     "margin": "Margin around the lungs (share of their box)",
     "dilation": "Growth of the lung outline (share of the input's side)",
+    "masks": "Masks that the network has learned",
+    "low": "Percentile of the grey values that becomes black",
+    "high": "Percentile of the grey values that becomes white",
     "learning_rate": "Learning rate",
     "ema": "Averaging of weights (EMA)",
 }

@@ -58,6 +58,18 @@ def test_an_export_is_its_bundle(kind, exported, bundle):
     assert not folder.with_name(f"part-{kind}").exists()
 
 
+@pytest.mark.parametrize(("system", "kind"), [("cascade", "triton"), ("covid_cxnet", "monai")])
+def test_other_systems_are_exported_by_the_same_code(bundles, tmp_path, system, kind):
+    bundle = bundles(system)
+    record = export_bundle(bundle, kind, tmp_path / kind)
+    names = {network.name for network in networks_of(bundle)}
+    if kind == "triton":
+        names = {f"{system}_{graph.name}".replace("-", "_") for each in networks_of(bundle) for graph in each.graphs}
+        assert f"{system}_covid19_guided" in names
+    assert set(record.compared) == names
+    assert all("logits" in outputs for outputs in record.compared.values())
+
+
 def test_onnx_says_what_it_is_and_its_batch_is_free(exported, bundle):
     folder = exported("onnx")
     model = onnx.load(folder / "comit.onnx")
