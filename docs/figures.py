@@ -223,7 +223,7 @@ def _foot(figure: Figure) -> None:
 def _write(figure: Figure, name: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=96)
     # 192 colours look the same and take a third of the room.
     picture = Image.open(buffer).convert("RGB").quantize(192, dither=Image.Dither.NONE)
     picture.save(FOLDER / f"{name}.png", optimize=True)
