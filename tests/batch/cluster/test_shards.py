@@ -13,7 +13,7 @@ def items(paths: list[str]) -> list[Item]:
     return distinct(Item(key_of(path), "file", path, "1-2", 3) for path in paths)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(PATHS, st.integers(1, 40))
 def test_each_file_is_in_one_shard_and_the_order_stays(paths: list[str], size: int) -> None:
     found = items(paths)
@@ -25,7 +25,7 @@ def test_each_file_is_in_one_shard_and_the_order_stays(paths: list[str], size: i
     assert [shard.items for shard in single(shards)] == [(item,) for item in found]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(PATHS)
 def test_items_survive_the_way_to_another_machine(paths: list[str]) -> None:
     assert unpacked(packed(items(paths))) == tuple(items(paths))

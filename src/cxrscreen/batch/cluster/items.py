@@ -37,7 +37,7 @@ class Item:
 
 def key_of(identity: str) -> str:
     """Digest what tells a radiograph from every other: 32 hexadecimal digits, for file names and logs."""
-    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def distinct(items: Iterable[Item]) -> list[Item]:

@@ -1,0 +1,65 @@
+"""A real cluster of this machine: rows come back, an engine that is missing is one sentence, nothing is sent home."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray is an extra: pip install 'cxrscreen[ray]'")
+ds = pytest.importorskip("pyarrow.dataset")
+
+pytestmark = pytest.mark.services
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def screen(out: Path, *sources: object, options: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "cxrscreen", "screen", *map(str, sources), "--out", str(out), "--on", "ray"]
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    return subprocess.run(
+        [*command, "--jobs", "1", *options], check=False, capture_output=True, text=True, timeout=900, env=without
+    )
+
+
+def test_a_batch_is_screened_and_goes_on_with_what_is_new(tmp_path: Path) -> None:
+    images = sorted(EXAMPLES.glob("*.png"))[:2]
+    assert len(images) == 2
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    first = screen(tmp_path / "out", images[0], images[0], broken)
+    assert first.returncode == 1, first.stderr
+    assert "1 screened, 0 refused, 1 failed" in first.stderr
+    # Nothing of Ray, of a library or of a file's name is on the terminal.
+    assert "raylet" not in first.stderr
+    second = screen(tmp_path / "out", *images, options=("--resume",))
+    assert second.returncode == 1, second.stderr
+    assert "Finished by an earlier run: 1 of 2 files." in second.stderr
+    table = ds.dataset(tmp_path / "out" / "results", partitioning="hive").to_table()
+    assert Counter(table["source"].to_pylist()) == Counter([str(path) for path in (*images, broken)])
+    rows = {row["source"]: row for row in table.to_pylist()}
+    assert rows[str(broken)]["status"] == "failed"
+    assert rows[str(images[0])]["stages"][0]["threshold"] > 0
+    assert rows[str(images[0])]["engine"] == "openvino f32"
+    again = screen(tmp_path / "out", *images)
+    assert again.returncode == 2
+    assert "holds results already" in " ".join(again.stderr.split())
+
+
+def test_ray_is_told_to_send_nothing_home() -> None:
+    program = (
+        "import os, json, cxrscreen.batch.cluster.on_ray; print(json.dumps(os.environ['RAY_USAGE_STATS_ENABLED']))"
+    )
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=without)
+    assert told.stdout.strip() == "0"
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    images = sorted(EXAMPLES.glob("*.png"))[:1]
+    result = screen(tmp_path / "out", *images, options=("--address", "127.0.0.1:9"))
+    assert result.returncode == 2
+    assert "The Ray cluster at 127.0.0.1:9 cannot be used" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
