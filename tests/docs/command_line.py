@@ -15,7 +15,7 @@ from .blocks import ROOT
 PROGRAM = get_command(app)
 OTHER = frozenset(
     {"cat", "cd", "cp", "curl", "docker", "export", "git", "head", "install", "ls", "mkdir", "mlflow", "printf", "ray"}
-    | {"sbatch", "srun", "sudo", "systemctl", "systemd-analyze", "torchrun", "tritonserver", "unzip"}
+    | {"srun", "sudo", "systemctl", "systemd-analyze", "torchrun", "tritonserver", "unzip"}
 )
 """Programs of other people that a page may name; nothing of theirs is checked."""
 
@@ -95,6 +95,10 @@ def _of_script(script: str, rest: list[str]) -> list[str]:
     ]
 
 
+def _of_bash(rest: list[str]) -> list[str]:
+    return [f"there is no file {word}" for word in rest[:1] if not (ROOT / word).is_file()]
+
+
 def _of_make(targets: list[str]) -> list[str]:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     return [
@@ -111,4 +115,4 @@ def _of_pip(rest: list[str]) -> list[str]:
     return [f"there is no extra {name}" for names in asked for name in names.split(",") if name not in extras]
 
 
-_CHECKED = {"cxrscreen": _of_ours, "make": _of_make, "pip": _of_pip}
+_CHECKED = {"bash": _of_bash, "cxrscreen": _of_ours, "sbatch": _of_bash, "make": _of_make, "pip": _of_pip}

@@ -71,9 +71,9 @@ def card_pages() -> dict[str, str]:
 def rooms_picture() -> bytes:
     """The rooms as a tower, those with torch in another colour; SVG with its text as text."""
     names = rooms()
-    figure = Figure(figsize=(6.4, 0.46 * len(names) + 0.5))
+    figure = Figure(figsize=(4.6, 0.44 * len(names) + 0.5))
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(0, 10), ylim=(-0.9, len(names)))
+    axes.set(xlim=(0, 8.2), ylim=(-0.9, len(names)))
     axes.set_axis_off()
     for place, name in enumerate(names):
         low = len(names) - 1 - place
@@ -85,9 +85,9 @@ def rooms_picture() -> bytes:
         count = len(list(source.rglob("*.py"))) if source.is_dir() else 1
         axes.text(6.5, low + 0.47, f"{count} files", va="center", ha="right", fontsize=8.5, color="#555555")
     axes.annotate(
-        "", xy=(7.5, 0.3), xytext=(7.5, len(names) - 0.3), arrowprops={"arrowstyle": "-|>", "color": "#444444"}
+        "", xy=(7.35, 0.2), xytext=(7.35, len(names) - 0.2), arrowprops={"arrowstyle": "-|>", "color": "#444444"}
     )
-    axes.text(7.8, len(names) / 2, "imports go\ndown, never up", va="center", fontsize=10, color="#222222")
+    axes.text(7.9, len(names) / 2, "imports go down, never up", va="center", ha="center", rotation=270, fontsize=10)
     axes.text(0.3, -0.5, "Orange: works with torch. All others run without it,", fontsize=8.5, color="#555555")
     axes.text(0.3, -0.8, "but for files that are for training or export.", fontsize=8.5, color="#555555")
     buffer = io.BytesIO()
