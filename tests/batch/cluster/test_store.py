@@ -1,6 +1,7 @@
 """Parquet by status: whole files alone, one row a file, and a run that goes on where it stopped."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -34,7 +35,10 @@ def rows_of(items: Sequence[Item], *statuses: str) -> pa.Table:
 
 
 def everything(out: Path) -> dict[str, str]:
-    table = ds.dataset(out / "results", partitioning="hive").to_table()
+    files = ds.dataset(out / "results", partitioning="hive", format="parquet")
+    if not files.files:
+        return {}
+    table = files.to_table()
     found = list(zip(table["source"].to_pylist(), table["status"].to_pylist(), strict=True))
     assert len(dict(found)) == len(found)
     return dict(found)
@@ -60,12 +64,30 @@ def test_a_shard_that_is_written_twice_is_there_once(tmp_path: Path) -> None:
     assert len(everything(tmp_path)) == 2
 
 
+def test_a_file_is_hidden_until_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ResultStore(str(tmp_path))
+    seen: list[dict[str, str]] = []
+    replace = os.replace
+
+    def watched(part: str, path: str) -> None:
+        if path.endswith(".parquet"):
+            seen.append(everything(tmp_path))
+        replace(part, path)
+
+    monkeypatch.setattr("os.replace", watched)
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a")], "screened"))
+    assert seen == [{}]
+    assert everything(tmp_path) == {"/in/a": "screened"}
+
+
 def test_what_a_kill_leaves_half_written_does_not_count(tmp_path: Path) -> None:
     store = ResultStore(str(tmp_path))
     with store.opened(HEAD, resume=False):
         store.write(rows_of([item("a")], "screened"))
-    half = tmp_path / "results" / "status=screened" / "feed.parquet.part"
+    half = tmp_path / "results" / "status=screened" / ".feed.parquet.part"
     half.write_bytes(b"PAR1 half")
+    assert everything(tmp_path) == {"/in/a": "screened"}
     with store.opened(HEAD, resume=True):
         left, kept = store.unfinished([item("a"), item("b")])
     assert [item.location for item in left] == ["/in/b"]

@@ -203,7 +203,9 @@ class ResultStore:
         if not self.local:
             self._files.pipe_file(path, content)
             return
-        part = f"{path}{_PART}"
+        folder, _, name = path.rpartition("/")
+        # Readers of Parquet leave out hidden files, so that one that reads while a run goes on sees whole files alone.
+        part = f"{folder}/.{name}{_PART}"
         with open(part, "wb") as file:  # noqa: PTH123 - named by fsspec
             file.write(content)
             file.flush()
