@@ -42,17 +42,13 @@ def list_records(
     """List what was recorded, latest first, with the main figures and their 95 % intervals."""
     from cxrscreen.train.records import open_store
 
-    table = Table("Id", "Kind", "Name", "Begun", "State", "Bundle", "Main figures")
+    table = Table("Record", "Begun", "Main figures", show_lines=True)
     for run in open_store(store, new=False).runs(most=limit):
         begun = datetime.fromtimestamp(run.info.start_time / 1000).astimezone()
         tags = run.data.tags
         table.add_row(
-            run.info.run_id[:8],
-            tags.get("kind", ""),
-            escape(run.info.run_name or ""),
-            f"{begun:%Y-%m-%d %H:%M}",
-            run.info.status.lower(),
-            escape(tags.get("bundle", "")),
+            escape("\n".join(filter(None, (run.info.run_id[:8], run.info.run_name, tags.get("bundle"))))),
+            f"{begun:%Y-%m-%d %H:%M}\n{tags.get('kind', '')}, {run.info.status.lower()}",
             escape("\n".join(headlines(run.data.metrics))),
         )
     console = Console()

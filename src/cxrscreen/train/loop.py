@@ -180,7 +180,6 @@ def run_share(work: Work, crew: Crew) -> None:
         validation = validation_share(validation, crew.rank, crew.size) if shared else validation
     if phase.ema > 0:
         callbacks.append(EMAWeightAveraging(decay=phase.ema))
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Loading happens in the training process by design: two cores, and augmentation is cheap beside the network.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -240,6 +239,7 @@ def _trainer(work: Work, crew: Crew, callbacks: list[Callback]) -> lightning.Tra
             # Torch has it for GPUs alone.
             "sync_batchnorm": torch.cuda.is_available() and work.compute.accelerator != "cpu",
         }
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     try:
         return lightning.Trainer(
             accelerator=work.compute.accelerator,
