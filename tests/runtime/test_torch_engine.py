@@ -8,10 +8,15 @@ from cxrscreen.errors import BundleError
 from cxrscreen.nets import densenet, efficientnet_lite
 from cxrscreen.nets.base_cxr import BaseCxr
 from cxrscreen.nets.chexnet import CheXNet, CovidCxNet, widen_stem
+from cxrscreen.nets.comit import TASKS, ComitNet, LiteEncoder, VggEncoder
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0
 from cxrscreen.nets.resnet import ResNet
-from cxrscreen.runtime.torch_engine import network_from
+from cxrscreen.nets.vgg import VGG
+from cxrscreen.runtime.engine import load_engine
+from cxrscreen.runtime.export_comit import export_comit
+from cxrscreen.runtime.export_halves import export_halves
+from cxrscreen.runtime.export_modules import network_from
 
 from .conftest import SHORT, masked_image, settled
 
@@ -57,6 +62,45 @@ def test_a_network_is_known_by_its_weights(build):
         image = torch.nn.functional.pad(image, (16, 16, 16, 16))
     with torch.inference_mode():
         assert torch.equal(rebuilt(image), network(image))
+
+
+@pytest.mark.parametrize(
+    ("build", "tasks"),
+    [
+        (lambda: VggEncoder(VGG(16, 1, width=1 / 16)), TASKS),
+        (lambda: VggEncoder(VGG(19, 1, width=1 / 32)), ("health", "diagnosis")),
+        (lambda: LiteEncoder(EfficientNetLite0(1)), ("disease",)),
+        (lambda: LiteEncoder(EfficientNetLite0(1)), ("lungs", "diagnosis")),
+    ],
+    ids=["vgg16", "vgg19", "lite region", "lite"],
+)
+def test_comit_net_runs_on_torch_as_on_openvino(build, tasks, tmp_path):
+    torch.manual_seed(0)
+    encoder = build()
+    lite = isinstance(encoder, LiteEncoder)
+    shape = {"widths": (5, 6, 7, 8)[: len(encoder.counts)], "joins": "maps"} if lite else {}
+    network = settled(ComitNet(encoder, tasks=tasks, nodes=(6, 5), **shape))
+    graph = tmp_path / "comit.onnx"
+    export_comit(network, 64, tmp_path / "comit.safetensors", graph)
+    agree(graph, np.random.default_rng(0).uniform(-1, 3, (2, 1, 64, 64)).astype(np.float32))
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+def test_each_half_of_a_network_runs_on_torch_as_on_openvino(stride, tmp_path):
+    torch.manual_seed(0)
+    network = settled(EfficientNetLite0(4))
+    early, late = tmp_path / "early.onnx", tmp_path / "late.onnx"
+    assert export_halves(network, 128, 64, stride, tmp_path / "both.safetensors", early, late)
+    agree(early, np.random.default_rng(0).uniform(-1, 3, (2, 1, 128, 128)).astype(np.float32))
+    maps = np.random.default_rng(1).uniform(0, 1, (2, *load_engine(late).image_shape)).astype(np.float32)
+    agree(late, maps)
+
+
+def agree(graph, image):
+    expected, found = load_engine(graph, threads=1)(image), load_engine(graph, backend="torch")(image)
+    assert expected.keys() == found.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4 * max(1.0, np.abs(values).max()), err_msg=name)
 
 
 def test_other_weights_are_refused():

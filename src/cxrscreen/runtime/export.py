@@ -53,7 +53,9 @@ def export_classifier(network: Classifier, side: int, weights: Path, graph: Path
         If the side is no multiple of 32 or the two files lie in different folders.
     """
     about: dict[str, str] = {"pooling": network.pooling}
-    export_graph(_Classifier(network), example_image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about)
+    export_graph(
+        ClassifierAnswers(network), example_image(network, side, 32), CLASSIFIER_OUTPUTS, weights, graph, about
+    )
 
 
 def export_guided(network: Classifier, side: int, weights: Path, graph: Path) -> None:
@@ -107,28 +109,33 @@ def export_segmenter(network: UNet, side: int, weights: Path, graph: Path) -> No
     RecipeError
         If the side is no multiple of 16 or the two files lie in different folders.
     """
-    export_graph(_Segmenter(network), example_image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph, {})
+    export_graph(SegmenterAnswers(network), example_image(network, side, 16), SEGMENTER_OUTPUTS, weights, graph, {})
 
 
-class _Classifier(nn.Module):
+class ClassifierAnswers(nn.Module):
+    """Logits, feature maps and their pooled values: what the graph of a classifier gives."""
+
     def __init__(self, network: Classifier) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run it on float (N, C, S, S)."""
         features = self.network.feature_maps(image)
         pooled = self.network.pool(features, image)
         return self.network.classifier(pooled), features, pooled
 
 
-class _Segmenter(nn.Module):
-    def __init__(self, network: UNet) -> None:
+class SegmenterAnswers(nn.Module):
+    """Logits at every place, in a tuple: what the graph of a segmenter gives."""
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
-        logits: Tensor = self.network(image)
-        return logits
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """Run it on float (N, C, S, S)."""
+        return (self.network(image),)
 
 
 def example_image(network: nn.Module, side: int, multiple: int) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from cxrscreen.nets.comit import ComitNet
+from cxrscreen.nets.comit import ComitNet, Outputs
 from cxrscreen.runtime.export import example_image, export_graph
 
 MASKS, BRANCHES = ("lungs", "disease"), ("health", "diagnosis")
@@ -36,20 +36,31 @@ def export_comit(network: ComitNet, side: int, weights: Path, graph: Path) -> No
     """
     tasks = [name for name in (*MASKS, *BRANCHES) if getattr(network, name) is not None]
     export_graph(
-        _Answers(network), example_image(network, side, STRIDE), (*tasks, "features", "pooled"), weights, graph, {}
+        ComitAnswers(network), example_image(network, side, STRIDE), (*tasks, "features", "pooled"), weights, graph, {}
     )
 
 
-class _Answers(nn.Module):
+class ComitAnswers(nn.Module):
+    """What the graph gives, in its order; see :func:`export_comit`."""
+
     def __init__(self, network: ComitNet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs = self.network(image)
-        found = [logits.softmax(dim=1)[:, 1:] for logits in (outputs.lungs, outputs.disease) if logits is not None]
-        if outputs.health is not None:
-            found.append(outputs.health[:, 1:] - outputs.health[:, :1])
-        if outputs.diagnosis is not None:
-            found.append(outputs.diagnosis)
-        return (*found, outputs.features, outputs.pooled)
+        """Run it on float (N, 1, S, S)."""
+        return tuple(comit_answers(self.network(image)).values())
+
+
+def comit_answers(outputs: Outputs) -> dict[str, Tensor]:
+    """The network's outputs as its graph names and scales them, in the graph's order."""
+    found = {
+        name: logits.softmax(dim=1)[:, 1:]
+        for name, logits in (("lungs", outputs.lungs), ("disease", outputs.disease))
+        if logits is not None
+    }
+    if outputs.health is not None:
+        found["health"] = outputs.health[:, 1:] - outputs.health[:, :1]
+    if outputs.diagnosis is not None:
+        found["diagnosis"] = outputs.diagnosis
+    return found | {"features": outputs.features, "pooled": outputs.pooled}

@@ -10,6 +10,11 @@ from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.efficientnet_lite import GREY_CENTRE, GREY_REACH, EfficientNetLite0, InvertedResidual
 from cxrscreen.runtime.export import CLASSIFIER_OUTPUTS, export_graph
 
+EARLY_OUTPUT = "maps"
+"""The one output of an early half."""
+STRIDES = (8, 16)
+"""Where a network may be parted: pixels of the input for each place of the maps."""
+
 
 def export_halves(
     network: Classifier, whole: int, side: int, stride: int, weights: Path, early: Path, late: Path
@@ -50,10 +55,28 @@ def export_halves(
     places = side // stride
     about: dict[str, str] = {"pooling": network.pooling}
     # The exporter takes a batch of one for a constant.
-    export_graph(_Early(network, count), torch.zeros(2, 1, whole, whole), ("maps",), weights, early, about)
+    export_graph(EarlyHalf(network, count), torch.zeros(2, 1, whole, whole), (EARLY_OUTPUT,), weights, early, about)
     maps = torch.zeros(2, channels, places, places)
-    export_graph(_Late(network, count), maps, CLASSIFIER_OUTPUTS, weights, late, about)
+    export_graph(LateHalf(network, count), maps, CLASSIFIER_OUTPUTS, weights, late, about)
     return True
+
+
+def half_of(network: EfficientNetLite0, channels: int, stride: int | None) -> nn.Module:
+    """The half that a graph holds, to be run by torch.
+
+    Parameters
+    ----------
+    network
+        The undivided network.
+    channels
+        Of the graph's input.
+    stride
+        Of the maps that an early half ends in; None for a late half, whose input's channels tell where it was parted.
+    """
+    if stride is not None:
+        return EarlyHalf(network, _early_blocks(network, stride)[0])
+    parted = (_early_blocks(network, finest) for finest in STRIDES)
+    return LateHalf(network, next(count for count, own in parted if own == channels))
 
 
 def _early_blocks(network: EfficientNetLite0, finest: int) -> tuple[int, int]:
@@ -68,25 +91,31 @@ def _early_blocks(network: EfficientNetLite0, finest: int) -> tuple[int, int]:
     return len(network.blocks), channels
 
 
-class _Early(nn.Module):
+class EarlyHalf(nn.Module):
+    """The layers before the parting: maps, in a tuple, of a whole image."""
+
     def __init__(self, network: EfficientNetLite0, count: int) -> None:
         super().__init__()
         self.network, self.count = network, count
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        """Run them on float (N, 1, whole, whole)."""
         network = self.network
         maps = F.relu6(network.bn0(network.conv_stem((image - GREY_CENTRE) / GREY_REACH)))
         for block in network.blocks[: self.count]:
             maps = block(maps)
-        return maps
+        return (maps,)
 
 
-class _Late(nn.Module):
+class LateHalf(nn.Module):
+    """The layers behind the parting: logits, features and their pooled values, of a patch's part of the maps."""
+
     def __init__(self, network: EfficientNetLite0, count: int) -> None:
         super().__init__()
         self.network, self.count = network, count
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run them on float (N, C, side/s, side/s)."""
         network, maps = self.network, image
         for block in network.blocks[self.count :]:
             maps = block(maps)

@@ -1,5 +1,6 @@
-"""From a network's weights to a description of the torch module that they belong to, which other programs can build."""
+"""From a network's weights to their torch module, and to a description of it that other programs can build."""
 
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cxrscreen.errors import BundleError
-from cxrscreen.nets.base_cxr import BaseCxr
+from cxrscreen.nets.base_cxr import FILTERS, LAYERS, BaseCxr
 from cxrscreen.nets.chexnet import CheXNet, CovidCxNet
 from cxrscreen.nets.comit import TASKS, ComitNet, LiteEncoder, Outputs, VggEncoder
 from cxrscreen.nets.fc_densenet import LAYERS as FC_DENSENET_LAYERS
@@ -19,6 +20,7 @@ from cxrscreen.nets.fc_densenet import FCDenseNet
 from cxrscreen.nets.named import classifier_named
 from cxrscreen.nets.unet import UNet
 from cxrscreen.nets.vgg import BLOCKS, VGG, WIDTHS
+from cxrscreen.runtime.export_comit import comit_answers
 from cxrscreen.runtime.weights import write_weights
 
 Definition = dict[str, Any]
@@ -32,7 +34,32 @@ COUNTED = "num_batches_tracked"
 UNKNOWN = "These weights belong to no network of this version: use a bundle that it exported."
 
 
-def definition_of(weights: Mapping[str, NDArray[np.float32]], *, side: int, pooling: str = "image") -> Definition:
+def network_from(weights: Mapping[str, NDArray[np.float32]]) -> nn.Module:
+    """Build the network that a set of exported weights belongs to, and load them.
+
+    Parameters
+    ----------
+    weights
+        As for :func:`definition_of`.
+
+    Returns
+    -------
+    Module
+        A classifier, a segmenter or COMiT-Net, in training mode, as torch builds it.
+
+    Raises
+    ------
+    BundleError
+        If the names are those of no known network, or the arrays not all of one.
+    """
+    network = build(definition_of(weights)).train()
+    fill(network, weights)
+    return network
+
+
+def definition_of(
+    weights: Mapping[str, NDArray[np.float32]], *, side: int | None = None, pooling: str = "image"
+) -> Definition:
     """Describe the module that a set of exported weights belongs to.
 
     Parameters
@@ -40,7 +67,8 @@ def definition_of(weights: Mapping[str, NDArray[np.float32]], *, side: int, pool
     weights
         Arrays by state_dict name; the network, its channels, widths and outputs follow from names and shapes.
     side
-        Of the network's input, pixels; COVID-CXNet's base model is made for one.
+        Of the network's input, pixels; COVID-CXNet's base model is made for one, and None takes the smallest of those
+        with the same layers.
     pooling
         ``"image"`` or ``"lungs"``, as the graph says; see :class:`cxrscreen.nets.classifier.Classifier`.
 
@@ -61,6 +89,7 @@ def definition_of(weights: Mapping[str, NDArray[np.float32]], *, side: int, pool
         return _segmenter(shapes)
     if "dense1.weight" in shapes:
         stem, outputs = shapes["convolutions.0.weight"], shapes["classifier.weight"]
+        side = side or _smallest_side(shapes["dense1.weight"][1])
         return _called(BaseCxr, side=side, num_outputs=outputs[0], in_channels=stem[1])
     if "classifier.weight" not in shapes:
         raise BundleError(UNKNOWN)
@@ -153,20 +182,16 @@ def answers_of(network: nn.Module, image: NDArray[np.float32]) -> dict[str, NDAr
     """
     with torch.inference_mode():
         found = network(torch.from_numpy(image.copy()))
-    named = _comit_answers(found) if isinstance(found, Outputs) else {"logits": found}
+    named = comit_answers(found) if isinstance(found, Outputs) else {"logits": found}
     return {name: values.float().cpu().numpy() for name, values in named.items()}
 
 
-def _comit_answers(found: Outputs) -> dict[str, Tensor]:
-    named = {"features": found.features, "pooled": found.pooled}
-    for name, logits in (("lungs", found.lungs), ("disease", found.disease)):
-        if logits is not None:
-            named[name] = logits.softmax(dim=1)[:, 1:]
-    if found.health is not None:
-        named["health"] = found.health[:, 1:] - found.health[:, :1]
-    if found.diagnosis is not None:
-        named["diagnosis"] = found.diagnosis
-    return named
+def _smallest_side(flattened: int) -> int:
+    """Of the inputs whose flattened last maps have so many values; the layers do not depend on which it is."""
+    side = math.isqrt(flattened // FILTERS)
+    for _ in range(LAYERS):
+        side = 2 * side + 1
+    return side
 
 
 def _called(target: Any, **arguments: Any) -> Definition:

@@ -20,7 +20,7 @@ from cxrscreen.errors import BundleError, RecipeError
 from cxrscreen.nets.classifier import Classifier, Pooling
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
-from cxrscreen.runtime.torch_engine import network_from
+from cxrscreen.runtime.export_modules import network_from
 from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, preprocessing_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
