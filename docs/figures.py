@@ -127,7 +127,7 @@ def patch_voting(phantom: Phantom) -> Figure:
     _outline(panels[0], lungs)
     if screening.heart_mask is not None:
         _outline(panels[0], screening.heart_mask, COLOURS[1])
-    _show(panels[1], phantom.pixels, "centres of 100 patches, 4 of them")
+    _show(panels[1], phantom.pixels, "100 centres, 4 patches")
     side = round(224 / 1024 * max(SHAPE))
     centres = draw_centres(lungs, 100, 0)
     panels[1].plot(centres[:, 1], centres[:, 0], ".", markersize=2.5, color="#56B4E9")

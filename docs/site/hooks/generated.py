@@ -83,7 +83,15 @@ def rooms_picture() -> bytes:
         axes.text(0.6, low + 0.47, name, va="center", fontsize=11, family="monospace", color="#111111")
         source = PACKAGE / name
         count = len(list(source.rglob("*.py"))) if source.is_dir() else 1
-        axes.text(6.5, low + 0.47, f"{count} files", va="center", ha="right", fontsize=8.5, color="#555555")
+        axes.text(
+            6.5,
+            low + 0.47,
+            f"{count} {'file' if count == 1 else 'files'}",
+            va="center",
+            ha="right",
+            fontsize=8.5,
+            color="#555555",
+        )
     axes.annotate(
         "", xy=(7.35, 0.2), xytext=(7.35, len(names) - 0.2), arrowprops={"arrowstyle": "-|>", "color": "#444444"}
     )
