@@ -70,7 +70,9 @@ def compared(kind: str, learned: Masks, seen: Masks, epochs: int, seed: int) -> 
     one = trained(kind, learned, seen, epochs, seed, seed, ONE)
     two = trained(kind, learned, seen, epochs, seed, seed, TWO)
     other = trained(kind, learned, seen, epochs, seed, seed + 500, ONE)
-    moved = max(float((two[name] - value).abs().max()) for name, value in one.items())
+    # Running statistics are no weights.
+    weights = [name for name, _ in network_named(kind).named_parameters()]
+    moved = max(float((two[name] - one[name]).abs().max()) for name in weights)
     losses = (validation_loss(kind, state, seen) for state in (one, two, other))
     return {**dict(zip(("one", "two", "other"), losses, strict=True)), "moved": moved}
 
