@@ -59,5 +59,5 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     images = sorted(EXAMPLES.glob("*.png"))[:1]
     result = screen(tmp_path / "out", *images, options=("--address", "127.0.0.1:9"))
     assert result.returncode == 2
-    assert "The Ray cluster at 127.0.0.1:9 cannot be used" in " ".join(result.stderr.split())
+    assert "No Ray cluster answers at 127.0.0.1:9" in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _RETRIES: Final = 2
 """Times that a shard is given to another worker when its own has ended."""
 _IN_FLIGHT: Final = 2
 """Shards that a worker has at once: one at work, and one at hand."""
+_PATIENCE: Final = 10.0
+"""Seconds for a cluster's head to answer."""
 _OBJECT_STORE: Final = 256 * 2**20
 """Bytes for what passes through a cluster of this machine: names and rows, no pixels."""
 
@@ -118,7 +121,9 @@ def connected(address: str | None, workers: int | None) -> Iterator[int]:
         If the cluster cannot be reached or has no free core.
     """
     settings: dict[str, Any] = {"address": address}
-    if address is None:
+    if address is not None:
+        check_reachable(address)
+    else:
         settings = {
             "address": "local",
             "num_cpus": workers or available_cores(),
@@ -144,6 +149,26 @@ def connected(address: str | None, workers: int | None) -> Iterator[int]:
         yield min(cores, workers or cores)
     finally:
         ray.shutdown()
+
+
+def check_reachable(address: str) -> None:
+    """See whether anything listens at ``host:port``; Ray itself would wait for minutes.
+
+    Raises
+    ------
+    ClusterError
+        If nothing does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"No Ray cluster answers at {address} ({type(error).__name__}): give host:port of its head, and check that "
+            "it runs."
+        ) from error
 
 
 def on_ray(shards: Sequence[Shard], work: Work, *, workers: int, memory: int | None = None) -> Iterator[pa.Table]:
