@@ -46,3 +46,16 @@ def test_phantom_lungs_are_found_where_they_are(cascade, tmp_path):
         truth = phantom.lungs > 0
         dice.append(2 * (found & truth).sum() / (found.sum() + truth.sum()))
     assert np.mean(dice) > 0.9
+
+
+@pytest.mark.parametrize(("name", "maps"), [("covid_cxnet", 3), ("comit_net", 2)])
+def test_the_small_bundles_find_lungs_and_show_where_they_looked(name, maps):
+    bundle = open_bundle(name)
+    assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 20e6
+    assert bundle.card.results
+    system = load_system(name)
+    for file in ("normal.png", "covid19-portable.dcm"):
+        screening = system.screen(read(ROOT / "examples" / file), force=True)
+        assert {1, 2} <= set(np.unique(screening.lung_mask))
+        assert len(screening.saliency) == maps
+        assert all(stage.probability is not None for stage in screening.stages)
