@@ -1,4 +1,5 @@
 import os
+import sys
 
 # Before NumPy and torch come, which read it once: two workers with two threads each would be in each other's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -22,3 +23,12 @@ def pytest_xdist_make_scheduler(config, log):
             return super()._split_scope(nodeid).rpartition("/")[0]
 
     return LoadFolderScheduling(config, log)
+
+
+@pytest.fixture(autouse=True)
+def undetermined():
+    """A training makes torch deterministic for the whole process, which refuses operations that other tests use."""
+    yield
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.use_deterministic_algorithms(False)

@@ -3,7 +3,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,15 @@ def test_an_interrupt_keeps_what_was_done_and_leaves_a_page(tmp_path: Path, syst
     assert "2.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell starts programs in the background with interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_a_file_is_waited_for_does_not_lose_it(tmp_path: Path, system: System, read: Read) -> None:
     def interrupted(path: Path) -> Radiograph:
         if path.name == "0.png":
