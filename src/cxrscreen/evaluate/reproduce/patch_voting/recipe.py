@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.evaluate.reproduce.recipe import CovidNetRecipe
-from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchVotingRecipe
+from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchVotingRecipe, WeightedPhase
 from cxrscreen.train.recipe import Settings, load_recipe
 
 
@@ -23,6 +23,8 @@ class PatchReproduceRecipe(Settings):
     own, baseline
         Recipes of the local and of the global approach: files beside this one. They must not differ in organs, classes'
         sources, seed or image side, so that both share organ network, images and parts.
+    organ_phases, classifier_phases
+        What takes the place of both recipes' phases; None leaves them. For tables of shorter trainings.
     networks
         Organ networks of Tables XIII and XIV.
     shares
@@ -40,6 +42,8 @@ class PatchReproduceRecipe(Settings):
     system: Literal["patch_voting"]
     own: str
     baseline: str
+    organ_phases: tuple[WeightedPhase, ...] | None = Field(default=None, min_length=1)
+    classifier_phases: tuple[WeightedPhase, ...] | None = Field(default=None, min_length=1)
     networks: tuple[OrganNetwork, ...] = Field(default=("fc-densenet103", "unet"), min_length=2)
     shares: tuple[float, ...] = Field(default=(1.0, 0.5, 0.3, 0.1), min_length=2)
     patches: tuple[PositiveInt, ...] = Field(default=(112, 224, 448), min_length=2)
@@ -67,7 +71,9 @@ class Variants:
     @property
     def digest(self) -> str:
         """SHA-256 of all settings."""
-        text = "".join(each.model_dump_json() for each in (self.settings, self.own, self.baseline))
+        # The phases are in the two recipes already.
+        settings = self.settings.model_dump_json(exclude={"organ_phases", "classifier_phases"})
+        text = "".join((settings, self.own.model_dump_json(), self.baseline.model_dump_json()))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def same(self, name: str) -> str:
@@ -115,7 +121,10 @@ def load_variants(recipe: Path) -> Variants:
         If a file cannot be read, shares do not fall from 1, or the two recipes do not fit each other.
     """
     settings = load_recipe(recipe, PatchReproduceRecipe)
-    own, baseline = (load_recipe(recipe.parent / name, PatchVotingRecipe) for name in (settings.own, settings.baseline))
+    own, baseline = (
+        _with_phases(load_recipe(recipe.parent / name, PatchVotingRecipe), settings)
+        for name in (settings.own, settings.baseline)
+    )
     if settings.shares[0] != 1 or list(settings.shares) != sorted(set(settings.shares), reverse=True):
         raise RecipeError(f"The recipe {recipe.name} is wrong at shares: they must fall from 1.0.")
     if min(settings.shares) <= 0:
@@ -129,6 +138,15 @@ def load_variants(recipe: Path) -> Variants:
     if (own.approach, baseline.approach) != ("local", "global"):
         raise RecipeError(f"{settings.own} must have the approach local, and {settings.baseline} global.")
     return Variants(settings, own, baseline)
+
+
+def _with_phases(recipe: PatchVotingRecipe, settings: PatchReproduceRecipe) -> PatchVotingRecipe:
+    organs, classifier = recipe.organs, recipe.classifier
+    if settings.organ_phases is not None:
+        organs = organs.model_copy(update={"phases": settings.organ_phases})
+    if settings.classifier_phases is not None:
+        classifier = classifier.model_copy(update={"phases": settings.classifier_phases})
+    return recipe.model_copy(update={"organs": organs, "classifier": classifier})
 
 
 def _share(name: str) -> float:
