@@ -53,9 +53,11 @@ class OpenVinoEngine(GraphEngine):
             model.reshape([batch, *model.input(0).partial_shape[1:]])
         # What an 8-bit graph leaves in floating point stays exact.
         inside = "f32" if precision == "int8" else precision
-        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": inside}
+        settings: dict[str, str | int | bool] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": inside}
         if streams > 1:
             settings["NUM_STREAMS"] = streams
+            # Every network ties its streams to cores for itself: two jobs in two networks may then share one core.
+            settings["ENABLE_CPU_PINNING"] = False
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads * streams
         if cache is not None:

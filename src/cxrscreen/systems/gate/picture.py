@@ -162,13 +162,15 @@ def _line(window: Grey) -> float:
     window = window - cv2.GaussianBlur(window, (0, 0), 3.0)
     taper, rings = _taper(side), _rings(side)
     power = np.abs(fft.rfft2(window * taper[:, None] * taper[None])) ** 2
-    best = 0.0
+    best = 1.0
     for ring in rings:
         values = power.ravel()[ring]
-        median = float(np.median(values))
+        # numpy.median takes three times as long, and this is asked seventy times for each radiograph.
+        middle = [(values.size - 1) // 2, values.size // 2]
+        median = float(np.partition(values, middle)[middle].mean())
         if median > 1e-12:
-            best = max(best, float(np.log10(values.max() / median)))
-    return best
+            best = max(best, float(values.max()) / median)
+    return float(np.log10(best))
 
 
 @cache
