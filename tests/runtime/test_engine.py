@@ -191,3 +191,25 @@ def test_a_network_without_an_8_bit_graph_runs_in_f32(exported):
     np.testing.assert_array_equal(engine_for(graph, EngineSettings(precision="int8"))(image)["logits"], exact)
     with pytest.raises(BundleError, match=r"stage-int8\.xml is missing"):
         load_engine(graph, precision="int8")
+
+
+_ALL_AT_ONCE = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from cxrscreen.runtime.openvino_engine import OpenVinoEngine
+
+engine = OpenVinoEngine(Path(sys.argv[1]), threads=1, streams=4)
+sys.setswitchinterval(1e-6)
+image, barrier = np.zeros((1, *engine.image_shape), np.float32), threading.Barrier(6)
+threads = [threading.Thread(target=lambda: (barrier.wait(), engine(image))) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_first_calls_may_come_from_several_threads_at_once(exported):
+    # Two first arrays at once made three in four fresh processes wait for ever.
+    command = [sys.executable, "-c", _ALL_AT_ONCE, str(exported.folder / "stage.onnx")]
+    for _ in range(2):
+        subprocess.run(command, check=True, timeout=60)

@@ -12,6 +12,10 @@ from cxrscreen.errors import BundleError
 from cxrscreen.runtime.engine import Precision, checked_image, int8_graph
 from cxrscreen.runtime.graph import GraphEngine, check_present, unreadable, weights_of
 
+# OpenVINO learns of NumPy at the first array that it is given. Where two threads give it their first ones at once, each
+# waits for what the other holds, for ever; while a module is imported there is one thread alone.
+ov.Tensor(np.zeros(1, np.float32))
+
 
 class OpenVinoEngine(GraphEngine):
     """A graph compiled by OpenVINO for the CPU.
