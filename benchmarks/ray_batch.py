@@ -25,7 +25,7 @@ from ray.cluster_utils import Cluster
 
 GOAL = 1.7
 """Throughput of two nodes, at least, as a multiple of one."""
-PAUSE = 0.1
+PAUSE = 0.5
 STORE = 128 * 2**20
 COMPLETE = (0, 1, 3)
 """Exit codes of a run that came to its end; single files may have failed or been refused."""
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help="throughput, kill")
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--shard", type=int, default=16)
+    parser.add_argument("--shard", type=int, default=25)
     parser.add_argument("--out", type=Path, default=Path("ray_batch.json"))
     given = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))
