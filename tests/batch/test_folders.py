@@ -66,6 +66,38 @@ def test_files_of_an_earlier_run_are_known(tmp_path: Path) -> None:
     }
 
 
+def test_files_of_a_run_on_ray_are_known_and_others_in_folders_of_these_names_are_not(tmp_path: Path) -> None:
+    key = "ab" + "0" * 30
+    own = [
+        "run.json",
+        "results/status=screened/feed.parquet",
+        f"pictures/ab/{key}/lung_mask.png",
+        f"pictures/ab/{key}/h2.webp",
+    ]
+    others = [
+        "c.png",
+        "pictures/patient.png",
+        f"pictures/cd/{key}/h2.webp",
+        f"pictures/ab/{key}/new.dcm",
+        "results/first.png",
+        "results/status=screened/second.png",
+        "sub/run.json",
+    ]
+    for name in (*own[1:], *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert not any(map(is_earlier_result, (tmp_path / name for name in (*own, *others))))
+    (tmp_path / "run.json").touch()
+    assert [name for name in (*own, *others) if is_earlier_result(tmp_path / name)] == own
+
+
+def test_results_are_known_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results" / "status=failed").mkdir(parents=True)
+    (tmp_path / "run.json").touch()
+    monkeypatch.chdir(tmp_path / "results")
+    assert is_earlier_result(Path("status=failed/feed.parquet"))
+
+
 @pytest.mark.parametrize(
     ("name", "stem"),
     [

@@ -1,5 +1,6 @@
 """``cxrscreen screen --on ray`` up to the cluster, which answers here in this process."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 from cxrscreen.batch.cluster.shards import Shard
 from cxrscreen.batch.cluster.table import table_of
 from cxrscreen.cli.app import app
+from cxrscreen.errors import CxrscreenError
+from cxrscreen.systems.bundle import open_bundle
 
 Cxrscreen = Callable[..., Result]
 
@@ -51,7 +54,7 @@ def cxrscreen(monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]) -> C
 
     ray = ModuleType("cxrscreen.batch.cluster.on_ray")
     ray.__dict__.update(Work=Work, connected=connected, on_ray=on_ray)
-    monkeypatch.setitem(__import__("sys").modules, "cxrscreen.batch.cluster.on_ray", ray)
+    monkeypatch.setitem(sys.modules, "cxrscreen.batch.cluster.on_ray", ray)
     return lambda *arguments: CliRunner().invoke(app, ["screen", *map(str, arguments)])
 
 
@@ -96,6 +99,43 @@ def test_a_run_goes_on_with_what_is_left(
     assert "another bundle, other options" in " ".join(other.stderr.split())
 
 
+def test_the_results_may_lie_in_the_folder_of_the_radiographs(cxrscreen: Cxrscreen, images: Path) -> None:
+    assert cxrscreen(images, "--out", images, "--on", "ray").exit_code == 3
+    again = cxrscreen(images, "--out", images, "--on", "ray", "--resume")
+    assert again.exit_code == 3
+    assert "Finished by an earlier run: 3 of 3 files." in again.stderr
+    assert ds.dataset(images / "results", partitioning="hive").count_rows() == 3
+
+
+def test_a_corrected_address_goes_on_where_nothing_was_screened(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(address: str | None, workers: int | None) -> None:
+        raise CxrscreenError("No Ray cluster answers.")
+
+    with monkeypatch.context() as wrong:
+        wrong.setattr(sys.modules["cxrscreen.batch.cluster.on_ray"], "connected", unreachable)
+        assert cxrscreen(images, "--out", tmp_path / "out", "--on", "ray", "--address", "haed:6379").exit_code == 2
+    assert cxrscreen(images, "--out", tmp_path / "out", "--on", "ray", "--address", "head:6379").exit_code == 3
+
+
+def test_a_bundles_folder_is_absolute_and_a_shipped_one_keeps_its_name(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = open_bundle("cascade").folder.parent
+    cxrscreen(images, "--out", tmp_path / "one", "--on", "ray", "--bundle", "cascade")
+    monkeypatch.chdir(shelf)
+    cxrscreen(images, "--out", tmp_path / "two", "--on", "ray", "--bundle", "./cascade")
+    assert [one["bundle"] for one in asked] == ["cascade", str(shelf / "cascade")]
+
+
+def test_a_secret_in_the_output_is_refused_and_not_repeated(cxrscreen: Cxrscreen, images: Path) -> None:
+    result = cxrscreen(images, "--out", "s3://KEY:geheim@bucket/x", "--on", "ray")
+    assert result.exit_code == 2
+    assert "holds a password" in " ".join(result.stderr.split())
+    assert "geheim" not in result.output
+
+
 def test_nothing_found_is_exit_code_2(cxrscreen: Cxrscreen, tmp_path: Path) -> None:
     manifest = tmp_path / "empty.csv"
     manifest.write_text("image_id,path,source,label\n")
@@ -129,7 +169,7 @@ def test_what_is_for_ray_alone_says_so(
 def test_a_missing_extra_is_one_sentence(
     cxrscreen: Cxrscreen, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cxrscreen.batch.cluster.on_ray", None)
+    monkeypatch.setitem(sys.modules, "cxrscreen.batch.cluster.on_ray", None)
     result = cxrscreen(images, "--out", tmp_path / "out", "--on", "ray")
     assert result.exit_code == 2
     assert "pip install 'cxrscreen[ray]'" in " ".join(result.stderr.split())

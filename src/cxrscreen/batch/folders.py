@@ -1,5 +1,6 @@
 """Names of the result folders: a file's stem, made unique and safe; and which files are results themselves."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -11,10 +12,18 @@ RECORDS_FILE: Final = "screenings.jsonl"
 FINISHED_FILE: Final = ".finished.jsonl"
 CARD_FILE: Final = ".card.json"
 """In a radiograph's folder: what the page shows of it, for a run that goes on."""
+RUN_FILE: Final = "run.json"
+RESULTS: Final = "results"
+PICTURES: Final = "pictures"
+"""What a batch on Ray writes: what was asked, and the folders of its Parquet files and of its pictures."""
 _OWN_FILES: Final = frozenset(
     name + end for name in (REPORT_FILE, RECORDS_FILE, FINISHED_FILE) for end in ("", ".part")
 )
-_PICTURES: Final = (".png", ".webp")
+_SUFFIXES: Final = (".png", ".webp")
+_ON_RAY: Final = re.compile(
+    rf"/({RUN_FILE}|{RESULTS}/status=\w+/[^/]+\.parquet"
+    rf"|{PICTURES}/(?P<start>[0-9a-f]{{2}})/(?P=start)[0-9a-f]{{30}}/[^/]+\.(png|webp))\Z"
+)
 _LONGEST_NAME: Final = 200
 """Bytes of a folder's name; file systems hold 255, and a number may follow."""
 
@@ -77,13 +86,27 @@ def is_earlier_result(path: Path) -> bool:
         if path.name in _OWN_FILES:
             return (folder / RECORDS_FILE).is_file()
         return (
-            (path.suffix in _PICTURES or path.name == CARD_FILE)
+            (path.suffix in _SUFFIXES or path.name == CARD_FILE)
             and is_result_folder(folder)
             and (folder.parent / RECORDS_FILE).is_file()
-        )
+        ) or _is_of_ray(path)
     except OSError:
         # What may not be looked at is left to the reader, which says so.
         return False
+
+
+def output_on_ray(name: str) -> str | None:
+    """Tell by its name alone into which output a batch on Ray would have written a file; None: none would.
+
+    The name is absolute, of a file or an object. The output is one where it holds both ``run.json`` and ``results``.
+    """
+    found = _ON_RAY.search(name)
+    return None if found is None else name[: found.start()]
+
+
+def _is_of_ray(path: Path) -> bool:
+    out = output_on_ray(path.absolute().as_posix())
+    return out is not None and Path(f"{out}/{RUN_FILE}").is_file() and Path(f"{out}/{RESULTS}").is_dir()
 
 
 def _is_of_somebody_else(place: Path) -> bool:

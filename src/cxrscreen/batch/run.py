@@ -181,7 +181,7 @@ def run_batch(
         system.bundle_id, asdict(options) | {"triage": None if triage is None else triage.model_dump(mode="json")}
     )
     try:
-        with _locked(out):
+        with locked(out / RECORDS_FILE, str(out)):
             kept = _kept(out, head, files) if resume else []
             for finished in kept:
                 details = read_card(out / finished.folder) if finished.folder is not None else None
@@ -284,19 +284,39 @@ def check_writable(out: Path) -> None:
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for one run alone; nothing of an earlier run is touched before that run is known to be over."""
-    with (out / RECORDS_FILE).open("a", encoding="utf-8") as records:
+def locked(file: Path, out: str) -> Iterator[None]:
+    """Hold an output for one run alone; nothing of an earlier run is touched before that run is known to be over.
+
+    Parameters
+    ----------
+    file
+        What is locked, made where missing; where the file system has no locks, nothing is.
+    out
+        The output, as it is named in the error.
+
+    Raises
+    ------
+    OutputError
+        If another run holds it.
+    """
+    with file.open("a", encoding="utf-8") as held:
         if sys.platform != "win32":
             try:
-                fcntl.flock(records, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise OutputError(
-                    f"Another run is writing to {str(out)!r}; wait for its end or choose another folder with --out."
+                    f"Another run is writing to {out!r}; wait for its end or choose another folder with --out."
                 ) from error
             except OSError:
                 _LOG.debug("the file system of the output folder has no locks")
         yield
+
+
+def reason_of(error: Exception, name: str, remedy: str) -> str:
+    """Say in one sentence why a file failed; the text of an unexpected error may carry what is in it: not repeated."""
+    if isinstance(error, CxrscreenError):
+        return str(error)
+    return f"{name} met an unexpected fault ({type(error).__name__}); {remedy}."
 
 
 def _kept(out: Path, head: str, files: Sequence[Path]) -> list[Finished]:
@@ -342,10 +362,5 @@ def _opened(out: Path, head: str, kept: Sequence[Finished]) -> Iterator[tuple[Te
 
 
 def _failure(path: Path, error: Exception, bundle: str) -> ScreeningRecord:
-    if isinstance(error, CxrscreenError):
-        sentence = str(error)
-    else:
-        # the text of an unexpected error may carry what is in the file, so it is not repeated
-        sentence = f"{shown_name(path)} met an unexpected fault ({type(error).__name__}); --debug shows where."
     _LOG.debug("%s failed", shown_name(path), exc_info=error)
-    return ScreeningRecord.failed(path, sentence, bundle)
+    return ScreeningRecord.failed(path, reason_of(error, shown_name(path), "--debug shows where"), bundle)

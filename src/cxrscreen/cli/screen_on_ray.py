@@ -74,23 +74,26 @@ def screen_on_ray(
         raise CxrscreenError(
             f"Batches on Ray are not installed ({error.name} is missing): pip install 'cxrscreen[ray]'."
         ) from error
+    from cxrscreen.batch.folders import PICTURES
     from cxrscreen.runtime.engine import with_precision
     from cxrscreen.systems.bundle import open_bundle
 
     store = ResultStore(out)
-    pictures = Path(store.root) / "pictures" if options.pictures != "none" else None
+    pictures = Path(store.root, PICTURES) if options.pictures != "none" else None
     if pictures is not None and not store.local:
         raise CxrscreenError("Pictures need a folder that every node sees as --out; leave them out, or name one.")
-    card = open_bundle(bundle).card
-    engine = with_precision(engine, card.results)
+    opened = open_bundle(bundle)
+    # Workers may have another working directory; a shipped one they find by its name.
+    bundle = str(opened.folder.absolute()) if opened.folder == Path(bundle) else bundle
+    engine = with_precision(engine, opened.card.results)
     options = replace(options, engine=f"{engine.backend} {engine.precision}")
-    asked = Asked(card.bundle_id, __version__, options, triage, pictures)
+    asked = Asked(opened.card.bundle_id, __version__, options, triage, pictures)
     head = {"bundle": asked.bundle, "software": asked.software, **asdict(options)}
     head |= {"triage": None if triage is None else triage.model_dump(mode="json")}
     console = Console(stderr=True)
     with undisturbed_terminal() as terminal:
         with terminal.status("Listing the sources"):
-            items = items_of(sources, without=Path(store.root) if store.local else None)
+            items = items_of(sources)
         if not items:
             raise CxrscreenError("No image was found in the sources; check path, URL, pattern and your rights.")
         with store.opened(head, resume=resume):

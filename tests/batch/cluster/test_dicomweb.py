@@ -2,6 +2,7 @@
 
 import json
 import threading
+import warnings
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pydicom
 import pytest
 
-from cxrscreen.batch.cluster.dicomweb import TOKEN, _client
+from cxrscreen.batch.cluster.dicomweb import TOKEN, _client, instance_content
 from cxrscreen.batch.cluster.fetch import fetched
 from cxrscreen.batch.cluster.objects import SourceError
 from cxrscreen.batch.cluster.sources import items_of
@@ -27,6 +28,7 @@ class Archive(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answers)
         self.asked: list[str] = []
         self.modality = "DX"
+        self.knows_offset = True
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -41,12 +43,14 @@ class Answers(BaseHTTPRequestHandler):
             return
         parts = url.path.strip("/").split("/")
         if parts[1:] == ["series"]:
-            offset = int(asked["offset"][0])
+            offset = int(asked["offset"][0]) if self.server.knows_offset else 0
             found = range(3)[offset : offset + 2] if asked["Modality"] == [self.server.modality] else []
             self._json([{"0020000D": uid("1.2"), "0020000E": uid(f"1.2.{number}")} for number in found])
         elif parts[-1] == "instances":
-            offset = int(asked.get("offset", ["0"])[0])
-            self._json([] if offset else [{"00080018": uid(f"{parts[-2]}.9")}])
+            offset = int(asked.get("offset", ["0"])[0]) if self.server.knows_offset else 0
+            # One that were asked for ever would end the test here.
+            patient = len(self.server.asked) < 30
+            self._json([] if offset or not patient else [{"00080018": uid(f"{parts[-2]}.9")}])
         elif parts[-1].startswith("1.2.2"):
             self.send_error(404)
         else:
@@ -96,6 +100,14 @@ def test_an_archive_is_listed_page_by_page(archive: Archive) -> None:
     assert first[0]["StudyDate"] == ["20200101-20201231"]
 
 
+def test_an_archive_that_knows_no_offset_is_listed_to_its_end(archive: Archive) -> None:
+    archive.knows_offset = False
+    items = items_of([address(archive, "?Modality=DX")])
+    # Of the series that it never shows, nobody can know.
+    assert [item.location.rsplit("/", 1)[-1] for item in items] == ["1.2.0.9", "1.2.1.9"]
+    assert len(archive.asked) == 2 + 2 * 2
+
+
 def test_a_modality_that_is_asked_for_is_the_only_one(archive: Archive) -> None:
     archive.modality = "RG"
     assert len(items_of([address(archive, "?Modality=RG")])) == 3
@@ -109,6 +121,19 @@ def test_what_is_fetched_is_the_radiograph(archive: Archive) -> None:
         assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == pydicom.dcmread(EXAMPLE).file_meta.TransferSyntaxUID
     with pytest.raises(UnreadableImageError, match=r"1\.2\.2\.9 cannot be fetched \(HTTPError\)"), fetched(items[2]):
         pass
+
+
+def test_a_header_is_not_quoted_while_it_is_fetched(
+    archive: Archive, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warned(*_: object, **__: object) -> None:
+        warnings.warn("PATIENT^NAME", stacklevel=1)
+
+    items = items_of([address(archive)])
+    monkeypatch.setattr("cxrscreen.batch.cluster.dicomweb._file_of", warned)
+    recwarn.clear()
+    instance_content(items[0].location)
+    assert not [str(warning.message) for warning in recwarn if "PATIENT" in str(warning.message)]
 
 
 def test_a_refusal_is_one_sentence(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:

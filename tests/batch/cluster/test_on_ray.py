@@ -48,6 +48,58 @@ def test_a_batch_is_screened_and_goes_on_with_what_is_new(tmp_path: Path) -> Non
     assert "holds results already" in " ".join(again.stderr.split())
 
 
+KILLER = """
+import os, sys, time
+from cxrscreen.batch.cluster import on_ray as place
+from cxrscreen.batch.cluster.items import Item, key_of, unpacked
+from cxrscreen.batch.cluster.shards import shards_of
+from cxrscreen.batch.cluster.table import table_of
+
+class Worker:
+    def __init__(self, work):
+        pass
+
+    def __call__(self, shard):
+        (item,) = unpacked(shard["items"][0].as_py())
+        if "poison" in item.location:
+            # Until what follows it would wait here too.
+            time.sleep(0.3)
+            os._exit(1)
+        return table_of([{"key": item.key, "source": item.location, "status": "screened"}])
+
+place.Worker = Worker
+names = ["poison.dcm", "innocent.dcm"]
+shards = shards_of([Item(key_of(name), "file", name) for name in names], 1)
+with place.connected(None, 1) as workers:
+    for rows in place.on_ray(shards, None, workers=workers):
+        sys.stdout.write(" ".join(rows["source"].to_pylist()))
+"""
+
+
+def test_a_file_that_ends_its_worker_takes_no_other_with_it() -> None:
+    without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    told = subprocess.run(
+        [sys.executable, "-c", KILLER], check=True, capture_output=True, text=True, timeout=600, env=without
+    )
+    assert told.stdout == "innocent.dcm"
+
+
+def test_memory_that_no_node_has_is_one_sentence() -> None:
+    from cxrscreen.batch.cluster.on_ray import check_memory
+    from cxrscreen.batch.cluster.rounds import ClusterError
+
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 2.0, "memory": 3.0 * 2**30}},
+        {"Alive": True, "Resources": {"memory": 9.0 * 2**30}},
+        {"Alive": False, "Resources": {"CPU": 2.0, "memory": 9.0 * 2**30}},
+    ]
+    check_memory(3 * 2**30, nodes)
+    with pytest.raises(ClusterError, match="has 4096 MiB for a worker, the most is 3072 MiB: give a smaller --memory"):
+        check_memory(4 * 2**30, nodes)
+    with pytest.raises(ClusterError):
+        check_memory(1, [])
+
+
 def test_ray_is_told_to_send_nothing_home() -> None:
     program = "import os, cxrscreen.batch.cluster.on_ray; print(os.environ['RAY_USAGE_STATS_ENABLED'])"
     without = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

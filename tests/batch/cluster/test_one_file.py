@@ -1,7 +1,9 @@
 """One file and its row: screened, refused or failed, and nothing of a person in the reason."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from cxrscreen.batch.cluster.table import ROWS, table_of
 from cxrscreen.batch.run import Options
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read as read_file
-from cxrscreen.systems.contract import System
+from cxrscreen.systems.contract import Screening, System
 
 Read = Callable[[Path], Radiograph]
 ASKED = Asked("cascade@test", "9.9", Options(engine="openvino f32"))
@@ -58,6 +60,21 @@ def test_a_fault_is_a_failed_row_that_repeats_nothing_of_the_file(system: System
     assert "PATIENT" not in str(found)
     assert "unexpected fault (ValueError)" in str(found["error"])
     assert found["finding"] is None
+
+
+def test_an_answer_that_fits_no_column_is_a_failed_row_of_that_file_alone(
+    system: System, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = system.screen
+
+    def odd(radiograph: Radiograph, **options: Any) -> Screening:
+        return replace(screen(radiograph, **options), classes={"covid19": "PATIENT^NAME"})  # type: ignore[dict-item]
+
+    monkeypatch.setattr(system, "screen", odd)
+    found = row("p.png", system, read)
+    assert found["status"] == "failed"
+    assert "p.png met an unexpected fault (Arrow" in str(found["error"])
+    assert "PATIENT" not in str(found)
 
 
 def test_a_file_that_vanished_is_a_failed_row(system: System) -> None:

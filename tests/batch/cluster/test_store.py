@@ -1,5 +1,6 @@
 """Parquet by status: whole files alone, one row a file, and a run that goes on where it stopped."""
 
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -138,6 +139,84 @@ def test_results_are_not_mixed_and_not_thrown_away(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="lack run.json"), store.opened(HEAD, resume=True):
         pass
     assert len(everything(tmp_path)) == 1
+
+
+def test_a_run_that_got_no_row_binds_nobody(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    for head in (HEAD, {"bundle": "other@1"}):
+        # As where the cluster was not reached.
+        with pytest.raises(RuntimeError), store.opened(head, resume=False):
+            raise RuntimeError("no cluster")
+    with store.opened(HEAD, resume=True):
+        store.write(rows_of([item("a")], "failed"))
+    assert json.loads((tmp_path / "run.json").read_text())["bundle"] == "cascade@test"
+
+
+@pytest.mark.parametrize("content", [b"PAR1 half of it", b"", b"other"])
+def test_a_damaged_results_file_is_named_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a")], "screened"))
+    (file,) = (tmp_path / "results" / "status=screened").iterdir()
+    if content == b"other":
+        pq.write_table(pa.table({"name": ["of somebody"]}), file)
+    else:
+        file.write_bytes(content)
+    with store.opened(HEAD, resume=True), pytest.raises(OutputError, match=f"status=screened/{file.name} .*damaged"):
+        store.unfinished([item("a")])
+
+
+def test_a_column_that_an_older_version_did_not_write_is_no_damage(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a"), item("b")], "screened", "screened"))
+    (file,) = (tmp_path / "results" / "status=screened").iterdir()
+    pq.write_table(pq.ParquetFile(file).read().drop_columns(["quality"]), file)
+    with store.opened(HEAD, resume=True):
+        left, kept = store.unfinished([item("a"), item("b", "2-2")])
+    assert ([item.location for item in left], kept["screened"]) == (["/in/b"], 1)
+
+
+def test_what_a_driver_raises_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class DriverError(Exception):
+        pass
+
+    def refused(*_: object, **__: object) -> None:
+        raise DriverError("key geheim is not allowed")
+
+    store = ResultStore("memory://refused")
+    try:
+        with store.opened(HEAD, resume=False):
+            store.write(rows_of([item("a")], "failed"))
+            for method, use in {
+                "pipe_file": lambda: store.write(rows_of([item("b")], "failed")),
+                "ls": lambda: store.unfinished([item("a")]),
+                "open": lambda: store.unfinished([item("a")]),
+                "rm_file": lambda: store.unfinished([item("a")]),
+            }.items():
+                with monkeypatch.context() as patched:
+                    patched.setattr(type(fsspec.filesystem("memory")), method, refused)
+                    with pytest.raises(OutputError, match="DriverError") as told:
+                        use()
+                assert "geheim" not in str(told.value)
+    finally:
+        fsspec.filesystem("memory").rm("/refused", recursive=True)
+
+
+def test_a_fault_of_the_work_is_not_called_one_of_the_output(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError, match="of the work"), ResultStore(str(tmp_path)).opened(HEAD, resume=False):
+        raise ConnectionError("of the work")
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with ResultStore(str(tmp_path)).opened(HEAD, resume=False):
+        pass
 
 
 def test_an_output_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -14,6 +14,7 @@ from pydicom import Dataset
 from cxrscreen.batch.cluster.items import Item, key_of
 from cxrscreen.batch.cluster.objects import SourceError, checked_address, shown_address
 from cxrscreen.errors import UnreadableImageError
+from cxrscreen.imaging.silence import without_warnings
 
 TOKEN: Final = "CXRSCREEN_DICOMWEB_TOKEN"
 """Environment variable with a bearer token; each machine has its own, so that none travels through the cluster."""
@@ -55,9 +56,10 @@ def list_archive(source: str) -> Iterator[Item]:
     client = _client(base)
     try:
         for modality in modalities:
-            for series in _pages(client, asked | {"Modality": modality}):
+            search = partial(client.search_for_series, search_filters=asked | {"Modality": modality})
+            for series in _pages(search, _SERIES):
                 study_uid, series_uid = _value(series, _STUDY), _value(series, _SERIES)
-                for instance in client.search_for_instances(study_uid, series_uid, get_remaining=True):
+                for instance in _pages(partial(client.search_for_instances, study_uid, series_uid), _INSTANCE):
                     place = f"studies/{study_uid}/series/{series_uid}/instances/{_value(instance, _INSTANCE)}"
                     yield Item(key_of(f"{base}/{place}"), "dicomweb", f"{base}/{place}")
     except Exception as error:
@@ -88,27 +90,30 @@ def instance_content(location: str) -> bytes:
     base, _, place = location.rpartition("/studies/")
     study_uid, _, series_uid, _, instance_uid = place.split("/")
     try:
-        instance = _client(base).retrieve_instance(
-            study_uid, series_uid, instance_uid, media_types=(("application/dicom", "*"),)
-        )
-        return _file_of(instance)
+        with without_warnings():
+            instance = _client(base).retrieve_instance(
+                study_uid, series_uid, instance_uid, media_types=(("application/dicom", "*"),)
+            )
+            return _file_of(instance)
     except Exception as error:
         raise UnreadableImageError(
             f"{instance_uid} cannot be fetched ({type(error).__name__}); check the archive, then resume."
         ) from error
 
 
-def _pages(client: DICOMwebClient, asked: dict[str, str]) -> Iterable[dict[str, Any]]:
-    """Search page by page: an archive answers with so many at most, and a page that is empty is the end."""
+def _pages(search: Callable[..., list[dict[str, Any]]], tag: str) -> Iterator[dict[str, Any]]:
+    """Search page by page, each entry once, until a page says nothing new: an archive may answer with fewer at most."""
     seen: set[str] = set()
+    received = 0
     while True:
-        page = client.search_for_series(search_filters=asked, limit=_PAGE, offset=len(seen))
-        new = [series for series in page if _value(series, _SERIES) not in seen]
-        # One that repeats itself knows no offset, and has said all it says.
+        page = search(limit=_PAGE, offset=received)
+        received += len(page)
+        new = {uid: entry for entry in page if (uid := _value(entry, tag)) not in seen}
+        # Nothing new, and yet something, comes from an archive that knows no offset and has said all it says.
         if not new:
             return
-        seen.update(_value(series, _SERIES) for series in new)
-        yield from new
+        seen.update(new)
+        yield from new.values()
 
 
 def _value(entry: dict[str, Any], tag: str) -> str:

@@ -1,16 +1,23 @@
 """Radiographs in object stores, by fsspec URL."""
 
+import re
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import fsspec
 
 from cxrscreen.batch.cluster.items import Item, key_of
+from cxrscreen.batch.folders import RESULTS, RUN_FILE, output_on_ray
 from cxrscreen.errors import CxrscreenError, UnreadableImageError
 from cxrscreen.imaging.limits import DEFAULT_LIMITS, ReadLimits
 
 _STAMPS: Final = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "mtime", "updated", "created")
+_WEB: Final = ("http", "https")
+_CHAIN: Final = re.compile(r"::(?=[\w+.-]+://)")
+"""Between the URLs of a chain, such as ``zip://1.dcm::s3://bucket/archive.zip``."""
 
 
 class SourceError(CxrscreenError):
@@ -18,26 +25,34 @@ class SourceError(CxrscreenError):
 
 
 def list_objects(url: str) -> Iterator[Item]:
-    """List the objects below a URL, in order of name; hidden ones (a name that starts with a dot) are left out.
+    """List the objects below a URL, in order of name.
+
+    What is hidden below what was named (a name that starts with a dot) is left out, and so is what a batch wrote.
 
     Parameters
     ----------
     url
-        For example ``s3://bucket/prefix``, ``gs://...``, ``az://...``: one object, a prefix, or a pattern.
+        For example ``s3://bucket/prefix``, ``gs://...``, ``az://...``: one object, a prefix, or a pattern of either.
 
     Raises
     ------
     SourceError
-        If the URL holds a password, its driver is not installed, or the store refuses.
+        If the URL holds what may be secret, its driver is not installed, or the store refuses.
     """
     checked_address(url)
     try:
         files, path = fsspec.core.url_to_fs(url)
-        found = files.glob(path, detail=True) if _is_pattern(path) else files.find(path, detail=True)
+        found = _found(files, path)
         if not found:
             yield Item(key_of(url), "object", url)
+
+        @cache
+        def is_output(root: str) -> bool:
+            return bool(files.exists(f"{root}/{RUN_FILE}") and files.exists(f"{root}/{RESULTS}"))
+
         for name in sorted(found):
-            if found[name].get("type") == "file" and not any(part.startswith(".") for part in name.split("/")):
+            root = output_on_ray(f"/{name}")
+            if root is None or not is_output(root.removeprefix("/")):
                 address = files.unstrip_protocol(name)
                 yield Item(key_of(address), "object", address, stamp_in(found[name]), found[name].get("size"))
     except ImportError as error:
@@ -84,24 +99,66 @@ def stamp_in(listed: Mapping[str, Any]) -> str:
 
 
 def checked_address(url: str) -> str:
-    """Refuse a URL with a password in it, which would be written into every row.
+    """Refuse a URL with what may be secret in it, since it would be written into every row.
 
     Raises
     ------
     SourceError
-        If it has one.
+        If it has a password, or is an address of the web with a user or a query, or is no URL at all.
     """
-    if urlsplit(url).password is not None:
-        raise SourceError(
-            f"{shown_address(url)} holds a password: give it by the environment or the store's own configuration."
-        )
+    for link in _CHAIN.split(url):
+        try:
+            parts = urlsplit(link)
+        except ValueError as error:
+            raise SourceError(
+                f"An address that starts with {link.partition('://')[0]}:// is no URL: check the brackets in the name "
+                "of its host or bucket."
+            ) from error
+        if parts.password is not None:
+            raise SourceError(
+                f"{shown_address(link)} holds a password: give it by the environment or the store's own configuration."
+            )
+        if parts.scheme in _WEB and (parts.query or parts.username is not None):
+            raise SourceError(
+                f"{shown_address(link)} holds a query or a user, which may be secret: name the object by its store's "
+                "own URL, and give keys by the environment or the store's own configuration."
+            )
     return url
 
 
 def shown_address(url: str) -> str:
-    """Return a URL without what may be secret in it: user, password and query."""
+    """Return a URL without what may be secret in it: user, password and query.
+
+    Raises
+    ------
+    ValueError
+        If it is none; :func:`checked_address` says so.
+    """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rsplit('@', 1)[-1]}{parts.path}"
+
+
+def _found(files: Any, path: str) -> dict[str, Any]:
+    """List by name what lies at a path, below it, or below what matches it."""
+    if _is_pattern(path):
+        found = {}
+        entered = None
+        for name, listed in sorted(files.glob(path, detail=True).items()):
+            if listed.get("type") != "directory":
+                found[name] = listed
+            elif entered is None or not name.startswith(f"{entered}/"):
+                entered = name.rstrip("/")
+                found |= files.find(name, detail=True)
+    else:
+        found = files.find(path, detail=True)
+    # As a shell does: what somebody writes with its dot is not hidden to them.
+    parts = path.rstrip("/").split("/")
+    named = len(list(takewhile(lambda part: part.startswith(".") or not _is_pattern(part), parts)))
+    return {
+        name: listed
+        for name, listed in found.items()
+        if listed.get("type") == "file" and not any(part.startswith(".") for part in name.split("/")[named:])
+    }
 
 
 def _is_pattern(path: str) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,7 +32,8 @@ import ray.data
 _RETRIES: Final = 2
 """Times that a shard is given to another worker when its own has ended."""
 _IN_FLIGHT: Final = 2
-"""Shards that a worker has at once: one at work, and one at hand."""
+"""Shards that a worker has at once: one at work, and one at hand. Of one file each it has one, since the second would
+be thought to have ended the worker too."""
 _PATIENCE: Final = 10.0
 """Seconds for a cluster's head to answer."""
 _OBJECT_STORE: Final = 256 * 2**20
@@ -171,6 +172,30 @@ def check_reachable(address: str) -> None:
         ) from error
 
 
+def check_memory(memory: int, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """See whether any node that works has so many bytes; Ray would wait for one for ever.
+
+    Parameters
+    ----------
+    memory
+        Bytes for each worker.
+    nodes
+        As ``ray.nodes()`` lists them.
+
+    Raises
+    ------
+    ClusterError
+        If none has.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    most = max((has.get("memory", 0) for has in alive if has.get("CPU", 0) >= 1), default=0)
+    if memory > most:
+        raise ClusterError(
+            f"No node of the Ray cluster has {memory / 2**20:.0f} MiB for a worker, the most is "
+            f"{most / 2**20:.0f} MiB: give a smaller --memory, or add a node."
+        )
+
+
 def on_ray(shards: Sequence[Shard], work: Work, *, workers: int, memory: int | None = None) -> Iterator[pa.Table]:
     """Screen shards on the cluster, and give their rows as they come.
 
@@ -190,8 +215,11 @@ def on_ray(shards: Sequence[Shard], work: Work, *, workers: int, memory: int | N
     Raises
     ------
     ClusterError
-        If the cluster does not do the work at all, for example since no node can load the bundle.
+        If no node has that memory, or the cluster does not do the work at all, for example since none can load the
+        bundle.
     """
+    if memory is not None:
+        check_memory(memory, ray.nodes())  # type: ignore[no-untyped-call]
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -199,13 +227,14 @@ def on_ray(shards: Sequence[Shard], work: Work, *, workers: int, memory: int | N
     context.max_errored_blocks = -1
     tasks = [{"shard": shard.name, "items": packed(shard.items)} for shard in shards]
     at_once = min(workers, len(shards))
+    in_flight = 1 if all(len(shard.items) == 1 for shard in shards) else _IN_FLIGHT
     rows = ray.data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
         Worker,
         fn_constructor_args=(work,),
         batch_size=1,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=at_once, initial_size=at_once, max_tasks_in_flight_per_actor=_IN_FLIGHT
+            min_size=1, max_size=at_once, initial_size=at_once, max_tasks_in_flight_per_actor=in_flight
         ),
         num_cpus=1,
         memory=memory,

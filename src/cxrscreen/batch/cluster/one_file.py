@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cxrscreen.batch.cluster.items import Item
+from cxrscreen.batch.cluster.table import table_of
 from cxrscreen.batch.pictures import write_pictures
-from cxrscreen.batch.run import Options
-from cxrscreen.errors import CxrscreenError
+from cxrscreen.batch.run import Options, reason_of
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.record import ScreeningRecord, as_text
 from cxrscreen.systems.contract import Screening, System
@@ -92,9 +92,12 @@ def screened_row(
             write_seconds=time.perf_counter() - start,
             policy=asked.triage,
         )
+        row = _head(item, asked) | _answers(record, radiograph, screening)
+        # What does not fit into the columns fails here, alone, and not with the whole shard.
+        table_of([row])
+        return row
     except Exception as error:
         return failed_row(item, _reason(item, local, error), asked)
-    return _head(item, asked) | _answers(record, radiograph, screening)
 
 
 def failed_row(item: Item, reason: str, asked: Asked) -> dict[str, Any]:
@@ -146,8 +149,5 @@ def _answers(record: ScreeningRecord, radiograph: Radiograph, screening: Screeni
 
 def _reason(item: Item, local: Path | None, error: Exception) -> str:
     _LOG.debug("%s failed (%s)", item.key, type(error).__name__)
-    if not isinstance(error, CxrscreenError):
-        # The text of an unexpected error may carry what is in the file, so it is not repeated.
-        return f"{shown(item)} met an unexpected fault ({type(error).__name__}); screen it alone with --debug."
-    sentence = str(error)
+    sentence = reason_of(error, shown(item), "screen it alone with --debug")
     return sentence if local is None else sentence.replace(str(local), shown(item))

@@ -16,16 +16,14 @@ from cxrscreen.imaging.find import find_images
 _FILE: Final = "file://"
 
 
-def items_of(sources: Sequence[str], *, without: Path | None = None) -> list[Item]:
-    """List the radiographs of sources, each once.
+def items_of(sources: Sequence[str]) -> list[Item]:
+    """List the radiographs of sources, each once; what an earlier run wrote is none.
 
     Parameters
     ----------
     sources
         Local files, folders and patterns; manifests (``.csv``, whose paths may be URLs); fsspec URLs such as
         ``s3://bucket/prefix``; archives as ``dicomweb+https://host/path?StudyDate=20200101-20201231``.
-    without
-        The output folder, where it is a local one: what lies in it is no radiograph.
 
     Returns
     -------
@@ -39,34 +37,32 @@ def items_of(sources: Sequence[str], *, without: Path | None = None) -> list[Ite
     ManifestError
         If a manifest is wrong.
     """
-    return distinct(item for source in sources for item in _listed(source, without))
+    return distinct(item for source in sources for item in _listed(source))
 
 
-def _listed(source: str, without: Path | None) -> Iterable[Item]:
+def _listed(source: str) -> Iterable[Item]:
     if is_archive(source):
         return list_archive(source)
     if source.startswith(_FILE):
-        return _files([source.removeprefix(_FILE)], without)
+        return _files([source.removeprefix(_FILE)])
     if "://" in source:
         return list_objects(source)
     if source.lower().endswith(".csv") and Path(source).is_file():
-        return _of_manifest(source, without)
-    return _files([source], without)
+        return _of_manifest(source)
+    return _files([source])
 
 
-def _files(paths: Iterable[Path | str], without: Path | None) -> Iterator[Item]:
-    inside = None if without is None else os.path.realpath(without) + os.sep
+def _files(paths: Iterable[Path | str]) -> Iterator[Item]:
     for path in find_images(paths):
-        real = os.path.realpath(path)
-        if not is_earlier_result(path) and not (inside and real.startswith(inside)):
+        if not is_earlier_result(path):
             # Workers may have another working directory.
-            yield Item(key_of(real), "file", str(path.absolute()), stamp_of(path) or "")
+            yield Item(key_of(os.path.realpath(path)), "file", str(path.absolute()), stamp_of(path) or "")
 
 
-def _of_manifest(source: str, without: Path | None) -> Iterator[Item]:
+def _of_manifest(source: str) -> Iterator[Item]:
     manifest = load_manifest(source)
     for named in manifest.table["path"]:
         if "://" in named:
-            yield from _listed(named, without)
+            yield from _listed(named)
         else:
-            yield from _files([manifest.root / named], without)
+            yield from _files([manifest.root / named])

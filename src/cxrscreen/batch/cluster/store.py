@@ -3,9 +3,9 @@
 import io
 import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import fsspec
@@ -15,15 +15,12 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from cxrscreen.batch.cluster.items import Item
+from cxrscreen.batch.cluster.objects import checked_address, shown_address
 from cxrscreen.batch.cluster.table import SCHEMA, SCHEMA_VERSION, STATUS
-from cxrscreen.batch.run import OutputError
-
-if sys.platform != "win32":
-    import fcntl
+from cxrscreen.batch.folders import RESULTS, RUN_FILE
+from cxrscreen.batch.run import OutputError, locked
 
 STATUSES: Final = ("screened", "refused", "failed")
-RUN_FILE: Final = "run.json"
-RESULTS: Final = "results"
 _LOCK: Final = ".lock"
 _PART: Final = ".part"
 
@@ -41,18 +38,20 @@ class ResultStore:
 
     Raises
     ------
+    SourceError
+        If the URL holds what may be secret, or is none.
     OutputError
-        If the URL's driver is not installed or refuses.
+        If its driver is not installed or refuses.
     """
 
     def __init__(self, out: str) -> None:
-        self._named = out
+        self._named = shown_address(checked_address(out)) if "://" in out else out
         try:
             self._files, root = fsspec.core.url_to_fs(out)
         except Exception as error:
             raise OutputError(
-                f"The output {out!r} cannot be opened ({type(error).__name__}): check the URL, and install the driver "
-                "of its store (s3fs, gcsfs, adlfs)."
+                f"The output {self._named!r} cannot be opened ({type(error).__name__}): check the URL, and install the "
+                "driver of its store (s3fs, gcsfs, adlfs)."
             ) from error
         self._root = str(root).rstrip("/")
         self.local: bool = isinstance(self._files, LocalFileSystem)
@@ -85,22 +84,20 @@ class ResultStore:
             resumed, or those are of another bundle, other options or another version of the columns.
         """
         whole = {"schema": SCHEMA_VERSION, **head}
-        try:
-            for status in STATUSES:
-                self._files.makedirs(self._folder(status), exist_ok=True)
-            with self._locked():
+        with ExitStack() as held:
+            with self._writing():
+                for status in STATUSES:
+                    self._files.makedirs(self._folder(status), exist_ok=True)
+                if self.local:
+                    # Against another run on this machine; object stores have no locks.
+                    held.enter_context(locked(Path(self._root, _LOCK), self._named))
                 self._check(whole, resume)
                 self._put(f"{self._root}/{RUN_FILE}", json.dumps(whole, indent=1, sort_keys=True).encode())
                 for status in STATUSES:
                     for name in self._listed(status):
                         if name.endswith(_PART):
                             self._files.rm_file(name)
-                yield
-        except OSError as error:
-            raise OutputError(
-                f"The results could not be written to {self._named!r} ({error.strerror or type(error).__name__}); make "
-                "room or check your rights, and go on with --resume."
-            ) from error
+            yield
 
     def unfinished(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]]:
         """Find what is still to be screened, and take out the rows that it will replace.
@@ -114,6 +111,11 @@ class ResultStore:
             In their order.
         dict
             Rows that stay, by status.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be read, written or removed.
         """
         named = {item.key: item for item in items}
         there: set[str] = set()
@@ -129,7 +131,8 @@ class ResultStore:
                 there.update(key for key, stay in zip(keys, stays, strict=True) if stay)
                 kept[status] += sum(stays)
                 if not any(stays):
-                    self._files.rm_file(path)
+                    with self._writing():
+                        self._files.rm_file(path)
                 elif not all(stays):
                     self._put(path, _parquet(self._read(path).filter(pa.array(stays))))
         return [item for item in items if item.key not in there], kept
@@ -147,6 +150,11 @@ class ResultStore:
         -------
         dict
             Rows by status.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be written.
         """
         shard = rows["shard"][0].as_py()
         counts = {}
@@ -165,26 +173,48 @@ class ResultStore:
 
     def _listed(self, status: str) -> list[str]:
         self._files.invalidate_cache()
-        try:
-            return sorted(map(str, self._files.ls(self._folder(status), detail=False)))
-        except FileNotFoundError:
-            # An object store has no empty folders.
-            return []
+        with self._writing():
+            try:
+                return sorted(map(str, self._files.ls(self._folder(status), detail=False)))
+            except FileNotFoundError:
+                # An object store has no empty folders.
+                return []
 
     def _read(self, path: str, columns: list[str] | None = None) -> pa.Table:
-        # One file as it is: what its folder says of it stays out.
-        with self._files.open(path, "rb") as file:
-            return pq.ParquetFile(file).read(columns=columns)
+        try:
+            # One file as it is: what its folder says of it stays out.
+            with self._files.open(path, "rb") as file:
+                rows = pq.ParquetFile(file).read(columns=columns)
+            return rows if columns is None else rows.select(columns)
+        except Exception as error:
+            raise OutputError(
+                f"{'/'.join(path.split('/')[-2:])} in {self._named!r} cannot be read ({_reason(error)}): check your "
+                "rights; if it is damaged, take it away, and --resume screens its files again."
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Word what a file system or a driver raises, which need not be an OSError."""
+        try:
+            yield
+        except OutputError:
+            raise
+        except Exception as error:
+            raise OutputError(
+                f"The results could not be written to {self._named!r} ({_reason(error)}); make room or check your "
+                "rights, and go on with --resume."
+            ) from error
 
     def _check(self, head: Mapping[str, Any], resume: bool) -> None:
+        # A run that got no row, since it did not reach its cluster, binds nobody.
+        if not any(map(self._results, STATUSES)):
+            return
         path = f"{self._root}/{RUN_FILE}"
         if not self._files.exists(path):
-            if any(map(self._results, STATUSES)):
-                raise OutputError(
-                    f"The results in {self._named!r} lack {RUN_FILE}, which says what was asked: bring it back, or "
-                    "choose another folder with --out."
-                )
-            return
+            raise OutputError(
+                f"The results in {self._named!r} lack {RUN_FILE}, which says what was asked: bring it back, or choose "
+                "another folder with --out."
+            )
         if not resume:
             raise OutputError(
                 f"{self._named!r} holds results already: go on with --resume, or choose another folder with --out."
@@ -200,32 +230,22 @@ class ResultStore:
             )
 
     def _put(self, path: str, content: bytes) -> None:
-        if not self.local:
-            self._files.pipe_file(path, content)
-            return
-        folder, _, name = path.rpartition("/")
-        # Readers of Parquet leave out hidden files, so that one that reads while a run goes on sees whole files alone.
-        part = f"{folder}/.{name}{_PART}"
-        with open(part, "wb") as file:  # noqa: PTH123 - named by fsspec
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)  # noqa: PTH105
+        with self._writing():
+            if not self.local:
+                self._files.pipe_file(path, content)
+                return
+            folder, _, name = path.rpartition("/")
+            # Readers of Parquet leave out hidden files: one that reads while a run goes on sees whole files alone.
+            part = f"{folder}/.{name}{_PART}"
+            with open(part, "wb") as file:  # noqa: PTH123 - named by fsspec
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)  # noqa: PTH105
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the folder against another run on this machine; object stores have no locks."""
-        if not self.local or sys.platform == "win32":
-            yield
-            return
-        with open(f"{self._root}/{_LOCK}", "a", encoding="ascii") as held:  # noqa: PTH123
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    f"Another run is writing to {self._named!r}; wait for its end or choose another folder with --out."
-                ) from error
-            yield
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _parquet(rows: pa.Table) -> bytes:
