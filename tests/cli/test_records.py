@@ -62,7 +62,9 @@ def test_from_a_training_to_the_list(trainer, tmp_path):
     (measured / "metrics.json").write_text(json.dumps(content))
     audited = tmp_path / "audited"
     audited.mkdir()
-    audit = {"bundle": "any@1.0.0", "audits": [{"name": "black-lungs", "passed": False, "finding": "AUC 0.8"}]}
+    stopped = {"name": "borders", "passed": None, "stopped": True, "finding": "Could not be run: patient-7.png."}
+    audit = {"bundle": "any@1.0.0", "protocols": {"stage2": "ee"}}
+    audit |= {"audits": [{"name": "black-lungs", "passed": False, "finding": "AUC 0.8"}, stopped]}
     (audited / "audit.json").write_text(json.dumps(audit))
     done, text = invoke("records", "add", store, measured, audited)
     assert done.exit_code == 0, text
@@ -89,6 +91,7 @@ def test_from_a_training_to_the_list(trainer, tmp_path):
     assert b"patient-7" not in (store / "records.db").read_bytes()
     done, text = invoke("records", "show", store, "zz")
     assert (done.exit_code, "No records begin with 'zz'" in text) == (2, True)
+    assert invoke("records", "list", store, "--limit", "100000")[0].exit_code == 2
 
 
 @pytest.mark.parametrize(

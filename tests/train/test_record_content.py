@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,13 @@ def test_verdicts_of_an_audit():
     passed, findings = verdicts_of(audit)
     assert passed == {"audit/black-lungs": 1.0, "audit/borders": 0.0}
     assert findings["audit.subgroups"] == "nothing to tell"
+
+
+@pytest.mark.parametrize("told", [{"stopped": True}, {}])
+def test_the_reason_why_an_audit_stopped_may_name_an_image_and_is_left_out(told):
+    finding = "Could not be run: The file /archive/patient-7/chest.png is damaged: replace it."
+    _, findings = verdicts_of({"audits": [{"name": "borders", "passed": None, "finding": finding, **told}]})
+    assert findings == {"audit.borders": "Could not be run."}
 
 
 def test_a_bundle_is_named_by_its_files(tmp_path):

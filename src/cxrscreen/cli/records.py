@@ -37,7 +37,7 @@ StoreArgument = Annotated[str, typer.Argument(metavar="STORE", help="What --reco
 def list_records(
     store: StoreArgument,
     *,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show only this many, the latest.")] = 30,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Show only this many, the latest.")] = 30,
 ) -> None:
     """List what was recorded, latest first, with the main figures and their 95 % intervals."""
     from cxrscreen.train.records import open_store
@@ -63,7 +63,7 @@ def show_record(
     *,
     settings: Annotated[bool, typer.Option("--settings", help="Show the recipe's settings too.")] = False,
 ) -> None:
-    """Show one record: the course of each phase, and every figure with its interval."""
+    """Show one record: the course of each phase, and every figure that is defined, with its interval."""
     from cxrscreen.train.records import curves_of, open_store
 
     opened = open_store(store, new=False)
@@ -71,7 +71,8 @@ def show_record(
     metrics = found.data.metrics
     curves = curves_of(opened, found.info.run_id, [name for name in metrics if name.endswith(f"/{SCORE}")])
     console = Console()
-    console.print(f"{found.info.run_name}, {found.data.tags.get('kind')}, {found.info.status.lower()}", highlight=False)
+    title = f"{found.info.run_name}, {found.data.tags.get('kind')}, {found.info.status.lower()}"
+    console.print(title, markup=False, highlight=False)
     if curves:
         table = Table("Phase", "Epochs", "First score", "Best score", "Last score")
         for name, values in curves.items():
@@ -105,7 +106,8 @@ def add_records(
 ) -> None:
     """Record evaluations and audits that were made: figures and verdicts, no image, no score, no id of a patient.
 
-    They stand under the training of their bundle where that is recorded. The same files are recorded once.
+    They stand under the training of their bundle where one recorded training alone has its id and no other split. The
+    same files are recorded once.
     """
     from cxrscreen.train.records import add_record, open_store
 
@@ -113,9 +115,9 @@ def add_records(
     opened = open_store(store)
     errors = Console(stderr=True)
     for folder, digest, content in read:
-        kind, figures, tags = _contents(content)
-        name = folder.resolve().name
-        made = add_record(opened, kind, name, digest=digest, bundle=str(content["bundle"]), figures=figures, tags=tags)
+        kind, splits, figures, tags = _contents(content)
+        name, bundle = folder.resolve().name, str(content["bundle"])
+        made = add_record(opened, kind, name, digest=digest, bundle=bundle, splits=splits, figures=figures, tags=tags)
         told = f"recorded as {made[:8]}" if made else "was recorded before"
         errors.print(f"{escape(name)}: {kind}, {told}.", soft_wrap=True, highlight=False)
 
@@ -174,13 +176,17 @@ def _results(folder: Path) -> tuple[str, dict[str, Any]]:
     )
 
 
-def _contents(content: dict[str, Any]) -> tuple[Any, dict[str, float], dict[str, str]]:
+def _contents(content: dict[str, Any]) -> tuple[Any, dict[str, str], dict[str, float], dict[str, str]]:
+    """Kind, digests by protocol of the training's splits as far as they are named, figures and tags."""
     from cxrscreen.train.record_content import figures_of, verdicts_of
 
     if "audits" in content:
         passed, findings = verdicts_of(content)
-        return "audit", passed, findings
+        return "audit", content.get("protocols", {}), passed, findings
     protocol = content.get("protocol", {})
     name = str(protocol.get("protocol", ""))
     tags = {key: str(protocol[key]) for key in ("protocol", "part", "seed", "digest") if key in protocol}
-    return "evaluation", figures_of(content["results"], f"{name}/"), {f"split.{key}": v for key, v in tags.items()}
+    # Images that the training did not know have a split of their own, which does not tell trainings apart.
+    splits = {name: tags["digest"]} if protocol.get("split_of_training") and "digest" in tags else {}
+    figures = figures_of(content["results"], f"{name}/")
+    return "evaluation", splits, figures, {f"split.{key}": value for key, value in tags.items()}

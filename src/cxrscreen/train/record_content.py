@@ -8,6 +8,8 @@ from typing import Any
 
 LONGEST = 500
 """Characters of a setting; longer ones are cut."""
+STOPPED = "Could not be run"
+"""What the finding of an audit that stopped begins with; the reason behind it may name an image."""
 ENDS = {"value": "", "ci_low": "/low", "ci_high": "/high"}
 """Keys of a figure, and what their names in a record end with."""
 
@@ -77,14 +79,21 @@ def verdicts_of(audit: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, s
     Returns
     -------
     tuple of dict
-        By audit: 1 passed, 0 failed, those without a verdict left out; and the finding in words.
+        By audit: 1 passed, 0 failed, those without a verdict left out; and the finding in words, of an audit that
+        stopped without the reason.
     """
     passed = {
         fit_name(f"audit/{part['name']}"): float(part["passed"])
         for part in audit["audits"]
         if part.get("passed") is not None
     }
-    findings = {fit_name(f"audit.{part['name']}"): str(part["finding"])[:LONGEST] for part in audit["audits"]}
+    findings = {
+        # Older files do not say by themselves that an audit stopped.
+        fit_name(f"audit.{part['name']}"): f"{STOPPED}."
+        if part.get("stopped") or str(part["finding"]).startswith(STOPPED)
+        else str(part["finding"])[:LONGEST]
+        for part in audit["audits"]
+    }
     return passed, findings
 
 

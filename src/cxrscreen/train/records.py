@@ -4,7 +4,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,13 +36,32 @@ MOST = 100
 """Entries that a store takes at once."""
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Make of what a store refuses, or does not answer, a :class:`CxrscreenError`."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        yield
+    except MlflowException as error:
+        # Its own words may hold the address of the store, with a password.
+        raise CxrscreenError(
+            f"The record store refused or did not answer ({error.error_code}): check that it is there and may be "
+            "written."
+        ) from error
+
+
 @dataclass(frozen=True)
 class Store:
-    """An open store: the client, and the experiment in which all records stand."""
+    """An open store: the client, and the experiment in which all records stand.
+
+    All methods raise a :class:`CxrscreenError` where the store refuses or does not answer.
+    """
 
     client: "MlflowClient"
     experiment: str
 
+    @_answering()
     def runs(self, condition: str = "", most: int = 1000) -> "list[Run]":
         """Give recorded runs, latest first.
 
@@ -58,6 +78,7 @@ class Store:
             )
         )
 
+    @_answering()
     def begin(self, name: str, tags: Mapping[str, str]) -> str:
         """Begin a run and give its id."""
         run = self.client.create_run(
@@ -65,6 +86,7 @@ class Store:
         )
         return str(run.info.run_id)
 
+    @_answering()
     def write(
         self,
         run: str,
@@ -85,6 +107,7 @@ class Store:
             part = slice(start, start + MOST)
             self.client.log_batch(run, metrics[part], params[part], labels[part])
 
+    @_answering()
     def end(self, run: str, ending: Ending = "FINISHED") -> None:
         """Say how a run ended."""
         self.client.set_terminated(run, ending)
@@ -193,8 +216,7 @@ class TrainingRecord:
             run = store.begin(self.name, {"kind": "training", **self.tags})
             store.write(run, settings=self.settings)
             self.work.mkdir(parents=True, exist_ok=True)
-            content = {"store": store.experiment, "run": run}
-            (self.work / CONTINUED).write_text(json.dumps(content) + "\n", encoding="ascii")
+            (self.work / CONTINUED).write_text(json.dumps({"run": run}) + "\n", encoding="ascii")
         else:
             store.client.update_run(run, status="RUNNING")
         self._store, self._run = store, run
@@ -206,7 +228,7 @@ class TrainingRecord:
         if not file.is_file():
             return None
         run = str(json.loads(file.read_text(encoding="ascii"))["run"])
-        return run if any(found.info.run_id == run for found in store.runs("tags.kind = 'training'")) else None
+        return run if store.runs(f"attributes.run_id = '{run}'", most=1) else None
 
     def _try(self, action: Callable[[], None]) -> None:
         if self._given_up:
@@ -227,10 +249,11 @@ def add_record(
     *,
     digest: str,
     bundle: str,
+    splits: Mapping[str, str],
     figures: Mapping[str, float],
     tags: Mapping[str, str],
 ) -> str | None:
-    """Record something that is finished, under the training of its bundle where that is recorded.
+    """Record something that is finished, under the training of its bundle where one alone comes into question.
 
     Parameters
     ----------
@@ -241,7 +264,10 @@ def add_record(
     digest
         Of the file it comes from: the same one is recorded once.
     bundle
-        ``name@version``.
+        ``name@version``, which two trainings of one recipe share.
+    splits
+        Digest by protocol of the splits that this says the bundle was trained with; a training with another split of
+        the same protocol did not make it. Empty: nothing is said.
     figures, tags
         What was found.
 
@@ -249,24 +275,50 @@ def add_record(
     -------
     str or None
         The new run's id; None where this was recorded before.
+
+    Raises
+    ------
+    CxrscreenError
+        If the store fails; what it holds of this by then is marked as failed and may be recorded again.
     """
     if store.runs(f"tags.digest = '{digest}'", most=1):
         return None
-    trained = [run for run in store.runs("tags.kind = 'training'") if run.data.tags.get("bundle") == bundle]
-    parent = {"mlflow.parentRunId": trained[0].info.run_id} if trained else {}
-    run = store.begin(name, {"kind": kind, "digest": digest, "bundle": bundle, **parent})
-    store.write(run, figures=figures, tags=tags)
-    store.end(run)
+    trained = [run for run in store.runs("tags.kind = 'training'") if _trained(run.data.tags, bundle, splits)]
+    parent = {"mlflow.parentRunId": trained[0].info.run_id} if len(trained) == 1 else {}
+    run = store.begin(name, {"kind": kind, "bundle": bundle, **parent})
+    try:
+        store.write(run, figures=figures, tags=tags)
+        store.end(run)
+        # Last, since it says that all of it is there.
+        store.write(run, tags={"digest": digest})
+    except Exception:
+        with suppress(CxrscreenError):
+            store.end(run, "FAILED")
+        raise
     return run
 
 
+@_answering()
 def curves_of(store: Store, run: str, names: Iterable[str]) -> dict[str, list[float]]:
-    """Values of figures by step; of a step that was written twice, as after a stop, the later one."""
+    """Values of figures by step; of a step that was written twice, as after a stop, the later one.
+
+    Raises
+    ------
+    CxrscreenError
+        If the store refuses or does not answer.
+    """
     curves = {}
     for name in names:
         values = {entry.step: entry.value for entry in store.client.get_metric_history(run, name)}
         curves[name] = [values[step] for step in sorted(values)]
     return curves
+
+
+def _trained(tags: Mapping[str, str], bundle: str, splits: Mapping[str, str]) -> bool:
+    """Whether a training may have made a bundle: it has its id, and no split of a protocol that is another one."""
+    return tags.get("bundle") == bundle and all(
+        tags.get(f"data.split.{protocol}", digest) == digest for protocol, digest in splits.items()
+    )
 
 
 def _quiet() -> None:

@@ -141,6 +141,7 @@ def test_an_audit_that_stops_does_not_cost_the_others(honest, monkeypatch):
     assert stopped == ("lungs-only", "borders")
     assert "fault of the program (ZeroDivisionError)" in parts[1].finding
     assert parts[2].finding == "Could not be run: There are no boxes: add boxes.csv."
+    assert [part.content()["stopped"] for part in parts] == [False, True, True]
 
 
 def test_audits_are_named_and_importable():

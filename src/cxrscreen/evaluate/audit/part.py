@@ -96,6 +96,8 @@ class AuditPart:
         What it rests on.
     not_to_conclude
         What a reader might wrongly take from it, in a sentence or two.
+    stopped
+        Whether the audit ended without an answer; ``finding`` then says why, which may name a file.
     scores
         Scores of edited images, from `untouched.rescored`, so that another audit can be compared image by image; None
         where there are none.
@@ -110,6 +112,7 @@ class AuditPart:
     tables: tuple[AuditTable, ...]
     figures: tuple[AuditFigure, ...]
     not_to_conclude: str
+    stopped: bool = False
     scores: pd.DataFrame | None = None
 
     def content(self) -> dict[str, Any]:
@@ -121,6 +124,7 @@ class AuditPart:
             "design": self.design,
             "passed": self.passed,
             "finding": self.finding,
+            "stopped": self.stopped,
             "tables": [table.content() for table in self.tables],
             "figures": [{"title": figure.title, "alt": figure.alt} for figure in self.figures],
             "not_to_conclude": self.not_to_conclude,

@@ -186,4 +186,5 @@ def _stopped(audit: Audit, reason: str) -> AuditPart:
         tables=(),
         figures=(),
         not_to_conclude="Nothing is known about what this audit asks; a question that was not answered is no pass.",
+        stopped=True,
     )
