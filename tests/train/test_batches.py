@@ -1,10 +1,15 @@
+import ast
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from cxrscreen.train.batches import EvenBatches
+import cxrscreen
+from cxrscreen.train.batches import EvenBatches, patients_of
+from cxrscreen.train.recipe import Phase
 
 GROUPS = ["normal"] * 80 + ["covid19"] * 10 + ["other pneumonia"] * 30
 SOURCES = ["a"] * 60 + ["b"] * 20 + ["c"] * 10 + ["a"] * 15 + ["b"] * 15
@@ -121,3 +126,22 @@ def test_patients_are_drawn_alike_whatever_their_number_of_images():
     drawn = Counter(index for batch in sampler for index, _ in batch)
     shares = [drawn[index] / drawn.total() for index in range(5)]
     np.testing.assert_allclose(shares, [0.125, 0.125, 0.125, 0.375, 0.25], atol=0.02)
+
+
+def test_patients_are_told_apart_where_the_phase_says_so():
+    images = pd.DataFrame({"group": ["g1", "g1", "g2"]})
+    assert patients_of(images, Phase(epochs=1)) is None
+    assert patients_of(images, Phase(epochs=1, even_patients=True)) == ["g1", "g1", "g2"]
+
+
+def test_every_training_takes_its_patients_from_the_phase():
+    calls = [
+        node
+        for file in Path(cxrscreen.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "EvenBatches"
+    ]
+    assert len(calls) >= 8
+    for call in calls:
+        (given,) = (word.value for word in call.keywords if word.arg == "patients")
+        assert ast.unparse(given).startswith("patients_of(")

@@ -68,6 +68,11 @@ def test_compute_settings_that_do_not_fit_are_named(tmp_path):
         fit(Toy(nn.Linear(5, 1), PHASE, 1, 0), data, data, PHASE, Compute(accelerator="abacus"), tmp_path)
 
 
+def test_every_task_has_the_list_by_which_its_validation_is_shared_out():
+    # Looked for before the first epoch begins.
+    assert Task(nn.Linear(1, 1), PHASE, 1, 0)._seen == []
+
+
 @pytest.mark.parametrize("steps", [1, 9, 10, 11])
 def test_any_number_of_steps_has_a_learning_rate(steps):
     task = Task(nn.Linear(1, 1), Phase(epochs=1, warmup=0.1), steps, 0)

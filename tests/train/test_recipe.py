@@ -53,6 +53,35 @@ def test_any_text_is_refused_in_one_sentence(tmp_path_factory, text):
     assert "\n" not in str(caught.value)
 
 
+def changed(tmp_path, change):
+    content = yaml.safe_load((RECIPES / "cascade-cpu.yaml").read_text())
+    change(content)
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return load_recipe(file, CascadeRecipe)
+
+
+def test_the_batches_of_all_phases_are_checked_before_the_first_one_starts(tmp_path):
+    def for_four(content, last):
+        content["compute"]["devices"] = 4
+        content["stage3"]["phases"] = [dict(content["stage2"]["phases"][-1], batch=batch) for batch in (8, last)]
+
+    assert changed(tmp_path, lambda content: for_four(content, 12)).compute.devices == 4
+    with pytest.raises(RecipeError, match="A batch of 10 images cannot be shared out evenly over 4 processes"):
+        changed(tmp_path, lambda content: for_four(content, 10))
+
+
+def test_what_a_recipe_says_of_itself_is_as_before_there_were_even_patients(tmp_path):
+    def evenly(content):
+        content["stage2"]["phases"][0]["even_patients"] = True
+
+    told = changed(tmp_path, evenly).model_dump(mode="json")
+    assert told["stage2"]["phases"][0].pop("even_patients") is True
+    plain = changed(tmp_path, lambda content: None).model_dump(mode="json")
+    assert told == plain
+    assert "even_patients" not in str(plain)
+
+
 def test_a_missing_recipe_is_named(tmp_path):
     with pytest.raises(RecipeError, match="No recipe at"):
         load_recipe(tmp_path / "none.yaml", CascadeRecipe)

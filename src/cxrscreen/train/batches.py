@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import Sampler
+
+from cxrscreen.train.recipe import Phase
 
 Draw = tuple[int, int]
 """Index of an image and the seed of its augmentation."""
@@ -122,10 +125,15 @@ class EvenBatches(Sampler[list[Draw]]):
             yield batch
 
 
+def patients_of(images: pd.DataFrame, phase: Phase) -> list[str] | None:
+    """The patient of each image, by rows of a manifest's table, where a phase draws patients evenly; else None."""
+    return images["group"].tolist() if phase.even_patients else None
+
+
 def drawn_chances(
     groups: Sequence[object], sources: Sequence[str], weights: Mapping[str, float]
 ) -> NDArray[np.float64]:
-    """How often each image is drawn by :class:`EvenBatches`: float64 (N,), sum 1, the same for every group."""
+    """How often :class:`EvenBatches` without patients draws each image: float64 (N,), sum 1, the same for a group."""
     group_of, source_of = np.asarray(groups), np.asarray(sources)
     result = np.zeros(len(source_of))
     names = np.unique(group_of)

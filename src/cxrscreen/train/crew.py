@@ -4,9 +4,12 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cxrscreen.errors import RecipeError
-from cxrscreen.train.recipe import Compute
+
+if TYPE_CHECKING:
+    from cxrscreen.train.recipe import Compute
 
 FIRST = 0
 """Rank of the process that prepares, writes and decides; the others only compute their shares."""
@@ -69,7 +72,7 @@ def crew_here(environment: Mapping[str, str] | None = None) -> Crew:
     )
 
 
-def crew_for(compute: Compute) -> Crew:
+def crew_for(compute: "Compute") -> Crew:
     """The crew that a recipe asks for, seen from its first process.
 
     Under torchrun the crew is what torchrun has started, whatever its size, as long as the recipe names no other one.

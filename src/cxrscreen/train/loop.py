@@ -46,9 +46,10 @@ _LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=(
 class Task(lightning.LightningModule):
     """A network with its optimiser; tasks add the training and validation steps.
 
-    A task that judges an epoch as a whole collects what its validation steps find in the list ``_seen``, and what its
-    training steps find in ``_learned``, a value for each batch: where several processes train, the lists of all are
-    joined before the epoch is judged. What a task logs by itself must be the same in every process.
+    A task collects what its validation steps find in the list ``_seen``, a value for each batch, and judges the epoch
+    by it when it ends; what its training steps find it may collect so in ``_learned``. Where several processes train,
+    each validates a part of the images, and the lists of all are joined before the epoch is judged. What a task logs by
+    itself must be the same in every process.
     """
 
     def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
@@ -58,6 +59,7 @@ class Task(lightning.LightningModule):
         self.phase = phase
         self.steps = steps
         self.seed = seed
+        self._seen: list[Any] = []
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ARG002
         """Begin each step from a seed of its own, so that a resumed run draws what an uninterrupted one draws."""
@@ -174,7 +176,7 @@ def run_share(work: Work, crew: Crew) -> None:
         callbacks.append(RichProgressBar())
     training, validation = work.training, work.validation
     if several:
-        shared = len(validation) >= crew.size and hasattr(work.task, "_seen")
+        shared = len(validation) >= crew.size
         callbacks.append(OneResult(validated=shared))
         training = training_share(training, crew.rank, crew.size)
         validation = validation_share(validation, crew.rank, crew.size) if shared else validation

@@ -1,5 +1,6 @@
 """Settings that recipes share, and how a recipe is read."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,6 +15,7 @@ from pydantic import (
 )
 
 from cxrscreen.errors import RecipeError
+from cxrscreen.train.crew import batch_share, crew_for
 
 
 class Settings(BaseModel):
@@ -86,6 +88,9 @@ class Phase(Settings):
         Batches in an epoch; None: as many as the training set fills.
     batch
         Images in a batch, over all devices together.
+    even_patients
+        Within a group and a source each patient is drawn as often as any other, whatever the number of images; images
+        that the manifest links as copies count as one patient's. False: each image is.
     learning_rate, weight_decay, warmup
         AdamW with one cosine cycle; ``warmup`` is the rising share of it.
     ema
@@ -97,11 +102,20 @@ class Phase(Settings):
     epochs: int = Field(ge=1)
     batches: int | None = Field(default=None, ge=1)
     batch: int = Field(default=32, ge=1)
+    even_patients: bool = False
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: float = Field(default=0.1, gt=0, lt=1)
     ema: float = Field(default=0.998, ge=0, lt=1)
     patience: int = Field(default=1000, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _as_told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # What a card or a work folder says of a phase stays what it was before patients could be drawn evenly.
+        content: dict[str, Any] = handler(self)
+        if not self.even_patients:
+            content.pop("even_patients", None)
+        return content
 
 
 class Compute(Settings):
@@ -129,6 +143,10 @@ class Compute(Settings):
     nodes: int = Field(default=1, ge=1)
     strategy: Literal["ddp", "ddp_find_unused_parameters_true"] = "ddp"
 
+    def alone(self) -> "Compute":
+        """The same in one process: what a result depends on, which is not how many devices share the work."""
+        return self.model_copy(update={"devices": 1, "nodes": 1, "strategy": "ddp"})
+
     @model_serializer(mode="wrap")
     def _as_told(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # What a card or a work folder says of a training by one process stays what it was before there were several.
@@ -148,7 +166,8 @@ def load_recipe(path: Path, kind: type[S]) -> S:
     Raises
     ------
     RecipeError
-        If the file is missing, is no YAML mapping, or a setting is unknown, missing or out of range.
+        If the file is missing, is no YAML mapping, a setting is unknown, missing or out of range, or the batch of a
+        phase cannot be shared out evenly over the processes.
     """
     if not path.is_file():
         raise RecipeError(f"No recipe at {path}: give a YAML file, for example recipes/cascade-cpu.yaml.")
@@ -160,8 +179,24 @@ def load_recipe(path: Path, kind: type[S]) -> S:
     if not isinstance(content, dict):
         raise RecipeError(f"The recipe {path.name} is not a mapping of settings: see recipes/ for examples.")
     try:
-        return kind.model_validate(content)
+        recipe = kind.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise RecipeError(f"The recipe {path.name} is wrong at {where}: {first['msg']}.") from error
+    if isinstance(compute := getattr(recipe, "compute", None), Compute):
+        size = crew_for(compute).size
+        for phase in _phases(recipe):
+            batch_share(phase.batch, size)
+    return recipe
+
+
+def _phases(settings: Settings) -> Iterator[Phase]:
+    """The phases that a recipe names, at any depth."""
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            if isinstance(each, Phase):
+                yield each
+            elif isinstance(each, Settings):
+                yield from _phases(each)

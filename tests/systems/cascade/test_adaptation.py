@@ -12,7 +12,7 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import BundleError, RecipeError
 from cxrscreen.systems.bundle import open_bundle
 from cxrscreen.systems.cascade import adaptation
-from cxrscreen.systems.cascade.adaptation import IncrementalTask, network_of, teacher_of
+from cxrscreen.systems.cascade.adaptation import IncrementalTask, network_of, stamp_of, teacher_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.adapted_bundle import adapted_version, write_adapted
 from cxrscreen.systems.cascade.cohort import make_cohort
@@ -106,6 +106,16 @@ def test_a_version_goes_up_and_names_its_weights():
 
 def test_the_recipe_in_the_repository_has_the_defaults(tiny_recipe):
     assert load_recipe(tiny_recipe.with_name("adapt-cascade.yaml"), AdaptRecipe) == AdaptRecipe()
+
+
+def test_a_run_may_go_on_on_another_number_of_devices():
+    one = AdaptRecipe()
+    four = AdaptRecipe(compute=Compute(devices=4, strategy="ddp_find_unused_parameters_true"))
+    # What one process began before there were several keeps its stamp.
+    assert stamp_of(four) == stamp_of(one) == one.model_dump(mode="json")
+    assert stamp_of(four, exclude={"stage"}) == one.model_dump(mode="json", exclude={"stage"})
+    assert stamp_of(four, include={"compute", "seed"}) == one.model_dump(mode="json", include={"compute", "seed"})
+    assert stamp_of(AdaptRecipe(compute=Compute(precision="32-true"))) != stamp_of(one)
 
 
 # On phantoms -----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -28,9 +29,10 @@ from cxrscreen.systems.cascade.cohort import STAGES, Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort
 from cxrscreen.systems.cascade.outputs import Outputs, stage2_outputs
 from cxrscreen.systems.cascade.pipeline import Preprocessing
+from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.systems.cascade.tutoring import group_of
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.classifier import BinaryTask
 from cxrscreen.train.loop import SCORE, fit
 from cxrscreen.train.steps import once
@@ -166,6 +168,7 @@ def fine_tune(
         batch=phase.batch,
         batches=batches,
         seed=recipe.seed,
+        patients=patients_of(cohort.manifest.table.loc[learned], phase),
     )
     task = IncrementalTask(
         network,
@@ -189,6 +192,20 @@ def fine_tune(
         recipe.compute,
         folder,
     )
+
+
+def stamp_of(recipe: AdaptRecipe | CascadeRecipe, **chosen: set[str]) -> dict[str, Any]:
+    """What of a recipe a result depends on, for :func:`cxrscreen.train.steps.once`.
+
+    Parameters
+    ----------
+    recipe
+        On any number of devices, which is left out: a run may go on on another one.
+    chosen
+        ``include`` or ``exclude``, as of pydantic's ``model_dump``.
+    """
+    alone = recipe.model_copy(update={"compute": recipe.compute.alone()})
+    return alone.model_dump(mode="json", include=chosen.get("include"), exclude=chosen.get("exclude"))
 
 
 def teacher_of(cohort: Cohort, image_ids: Sequence[str], outputs: NDArray[np.float32]) -> Tensor:
@@ -232,7 +249,7 @@ def _tuned(
     phase = recipe.stage2 if number == "2" else recipe.stage3
     depends = {
         "from": made,
-        "recipe": recipe.model_dump(mode="json", exclude={"stage", "stage2", "stage3"}),
+        "recipe": stamp_of(recipe, exclude={"stage", "stage2", "stage3"}),
         "phase": phase.model_dump(mode="json"),
         "split": cohort.splits[STAGES[number]].digest,
         "new": hashlib.sha256(json.dumps(sorted(cohort.new)).encode()).hexdigest(),

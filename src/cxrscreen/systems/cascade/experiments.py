@@ -23,7 +23,7 @@ from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, preprocessing_of, sha256_of, write_card
-from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune
+from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune, stamp_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort
@@ -151,7 +151,7 @@ def train_stages(
     split2, split3 = learned["stage2"], learned["stage3"]
     depends: dict[str, object] = {
         "images": made,
-        "recipe": recipe.model_dump(mode="json", include={"compute", "h2", "pooling", "side", "seed"}),
+        "recipe": stamp_of(recipe, include={"compute", "h2", "pooling", "side", "seed"}),
         "splits": [split2.digest, split3.digest],
     }
 
@@ -213,7 +213,7 @@ def adapt_stages(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, 
     depends = {
         "images": made,
         "base": [bundle.card.files[f"{decision}.safetensors"] for decision in DECISIONS.values()],
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": stamp_of(recipe),
         "splits": [split.digest for split in cohort.splits.values()],
         "new": hashlib.sha256("\n".join(sorted(cohort.new)).encode()).hexdigest(),
     }
@@ -269,7 +269,7 @@ def tune_stage2(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, f
     once(base / "before.npy", origin | {"asked": list(cohort.images)}, look_before)
     before: NDArray[np.float32] = np.load(base / "before.npy")
     depends = origin | {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": stamp_of(recipe),
         "split": cohort.splits["stage2"].digest,
         "new": hashlib.sha256("\n".join(sorted(cohort.new)).encode()).hexdigest(),
     }

@@ -32,7 +32,7 @@ from cxrscreen.systems.cascade.roi import cut_lungs, network_input
 from cxrscreen.systems.cascade.roi_table import RoiTable
 from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
-from cxrscreen.train.batches import EvenBatches, drawn_chances
+from cxrscreen.train.batches import EvenBatches, drawn_chances, patients_of
 from cxrscreen.train.classifier import BinaryTask, RoiImages
 from cxrscreen.train.head import fit_head
 from cxrscreen.train.hints import OneDecision
@@ -214,6 +214,7 @@ def _train_lungs(recipe: CascadeRecipe, manifest: Manifest, folder: Path) -> dic
             batch=phase.batch,
             batches=batches,
             seed=recipe.seed,
+            patients=patients_of(manifest.table.loc[training], phase),
         )
         state = fit(
             MaskTask(network, phase, phase.epochs * batches, recipe.seed),
@@ -379,6 +380,7 @@ class _StageRun:
             batch=phase.batch,
             batches=batches,
             seed=self.recipe.seed,
+            patients=patients_of(self.manifest.table.loc[training], phase),
         )
         task = BinaryTask(
             network,

@@ -15,7 +15,7 @@ from cxrscreen.data.protocols import Split
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretrained
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.roi_table import RoiTable
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.hints import OneDecision
 from cxrscreen.train.loop import fit, kept_state
 from cxrscreen.train.tutor import SeveralDecisions
@@ -69,6 +69,7 @@ def train_tutor(
             batch=phase.batch,
             batches=batches,
             seed=recipe.seed,
+            patients=patients_of(manifest.table.loc[training], phase),
         )
         offsets = [sampler.source_odds(column, settings.odds_limit) for column in truth.T]
         best = fit(

@@ -20,7 +20,7 @@ from cxrscreen.systems.comit_net.preprocessing import Preprocessing
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
 from cxrscreen.systems.comit_net.splits import Labelled, Parts, parts_of
 from cxrscreen.systems.comit_net.task import ComitTask
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.loop import fit
 from cxrscreen.train.steps import once
 
@@ -153,6 +153,7 @@ def even_batches(recipe: ComitNetRecipe, manifest: Manifest, labelled: Labelled,
         batch=phase.batch,
         batches=phase.batches or -(-len(labelled.image_ids) // phase.batch),
         seed=recipe.seed,
+        patients=patients_of(rows, phase),
     )
 
 

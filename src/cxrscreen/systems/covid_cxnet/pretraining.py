@@ -26,10 +26,6 @@ class FindingTask(PlateauTask):
         image, truth, _, _ = batch
         return self.penalised(finding_loss(self.network(image).float(), truth))
 
-    def on_validation_epoch_start(self) -> None:
-        """Begin anew."""
-        self._seen = []
-
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Collect logits."""
         image, truth, _, _ = batch
@@ -38,6 +34,7 @@ class FindingTask(PlateauTask):
     def on_validation_epoch_end(self) -> None:
         """Log the AUC of each finding and their mean."""
         logits, truth = (torch.cat(column).numpy() for column in zip(*self._seen, strict=True))
+        self._seen.clear()
         if not np.isfinite(logits).all():
             raise RecipeError("The pre-training diverged (its outputs are no numbers): lower the learning rate.")
         aucs = finding_aucs(truth, logits)

@@ -32,7 +32,7 @@ from cxrscreen.systems.covid_cxnet.pretraining import FindingTask
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, TransferPhase
 from cxrscreen.systems.covid_cxnet.splits import CLASS_SPLIT, FINDING_SPLIT, splits_of
 from cxrscreen.systems.covid_cxnet.task import ClassTask, rarity_weights
-from cxrscreen.train.batches import EvenBatches
+from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.loop import Task, fit
 from cxrscreen.train.steps import once
 
@@ -357,13 +357,15 @@ def _run(
 def _batches(
     groups: Sequence[str], manifest: Manifest, image_ids: Sequence[str], phase: TransferPhase, seed: int
 ) -> EvenBatches:
+    rows = manifest.table.loc[list(image_ids)]
     return EvenBatches(
         groups,
-        manifest.table.loc[list(image_ids), "source"].tolist(),
+        rows["source"].tolist(),
         weights=phase.source_weights,
         batch=phase.batch,
         batches=phase.batches or -(-len(image_ids) // phase.batch),
         seed=seed,
+        patients=patients_of(rows, phase),
     )
 
 

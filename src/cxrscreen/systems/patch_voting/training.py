@@ -31,7 +31,7 @@ from cxrscreen.systems.patch_voting.recipe import OrganRecipe, PatchHeadRecipe, 
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT, shared, splits_of
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
 from cxrscreen.systems.patch_voting.vote_task import VoteTask
-from cxrscreen.train.batches import EvenBatches, drawn_chances
+from cxrscreen.train.batches import EvenBatches, drawn_chances, patients_of
 from cxrscreen.train.head import fit_head
 from cxrscreen.train.loop import fit
 from cxrscreen.train.organs import OrganImages, OrganTask
@@ -222,6 +222,7 @@ def _train_organs(recipe: PatchVotingRecipe, manifest: Manifest, split: Split, f
             batch=phase.batch,
             batches=batches,
             seed=recipe.seed,
+            patients=patients_of(manifest.table.loc[learned], phase),
         )
         state = fit(
             OrganTask(
@@ -344,6 +345,7 @@ def _train_classifier(
             batch=phase.batch,
             batches=batches,
             seed=recipe.seed,
+            patients=patients_of(manifest.table.loc[learned], phase),
         )
         task = VoteTask(
             network,
