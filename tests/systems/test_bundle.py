@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 import yaml
 
-from cxrscreen.errors import BundleError
-from cxrscreen.systems.bundle import open_bundle, sha256_of
+from cxrscreen.errors import BundleError, RecipeError
+from cxrscreen.systems.bundle import begin_bundle, open_bundle, sha256_of
 from cxrscreen.systems.registry import load_system
 
 CARD = {
@@ -97,3 +99,11 @@ def test_a_folder_of_the_same_name_does_not_hide_a_shipped_bundle(tmp_path, monk
     (tmp_path / "cascade").mkdir()
     monkeypatch.chdir(tmp_path)
     assert open_bundle("cascade").card.name == "cascade"
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+def test_a_folder_that_cannot_be_replaced_is_refused(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError, match="cannot take the place of"):
+        begin_bundle(Path(out))
+    assert not list(tmp_path.iterdir())

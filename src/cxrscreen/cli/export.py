@@ -62,7 +62,8 @@ def import_check(
     record, compared = _interchange().check_export(folder, None if bundle is None else open_bundle(bundle))
     console = Console()
     console.print(_table(f"{folder.name} beside {record.bundle}", compared, record.tolerance))
-    console.print(f"{escape(folder.name)} is {record.bundle}: {len(record.files)} files, {len(compared)} networks.")
+    named = f"{escape(folder.name)} is {escape(record.bundle)}"
+    console.print(f"{named}: {len(record.files)} files, {len(compared)} networks.")
     console.print(f"[bold]{RESEARCH_USE}[/bold]")
 
 

@@ -61,7 +61,7 @@ def train(
     train_bundle = trainer_for(recipe, system)
     errors = Console(stderr=True)
     manifest = load_manifest(data)
-    steps = work or out.with_name(f"{out.name}.work")
+    steps = work or out.absolute().with_name(f"{out.name}.work")
     with _recorded(record, recipe, steps, out, errors):
         train_bundle(recipe, manifest, steps, out)
         if crew.launched:

@@ -278,6 +278,8 @@ def preprocessing_of(bundle: Bundle, kind: Callable[..., P]) -> P:
 
 def check_out(out: Path) -> None:
     """Raise a :class:`RecipeError` where a bundle cannot be written to ``out``; worth asking before training."""
+    if out.name in {"", ".."}:
+        raise RecipeError(f"A finished folder cannot take the place of {str(out)!r}: give the name of a new one.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(f"{out.name} is not an empty folder: give a new folder for the bundle.")
 

@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import BundleError
+from cxrscreen.systems import registry
 from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.interchange.description import (
     channels_of,
@@ -75,6 +77,18 @@ def test_every_system_says_how_its_networks_are_joined(system):
 def test_a_system_that_says_nothing_is_exported_with_general_words():
     assert "pipeline" in words_of("oracle", "eye").image
     assert "pipeline" in path_of("oracle")
+
+
+def test_a_system_of_another_distribution_brings_its_own_words(tmp_path, monkeypatch):
+    (tmp_path / "hazy_words").mkdir()
+    (tmp_path / "hazy_words" / "__init__.py").touch()
+    words = "path: Haze alone decides.\nnetworks: {haze: {title: How bright}}\n"
+    (tmp_path / "hazy_words" / "words.yaml").write_text(words, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    brought = EntryPoint("hazy", "hazy_words", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [brought] if group == registry.GROUP else [])
+    assert path_of("hazy") == "Haze alone decides."
+    assert words_of("hazy", "haze").title == "How bright"
 
 
 def test_the_findings_are_those_of_the_network():

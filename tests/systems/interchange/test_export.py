@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.errors import BundleError
+from cxrscreen.errors import BundleError, RecipeError
 from cxrscreen.systems.bundle import open_bundle, sha256_of, write_card
 from cxrscreen.systems.interchange import export
 from cxrscreen.systems.interchange.export import FORMATS, check_export, export_bundle
@@ -101,8 +101,8 @@ def test_monai_runs_it_on_a_folder_with_its_own_networks(exported, bundle, tmp_p
     from cxrscreen.systems.registry import load_system
 
     images, folder = tmp_path / "images", tmp_path / "monai"
-    images.mkdir()
-    write_png(make_phantom(3, "covid19", shape=(160, 160)), images / "a.png")
+    (images / "first").mkdir(parents=True)
+    write_png(make_phantom(3, "covid19", shape=(160, 160)), images / "first" / "a.png")
     (images / "b.png").write_bytes(b"no image")
     shutil.copytree(exported("monai"), folder)
 
@@ -120,10 +120,11 @@ def test_monai_runs_it_on_a_folder_with_its_own_networks(exported, bundle, tmp_p
     found = run(tmp_path / "first")
     assert found["research_use"] == RESEARCH_USE
     screened, failed = found["images"]
+    assert (screened["file"], failed["file"]) == ("first/a.png", "b.png")
     assert failed["status"] == "failed"
     assert "b.png" in failed["reason"]
     own = load_system(bundle.folder, engine=EngineSettings(precision="f32"))
-    assert screened["probabilities"] == own.screen(read(images / "a.png"), explain=False).probabilities
+    assert screened["probabilities"] == own.screen(read(images / "first" / "a.png"), explain=False).probabilities
     assert (tmp_path / "first" / screened["lung_mask"]).is_file()
     # What another program taught the network is used, and no measured figure goes with it.
     state = torch.load(folder / "models" / "model.pt", weights_only=True)
@@ -246,7 +247,7 @@ def test_another_bundle_is_named(exported, bundle, tmp_path, monkeypatch):
 
 def test_a_full_folder_is_left_alone(bundle, tmp_path):
     (tmp_path / "kept.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(BundleError, match="is not an empty folder"):
+    with pytest.raises(RecipeError, match="is not an empty folder"):
         export_bundle(bundle, "onnx", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 

@@ -11,6 +11,7 @@ from cxrscreen import RESEARCH_USE
 from cxrscreen.systems.bundle import CARD, Bundle, sha256_of
 from cxrscreen.systems.decisions import decisions_of
 from cxrscreen.systems.interchange.networks import Graph, Network
+from cxrscreen.systems.registry import systems
 
 MEANINGS = {
     "logits": "Logits; how they become an answer is said under answer.",
@@ -45,8 +46,8 @@ class Words:
     """
 
     title: str = "A network of this system"
-    image: str = "Made by the pipeline of this system; see its folder under cxrscreen.systems."
-    answer: str = "Read by the pipeline of this system; see its folder under cxrscreen.systems."
+    image: str = "Made by the pipeline of this system; see its package."
+    answer: str = "Read by the pipeline of this system; see its package."
     value_range: tuple[float, float] = (-1.0, 3.0)
     classes: dict[int, list[str]] = field(default_factory=dict)
 
@@ -151,5 +152,8 @@ def digest_of(bundle: Bundle) -> str:
 
 @cache
 def _said(system: str) -> dict[str, Any]:
-    file = resources.files("cxrscreen.systems.interchange").joinpath("words", f"{system}.yaml")
+    """Content of ``words.yaml`` in the system's package, wherever it comes from; empty where there is none."""
+    if system not in systems():
+        return {}
+    file = resources.files(systems()[system]).joinpath("words.yaml")
     return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}

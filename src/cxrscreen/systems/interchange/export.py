@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from cxrscreen.errors import BundleError
-from cxrscreen.systems.bundle import CARD, Bundle, open_bundle, shipped_bundles
+from cxrscreen.systems.bundle import CARD, Bundle, begin_bundle, open_bundle, shipped_bundles
 from cxrscreen.systems.interchange.description import digest_of
 from cxrscreen.systems.interchange.networks import Network, networks_of
 from cxrscreen.systems.interchange.pages import licence_of
@@ -40,17 +40,14 @@ def export_bundle(bundle: Bundle, kind: Format, out: Path) -> Record:
 
     Raises
     ------
+    RecipeError
+        If ``out`` is not a new or empty folder.
     BundleError
-        If the folder is not empty, what the format needs is not installed, or an exported network answers otherwise
-        than the bundle.
+        If what the format needs is not installed, or an exported network answers otherwise than the bundle.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BundleError(f"{out.name} is not an empty folder: give a new folder for the export.")
-    networks, module = networks_of(bundle), _module(kind)
-    part = out.with_name(f"part-{out.name}")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part = begin_bundle(out)
     try:
+        networks, module = networks_of(bundle), _module(kind)
         module.write(bundle, networks, part)
         (part / "LICENSE").write_text(licence_of(bundle), encoding="utf-8")
         if not any(part.rglob(CARD)):

@@ -66,7 +66,7 @@ class Screener:
         Returns
         -------
         list
-            One entry for each file, as written.
+            One entry for each file, named by its path below the folder, as written.
 
         Raises
         ------
@@ -81,7 +81,11 @@ class Screener:
             bundle = with_networks(self._bundle, self._networks, Path(place, "bundle"))
             # The reference: an 8-bit twin of a graph would hold other weights than these.
             system = load_system(bundle.folder, engine=EngineSettings(precision="f32"))
-            rows = [_screened(system, file, number, out) for number, file in enumerate(find_images([folder]), start=1)]
+            found = find_images([folder])
+            rows = [
+                {"file": file.relative_to(folder).as_posix(), **_screened(system, file, number, out)}
+                for number, file in enumerate(found, start=1)
+            ]
         content = {"research_use": RESEARCH_USE, "bundle": bundle.card.bundle_id, "images": rows}
         (out / RESULTS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         return rows
@@ -144,10 +148,10 @@ def _screened(system: System, file: Path, number: int, out: Path) -> dict[str, A
     try:
         screening = system.screen(read(file), explain=False)
     except CxrscreenError as error:
-        return {"file": file.name, "status": "failed", "reason": str(error)}
+        return {"status": "failed", "reason": str(error)}
     mask = f"{number}-lungs.png"
     cv2.imwrite(str(out / mask), screening.lung_mask)
-    return {"file": file.name, "lung_mask": mask, **_row(screening)}
+    return {"lung_mask": mask, **_row(screening)}
 
 
 def _row(screening: Screening) -> dict[str, Any]:
