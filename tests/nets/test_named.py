@@ -82,9 +82,3 @@ def test_several_channels_that_are_equal_answer_like_one(name):
     one = classifier_named(name).eval()
     grey = torch.rand(1, 1, 32, 32)
     torch.testing.assert_close(three(grey.repeat(1, 3, 1, 1)), one(grey), atol=1e-5, rtol=1e-4)
-
-
-def test_only_vgg_has_a_width():
-    assert classifier_named("vgg16", width=0.5).num_features == 64
-    with pytest.raises(ValueError, match="resnet18 has a fixed width"):
-        classifier_named("resnet18", width=0.5)

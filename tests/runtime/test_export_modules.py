@@ -51,7 +51,6 @@ NETWORKS = {
     "lite": lambda: classifier_named("efficientnet-lite0", 1, pooling="lungs"),
     "lite-stack": lambda: classifier_named("efficientnet-lite0", 14, channels=3),
     "resnet18": lambda: classifier_named("resnet18", 4),
-    "mobilenetv2": lambda: classifier_named("mobilenetv2", 1),
     "chexnet": CheXNet,
     "base": lambda: BaseCxr(SIDE, 1, 3),
     "covid-cxnet": lambda: CovidCxNet(classifier_named("efficientnet-lite0", channels=3, pooling="lungs"), 3),

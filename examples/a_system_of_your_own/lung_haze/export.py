@@ -1,5 +1,7 @@
 """From a recipe and a manifest to a bundle: the line is fitted on the training part alone."""
 
+from datetime import UTC, datetime
+
 from sklearn.linear_model import LogisticRegression
 
 from cxrscreen.data.protocols import make_split
@@ -31,7 +33,7 @@ def train_bundle(recipe_file, manifest, work, out):
         name="lung-haze",
         version="0.0.1",
         system="lung_haze",
-        created="2026-01-01",
+        created=datetime.now(UTC).date().isoformat(),
         summary="A line through the mean grey value of the lungs.",
         intended_use="To show how a system is added. Research use only; not a medical device.",
         not_for=["Any image of a person."],

@@ -22,7 +22,6 @@ def classifier_named(
     pooling: Pooling = "image",
     *,
     channels: int = 1,
-    width: float = 1.0,
 ) -> Classifier:
     """Build a network for grey radiographs, with random weights.
 
@@ -38,16 +37,7 @@ def classifier_named(
         See :class:`cxrscreen.nets.classifier.Classifier`.
     channels
         Of the input. Several begin as copies of one grey image's, see :func:`cxrscreen.nets.chexnet.widen_stem`.
-    width
-        Of VGG: factor of all channels; the others have a fixed width.
-
-    Raises
-    ------
-    ValueError
-        If another network than VGG is asked for with a width.
     """
-    if width != 1.0 and name not in {"vgg16", "vgg19"}:
-        raise ValueError(f"{name} has a fixed width: leave it out")
     network: Classifier
     if name == "densenet121":
         # Its own parameter for channels, since its stem is drawn for them.
@@ -55,7 +45,7 @@ def classifier_named(
     if name in {"resnet18", "resnet50"}:
         network = ResNet(18 if name == "resnet18" else 50, num_outputs, dropout, pooling)
     elif name in {"vgg16", "vgg19"}:
-        network = VGG(16 if name == "vgg16" else 19, num_outputs, dropout, pooling, width)
+        network = VGG(16 if name == "vgg16" else 19, num_outputs, dropout, pooling)
     elif name == "mobilenetv2":
         network = MobileNetV2(num_outputs, dropout, pooling)
     else:

@@ -216,8 +216,6 @@ def _classifier(shapes: Shapes, outputs: int, pooling: str) -> Definition:
         name, stem = "efficientnet-lite0", "conv_stem.weight"
     elif "layer1.0.conv1.weight" in shapes:
         name, stem = "resnet50" if "layer1.0.conv3.weight" in shapes else "resnet18", "conv1.weight"
-    elif "features.1.conv.0.0.weight" in shapes:
-        name, stem = "mobilenetv2", "features.0.0.weight"
     else:
         raise BundleError(UNKNOWN)
     return _called(classifier_named, name=name, num_outputs=outputs, pooling=pooling, channels=shapes[stem][1])
