@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrscreen.data.manifest import check_manifest, load_manifest
+from cxrscreen.data.disease_masks import MASK_COLUMN
+from cxrscreen.data.manifest import COLUMNS, PATH_COLUMNS, check_manifest, load_manifest
 from cxrscreen.errors import ManifestError
 
 
@@ -70,3 +71,8 @@ def test_any_bytes_are_refused_in_one_sentence(tmp_path_factory, content):
     file.write_bytes(content)
     with pytest.raises(ManifestError):
         load_manifest(file)
+
+
+def test_the_columns_that_name_files_are_the_manifests_and_the_disease_masks():
+    assert set(PATH_COLUMNS) <= {*COLUMNS, MASK_COLUMN}
+    assert MASK_COLUMN in PATH_COLUMNS

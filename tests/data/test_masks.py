@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_lung_mask, target_at
+from cxrscreen.data.masks import (
+    IGNORE,
+    lung_target,
+    palette_image,
+    partial_lung_target,
+    read_lung_mask,
+    target_at,
+)
 from cxrscreen.errors import ManifestError
 
 
@@ -45,6 +52,15 @@ def test_index_values_are_read_from_palette_and_grey(tmp_path, mode):
         image.putpalette([0, 0, 0, 200, 10, 10, 10, 200, 10])
     image.save(tmp_path / "mask.png")
     np.testing.assert_array_equal(read_lung_mask(tmp_path / "mask.png"), chest())
+
+
+def test_a_palette_picture_comes_back_and_shows_its_values_in_colours(tmp_path):
+    mask = chest()
+    mask[20, 30] = 3
+    palette_image(mask[:, ::2]).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_lung_mask(tmp_path / "mask.png"), mask[:, ::2])
+    with Image.open(tmp_path / "mask.png") as image:
+        assert len(image.convert("RGB").getcolors()) == 4
 
 
 def test_a_missing_or_broken_mask_is_named(tmp_path):

@@ -106,13 +106,19 @@ def join(
     *,
     out: Out,
     prefix: Annotated[
-        bool, typer.Option("--prefix", help="Put the file's name before every image id, where ids are the same.")
+        bool,
+        typer.Option(
+            "--prefix",
+            help="Put the file's name before every image id, where ids are the same. Rows of one source and one id are "
+            "taken for one image.",
+        ),
     ] = False,
 ) -> None:
     """Join manifests into one, its paths rebased on its folder.
 
-    Copies that publishers' names tell (COVIDx of Cohen's images, RSNA of NIH's) get the id of the image in the manifest
-    named first as duplicate_of. Other copies are not found by this: search for near-duplicates too.
+    Copies that publishers' names tell (COVIDx of Cohen's images, RSNA of NIH's), and rows of one source and one id,
+    lead to the image in the manifest named first by duplicate_of. Other copies are not found by this: search for
+    near-duplicates too.
     """
     from cxrscreen.data.public_sources import join_manifests
 
@@ -120,7 +126,7 @@ def join(
     parts = " + ".join(str(count) for count in joined.images)
     boxes = f", {joined.boxes} boxes" if joined.boxes else ""
     Console(stderr=True).print(
-        f"{sum(joined.images)} images ({parts}), {joined.copies} linked to a copy in an earlier manifest{boxes}. "
+        f"{sum(joined.images)} images ({parts}), {joined.copies} linked as copies{boxes}. "
         f"Written to {out}. Copies without a telling name are not found by this. {RESEARCH_USE}",
         highlight=False,
         soft_wrap=True,

@@ -60,6 +60,9 @@ COLUMNS = (
 )
 """All columns, in order; those that are not required may be missing or empty."""
 
+PATH_COLUMNS = ("path", "lung_mask", "lung_mask_2", "heart_mask", "disease_mask")
+"""Columns that hold a file's path, relative to the manifest's folder; the last is an extra one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Manifest:

@@ -11,6 +11,8 @@ from cxrscreen.imaging.enhancement import resize_to_square
 
 RIGHT_LUNG, LEFT_LUNG, HEART = 1, 2, 3
 
+_PALETTE = [0, 0, 0, 230, 80, 80, 80, 140, 240, 250, 220, 90]
+
 HEART_INCLUDED_SOURCES = ("cohen", "kermany")
 """Sources whose human polygons run straight through the heart and the diaphragm's dome (V7 convention)."""
 
@@ -46,6 +48,13 @@ def read_lung_mask(path: Path) -> NDArray[np.uint8]:
             "lung, 3 heart."
         )
     return indices
+
+
+def palette_image(index: NDArray[np.uint8]) -> Image.Image:
+    """Palette picture of an indexed mask, uint8 (H, W) of 0 to 3, as :func:`read_lung_mask` reads it."""
+    image = Image.frombytes("P", index.shape[::-1], np.ascontiguousarray(index).tobytes())
+    image.putpalette(_PALETTE)
+    return image
 
 
 def lung_target(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

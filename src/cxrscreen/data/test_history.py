@@ -1,5 +1,7 @@
 """COVID-19 labels of radiographs from the diagnostic tests around them, by the rule of the COMiT-Net paper."""
 
+import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -149,8 +151,19 @@ def label_of(
     return TestedLabel(answer, reason, to_positive, to_negative)
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV file of images or tests as text, blanks trimmed.
+def read_table(path: Path, columns: tuple[str, ...], *, sep: str = ",", comment: str | None = None) -> pd.DataFrame:
+    """Read a table as text, blanks trimmed.
+
+    Parameters
+    ----------
+    path
+        A CSV file, of images or tests for instance; may be compressed by gzip (``.gz``).
+    columns
+        Those that must be there.
+    sep
+        What separates columns.
+    comment
+        What starts a line that is none of the table.
 
     Raises
     ------
@@ -160,15 +173,22 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise ManifestError(f"There is no file {path.name}: give a CSV file with {', '.join(columns)}.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        with warnings.catch_warnings():
+            # Rows that end with one separator more than the header would else become an index.
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                path, sep=sep, dtype=str, keep_default_na=False, encoding="utf-8-sig", comment=comment, index_col=False
+            )
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        # Those of pandas and of wrong encodings are ValueErrors; the others tell of an archive that is cut or damaged.
         raise ManifestError(
             f"{path.name} is not a readable CSV table: save it in UTF-8, separated by commas."
         ) from error
+    table.columns = pd.Index([str(column).strip() for column in table.columns])
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise ManifestError(f"{path.name} lacks the column(s) {', '.join(missing)}: give {', '.join(columns)}.")
-    return pd.DataFrame({column: table[column].str.strip() for column in table.columns})
+    return pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
 
 
 def _checked(table: pd.DataFrame, name: str, columns: tuple[str, ...]) -> pd.DataFrame:

@@ -1,12 +1,15 @@
 """What holds for every public source."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cxrscreen.data.disease_masks import BOXES, disease_masks
 from cxrscreen.data.manifest import LABELS, load_manifest
 from cxrscreen.data.masks import read_lung_mask
-from cxrscreen.data.public_sources import SOURCES, SourceError, build_manifest, source_named
+from cxrscreen.data.public_sources import SOURCES, Gathering, SourceError, build_manifest, source_named
 from cxrscreen.imaging.read import read
 
 every_source = pytest.mark.parametrize("name", SOURCES)
@@ -127,6 +130,51 @@ def test_boxes_of_two_sources_stay_side_by_side_and_are_not_doubled(lay, tmp_pat
         build_manifest("rsna", rsna, tmp_path / "out" / "rsna.csv")
     lines = (tmp_path / "out" / BOXES).read_text().splitlines()
     assert len(lines) == 1 + 1 + 2
+
+
+def test_a_file_that_the_table_names_twice_is_one_image(lay, tmp_path):
+    folder = lay("hannover")
+    rows = (folder / "data.csv").read_text()
+    (folder / "data.csv").write_text(rows + rows.splitlines()[1] + "\n")
+    outcome = build_manifest("hannover", folder, tmp_path / "m.csv")
+    assert outcome.images == 3
+    assert outcome.left_out["named twice in the publisher's table"] == 1
+
+
+def test_files_of_one_name_are_images_and_masks_of_their_own(lay, tmp_path):
+    into = Gathering("s", "terms", "home", tmp_path / "out")
+    root = lay("radiography")
+    into.root_of(root.parent, "COVID")
+    image = (root / "COVID" / "images" / "COVID-1.png").read_bytes()
+    ids = []
+    for name in ("a/x/one.png", "b/x/one.png", "c/x/one.png", "c/x/one.jpg"):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(image)
+        ids.append(into.add("one", file, "normal"))
+        into.lung_mask(ids[-1], (np.full((2, 2), len(ids) % 3, np.uint8), True), "human")
+    assert ids == ["s/one", "s/b/x/one", "s/c/x/one", "s/c/x/one.jpg"]
+    masks = [read_lung_mask(tmp_path / "out" / row["lung_mask"])[0, 0] for row in into.rows]
+    assert masks == [1, 2, 0, 1]
+    assert not into.left_out
+
+
+def test_masks_of_two_images_of_one_name_are_two(lay, tmp_path, phantom):
+    folder = lay("cohen")
+    with (folder / "metadata.csv").open("a") as file:
+        file.write("9,,M,50,No Finding,,,,,,,,,,,,,,PA,X-ray,2020,,images,a-1.png,,u,,n,,\n")
+    Image.new("L", (40, 30)).save(folder / "images" / "a-1.png")
+    build_manifest("cohen", folder, tmp_path / "m.csv")
+    manifest = load_manifest(tmp_path / "m.csv")
+    assert read_lung_mask(manifest.mask_file("cohen/a-1")).shape == phantom.lungs.shape
+    assert read_lung_mask(manifest.mask_file("cohen/images/a-1")).shape == (30, 40)
+
+
+def test_the_page_tells_whose_checksums_are_published():
+    page = (Path(__file__).parents[3] / "docs" / "public-sources.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    told = {row[0].strip("`"): not row[-1].startswith("no") for row in rows}
+    assert told == {name: not source.checksums.startswith("none") for name, source in SOURCES.items()}
 
 
 def test_masks_come_in_the_size_of_the_image_with_the_right_lung_at_the_viewers_left(built, phantom):

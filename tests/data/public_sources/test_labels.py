@@ -72,7 +72,9 @@ def test_the_tree_of_cohens_collection(finding, label):
         ("nan", "unknown"),
         ("['COVID 19', 'pneumonia']", "covid19"),
         ("['COVID 19 uncertain']", "unknown"),
-        ("['COVID 19 uncertain', 'pneumonia']", "pneumonia"),
+        ("['COVID 19 uncertain', 'pneumonia']", "unknown"),
+        ("['viral pneumonia', 'COVID 19 uncertain']", "unknown"),
+        ("['COVID 19 uncertain', 'COVID 19']", "covid19"),
         ("[' viral pneumonia', 'nodule']", "viral"),
         ("['tuberculosis sequelae']", "other"),
         ("['tuberculosis', 'pneumonia']", "tuberculosis"),
@@ -84,17 +86,20 @@ def test_reports_of_the_valencian_sets(listed, label):
 
 
 @pytest.mark.parametrize(
-    ("answer", "listed", "label"),
+    ("answer", "listed", "label", "where_all_are_positive"),
     [
-        ("positive", ("normal",), "covid19"),
-        ("negative", ("COVID 19",), "unknown"),
-        ("negative", ("normal",), "normal"),
-        ("unknown", ("COVID 19",), "covid19"),
-        ("unknown", (), "unknown"),
+        ("positive", ("normal",), "covid19", "covid19"),
+        ("negative", ("COVID 19",), "unknown", "unknown"),
+        ("negative", ("normal",), "normal", "normal"),
+        ("unknown", ("COVID 19",), "covid19", "covid19"),
+        ("unknown", ("normal",), "normal", "unknown"),
+        ("unknown", ("viral pneumonia",), "viral", "unknown"),
+        ("unknown", (), "unknown", "unknown"),
     ],
 )
-def test_tests_come_before_reports(answer, listed, label):
-    assert bimcv.tested_label(answer, listed) == label
+def test_tests_come_before_reports(answer, listed, label, where_all_are_positive):
+    assert bimcv.tested_label(answer, listed, all_positive=False) == label
+    assert bimcv.tested_label(answer, listed, all_positive=True) == where_all_are_positive
 
 
 @pytest.mark.parametrize(
@@ -245,9 +250,9 @@ def test_a_list_of_findings_comes_back_from_its_text_trimmed_and_once(listed):
     assert spanish_reports.label_of(found) in LABELS
 
 
-@given(findings, st.sampled_from(["positive", "negative", "unknown"]))
-def test_only_a_test_or_a_report_that_says_so_makes_a_label_covid19(listed, answer):
-    label = bimcv.tested_label(answer, tuple(listed))
+@given(findings, st.sampled_from(["positive", "negative", "unknown"]), st.booleans())
+def test_only_a_test_or_a_report_that_says_so_makes_a_label_covid19(listed, answer, all_positive):
+    label = bimcv.tested_label(answer, tuple(listed), all_positive=all_positive)
     assert (label == "covid19") == (answer == "positive" or (answer == "unknown" and "COVID 19" in listed))
 
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from cxrscreen.data.disease_masks import load_boxes
+from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.masks import read_lung_mask
 from cxrscreen.data.public_sources import SourceError, build_manifest
 from cxrscreen.data.public_sources.jsrt import read_raw
@@ -63,8 +64,8 @@ def test_bimcv_is_labelled_by_the_nearest_test(built):
     outcome, rows, _ = built("bimcv-positive")
     labels = {image_id.split("_")[1]: label for image_id, label in rows["label"].items()}
     # Two days after a positive test; four days after a negative one, against the report; no test that said anything,
-    # so the report; no date and a report that is cut.
-    assert labels == {"ses-E01": "covid19", "ses-E02": "unknown", "ses-E03": "pneumonia", "ses-E04": "unknown"}
+    # in a set where everybody was positive once; no date and a report that is cut.
+    assert labels == {"ses-E01": "covid19", "ses-E02": "unknown", "ses-E03": "unknown", "ses-E04": "unknown"}
     assert outcome.left_out == {"no radiograph (CT)": 1, "another part of the body than the chest": 1}
     said = " ".join(outcome.remarks)
     assert "1 rows of sil_reg_covid_posi.tsv" in said
@@ -73,13 +74,22 @@ def test_bimcv_is_labelled_by_the_nearest_test(built):
     assert list(rows["view"]) == ["AP", "PA", "L", "PA"]
     assert set(rows["age"]) == {"65"}
     assert "less than 14 days" in rows["notes"].iloc[0]
+    assert rows["notes"].iloc[3] == "no test could be set to it; label by the report"
 
 
 def test_bimcv_without_tests_is_labelled_by_reports(built):
     outcome, rows, _ = built("bimcv-negative")
     labels = {image_id.split("_")[1]: label for image_id, label in rows["label"].items()}
     assert labels == {"ses-E01": "normal", "ses-E02": "covid19", "ses-E03": "pneumonia", "ses-E04": "unknown"}
-    assert any("reports alone" in remark for remark in outcome.remarks)
+    assert not any("sil_reg_covid_posi" in remark for remark in outcome.remarks)
+
+
+def test_bimcv_positive_without_its_tests_calls_no_case_a_control(lay, tmp_path):
+    folder = lay("bimcv-positive")
+    (folder / "derivatives" / "EHR" / "sil_reg_covid_posi.tsv").unlink()
+    outcome = build_manifest("bimcv-positive", folder, tmp_path / "m.csv")
+    assert outcome.labels == {"covid19": 1, "unknown": 3}
+    assert any("There is no derivatives/EHR" in remark for remark in outcome.remarks)
 
 
 def test_covidx_keeps_negative_unknown_and_tells_where_images_come_from(built):
@@ -97,6 +107,21 @@ def test_covidx_reads_the_lists_of_one_version(lay, tmp_path):
     (folder / "train_COVIDx7A.txt").write_text("")
     with pytest.raises(SourceError, match="keep the lists of one version"):
         build_manifest("covidx", folder, tmp_path / "m.csv")
+
+
+def test_covidx_reads_the_validation_list_of_newer_versions(lay, tmp_path):
+    folder = lay("covidx")
+    assert not any("val" in remark for remark in build_manifest("covidx", folder, tmp_path / "m.csv").remarks)
+    (folder / "val").mkdir()
+    for name in ("v.png", "pneumonia.png"):
+        (folder / "val" / name).write_bytes((folder / "test" / "pneumonia.png").read_bytes())
+    (folder / "val.txt").write_text("5 v.png positive stonybrook\n6 pneumonia.png negative bimcv\n")
+    build_manifest("covidx", folder, tmp_path / "m.csv")
+    rows = load_manifest(tmp_path / "m.csv").table
+    assert tuple(rows.loc["covidx/v", ["label", "notes", "copy_of"]]) == ("covid19", "val list; from stonybrook", "")
+    # Two images of one name: the one that is read later has its folder in front.
+    assert rows.at["covidx/pneumonia", "notes"].startswith("val list")
+    assert rows.at["covidx/test/pneumonia", "notes"].startswith("test list")
 
 
 def test_radiography_knows_no_patients_and_where_children_are(built):
@@ -120,7 +145,7 @@ def test_kermany_counts_a_persons_number_over_all_folders(built):
     one = rows[rows["patient_id"] == "kermany:person1"]
     assert set(one["label"]) == {"bacterial", "viral"}
     assert len(one) == 3
-    assert "kermany/PNEUMONIA/person1_bacteria_1" in rows.index
+    assert "kermany/test/PNEUMONIA/person1_bacteria_1" in rows.index
     assert (rows["pediatric"] == "true").all()
     assert outcome.left_out == {"its name and its folder say different things": 1}
     assert rows.at["kermany/NORMAL2-IM-0383-0001-0001", "patient_id"] == "kermany:NORMAL2-IM-0383"
@@ -136,6 +161,30 @@ def test_nih_reads_the_cut_header_boxes_and_no_impossible_age(built):
     assert outcome.patients == 3
     box = load_boxes(out.parent / "boxes.csv").iloc[0]
     assert tuple(box) == ("nih/00000001_001", "Pneumonia", 10.5, 20, 30, 40.25)
+
+
+def test_a_missing_patient_of_nih_is_nobody_and_a_cut_table_a_sentence(lay, tmp_path):
+    folder = lay("nih")
+    table = folder / "Data_Entry_2017_v2020.csv"
+    table.write_text(table.read_text().replace(",0,13,", ",0,,").replace(",0,17,", ",0,,"))
+    assert build_manifest("nih", folder, tmp_path / "m.csv").without_patient == 2
+    rows = load_manifest(tmp_path / "m.csv").table
+    assert rows["group"].nunique() == 3
+
+
+@pytest.mark.parametrize("box", [",,,", "1,2,0,4", "1,2,-3,4", "-1,2,3,4", "1,2,nan,4", "x,2,3,4"])
+def test_boxes_that_are_none_are_left_out_and_counted(lay, tmp_path, box):
+    for name, table, row in (
+        ("nih", "BBox_List_2017.csv", f"00000001_001.png,Pneumonia,{box},,,"),
+        ("rsna", "stage_2_train_labels.csv", f"bbbb,{box},1"),
+    ):
+        folder = lay(name)
+        with (folder / table).open("a") as file:
+            file.write(f"{row}\n")
+        outcome = build_manifest(name, folder, tmp_path / name / "m.csv")
+        assert outcome.boxes == {"nih": 1, "rsna": 2}[name]
+        assert any(remark.startswith("1 boxes were left out") for remark in outcome.remarks)
+        load_boxes(tmp_path / name / "boxes.csv")
 
 
 def test_rsna_tells_patients_by_the_map_to_nih_images(built):
@@ -154,8 +203,8 @@ def test_rsna_without_the_map_warns_of_patients(lay, tmp_path):
     folder = lay("rsna")
     (folder / "pneumonia-challenge-dataset-mappings_2018.json").unlink()
     outcome = build_manifest("rsna", folder, tmp_path / "m.csv")
-    assert outcome.patients == 4
-    assert "counts as a patient of its own" in outcome.remarks[0]
+    assert (outcome.patients, outcome.without_patient) == (0, 4)
+    assert "nobody's patient is known" in outcome.remarks[0]
 
 
 def test_a_broken_map_is_one_sentence(lay, tmp_path):
@@ -173,6 +222,23 @@ def test_chexpert_leaves_uncertain_pneumonia_unknown(built):
     assert list(rows["age"]) == ["68", "68", "", "73"]
     assert rows["patient_id"].iloc[0] == rows["patient_id"].iloc[1] == "chexpert:patient00001"
     assert rows["notes"].iloc[3] == "read by radiologists"
+
+
+def test_chexperts_row_without_an_image_is_left_out(lay, tmp_path):
+    folder = lay("chexpert")
+    with (folder / "train.csv").open("a") as file:
+        file.write(",Male,50,Frontal,PA" + "," * 14 + "\n")
+    assert build_manifest("chexpert", folder, tmp_path / "m.csv").left_out == {"its row in the table names no image": 1}
+
+
+def test_padchests_table_that_was_cut_is_one_sentence(lay, tmp_path):
+    folder = lay("padchest")
+    (table,) = folder.glob("*.csv.gz")
+    whole = table.read_bytes()
+    for content in (whole[:-12], whole[:40] + b"x" * 40 + whole[80:], b"no gzip", b""):
+        table.write_bytes(content)
+        with pytest.raises(SourceError, match="csv.gz is not a readable CSV table: fetch the publisher's own"):
+            build_manifest("padchest", folder, tmp_path / "m.csv")
 
 
 def test_padchest_excludes_and_knows_what_says_nothing(built):
@@ -200,6 +266,7 @@ def test_jsrt_is_turned_over_with_its_masks_and_nodules(built, phantom):
     mask = read_lung_mask(out.parent / rows.at["jsrt/JPCLN001", "lung_mask"])[8::16, 8::16]
     assert (mask == phantom.lungs)[phantom.lungs > 0].mean() > 0.95
     assert (mask == 3)[phantom.heart].mean() > 0.9
+    assert rows.at["jsrt/JPCLN001", "heart_mask"] == rows.at["jsrt/JPCLN001", "lung_mask"]
     assert dict(rows["label"]) == {"jsrt/JPCLN001": "nodule", "jsrt/JPCNN001": "normal"}
     assert tuple(rows.loc["jsrt/JPCLN001", ["sex", "age"]]) == ("M", "53")
     assert tuple(rows.loc["jsrt/JPCNN001", ["sex", "age"]]) == ("F", "")
@@ -211,6 +278,15 @@ def test_jsrt_is_turned_over_with_its_masks_and_nodules(built, phantom):
         "its .IMG file is not 2048 x 2048 pixels of 12 bits": 1,
         "named in the publisher's table, but the file is not there": 1,
     }
+
+
+def test_jsrt_names_a_heart_mask_only_where_it_holds_a_heart(lay, tmp_path):
+    folder = lay("jsrt")
+    (folder / "scratch/fold1/masks/heart/JPCNN001.gif").write_text("cut")
+    (folder / "All247images" / "JPCLN001.IMG").unlink()
+    build_manifest("jsrt", folder, tmp_path / "m.csv")
+    (row,) = load_manifest(tmp_path / "m.csv").table.to_dict("records")
+    assert (row["heart_mask"], row["lung_mask"]) == ("", "masks/jsrt/JPCNN001.png")
 
 
 def test_a_raw_file_of_another_length_or_depth_is_refused():
@@ -242,6 +318,7 @@ def test_shenzhen_reads_odd_readings_and_says_where_lungs_are_not_parted(built, 
     assert list(rows["age"]) == ["45", "1.33", "28"]
     assert list(rows["pediatric"]) == ["false", "true", "false"]
     assert list(rows["finding"]) == ["normal", "bilateral PTB", "PTB in the right upper field"]
+    assert list(rows["view"]) == ["PA", "unknown", "PA"]
     assert list(rows["lung_mask_sides"]) == ["true", "false", ""]
     assert np.array_equal(read_lung_mask(out.parent / rows["lung_mask"].iloc[0]), phantom.lungs)
 

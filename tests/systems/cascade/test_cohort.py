@@ -66,6 +66,14 @@ def test_old_and_new_images_are_split_by_patient_and_told_apart(new, old, unknow
     assert cohort.manifest.image_file("new3") == (new.root / "new3.png").resolve()
 
 
+def test_masks_of_disease_in_one_of_the_manifests_are_found_from_the_merged_one(new, old, unknowing):
+    marked = new.table.drop(columns="group").reset_index(drop=True)
+    marked["disease_mask"] = ["m.png", *[""] * (len(marked) - 1)]
+    merged = make_cohort(unknowing, check_manifest(marked, new.root), old).manifest
+    masks = merged.table["disease_mask"]
+    assert masks[masks != ""].to_dict() == {"new0": str(new.root / "m.png")}
+
+
 def test_the_same_seed_gives_the_same_cohort_and_another_another(new, old, unknowing):
     first, again, other = (make_cohort(unknowing, new, old, seed=seed) for seed in (0, 0, 1))
     assert first.splits["stage2"].digest == again.splits["stage2"].digest != other.splits["stage2"].digest

@@ -7,12 +7,12 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
+from cxrscreen.data.masks import HEART, palette_image
 from cxrscreen.data.phantoms.render import Phantom
 from cxrscreen.data.phantoms.spec import PhantomError
 
@@ -38,8 +38,6 @@ _SYNTAXES: dict[str, uid.UID] = {
 }
 # Named, because GDCM, which pydicom would try first, aborts the process on an odd number of 8-bit pixels.
 _ENCODERS = {"RLELossless": "pydicom", "JPEGLSLossless": "pyjpegls", "JPEG2000Lossless": "pylibjpeg"}
-_PALETTE = [0, 0, 0, 230, 80, 80, 80, 140, 240, 250, 220, 90]
-_HEART = 3
 _DATE, _TIME = "20200102", "120000"
 
 
@@ -76,9 +74,9 @@ def write_mask(phantom: Phantom, path: Path) -> None:
     PhantomError
         If the file cannot be written.
     """
-    index = np.where(phantom.heart, np.uint8(_HEART), phantom.lungs)
+    index = np.where(phantom.heart, np.uint8(HEART), phantom.lungs)
     try:
-        _palette_image(index).save(path, format="PNG", optimize=True)
+        palette_image(index).save(path, format="PNG", optimize=True)
     except OSError as error:
         raise PhantomError(f"{path} could not be written: {error.strerror or error}.") from error
 
@@ -291,13 +289,6 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     item.CodingSchemeDesignator = scheme
     item.CodeMeaning = meaning
     return item
-
-
-def _palette_image(index: NDArray[np.uint8]) -> Image.Image:
-    """Palette image of an index array."""
-    image = Image.frombytes("P", index.shape[::-1], np.ascontiguousarray(index).tobytes())
-    image.putpalette(_PALETTE)
-    return image
 
 
 def _save(path: Path, data: bytes) -> None:

@@ -10,7 +10,7 @@ from cxrscreen.data.public_sources.gathering import Gathering, SourceError
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
 from cxrscreen.data.public_sources.spanish_reports import COVID, EXCLUDED, findings_of, label_of
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 from cxrscreen.data.test_history import label_by_tests
 
 RESULTS = {"POSITIVO": "positive", "NEGATIVO": "negative", "INDETERMINADO": "indeterminate"}
@@ -18,7 +18,7 @@ _TESTS = "derivatives/EHR/sil_reg_covid_posi.tsv"
 _HOME = "https://bimcv.cipf.es/bimcv-projects/bimcv-covid19/"
 
 
-def tested_label(answer: str, findings: tuple[str, ...]) -> str:
+def tested_label(answer: str, findings: tuple[str, ...], *, all_positive: bool) -> str:
     """Label from the tests around an image and its report.
 
     Parameters
@@ -27,27 +27,41 @@ def tested_label(answer: str, findings: tuple[str, ...]) -> str:
         ``positive``, ``negative`` or ``unknown``, from the tests.
     findings
         The report's; empty where there is none.
+    all_positive
+        Whether everybody in the set had a positive test at some time.
 
     Returns
     -------
     str
         A positive answer is COVID-19, whatever the report calls. Else the report decides; but where the tests say no
-        and the report COVID-19, that is unknown.
+        and the report COVID-19, that is unknown, and so is all else than COVID-19 where no test can be set to an image
+        of somebody who had a positive one: a pneumonia may be COVID-19's, and a normal image that of a case.
     """
     if answer == "positive":
         return "covid19"
+    if answer == "unknown" and all_positive:
+        return "covid19" if COVID in findings else "unknown"
     return "unknown" if answer == "negative" and COVID in findings else label_of(findings)
 
 
-def read(folder: Path, into: Gathering) -> None:
+def read_positive(folder: Path, into: Gathering) -> None:
     """Read the PNG radiographs of each session, the reports' labels, and the tests where they are there."""
-    root = root_of(folder, "participants.tsv")
+    _read(folder, into, all_positive=True)
+
+
+def read_negative(folder: Path, into: Gathering) -> None:
+    """Read the PNG radiographs of each session and the reports' labels."""
+    _read(folder, into, all_positive=False)
+
+
+def _read(folder: Path, into: Gathering, *, all_positive: bool) -> None:
+    root = into.root_of(folder, "participants.tsv")
     people = read_published(root / "participants.tsv", ("participant", "age", "gender"), sep="\t")
     person = {row["participant"]: row for row in rows_of(people)}
     reports = _reports(root, into)
     images = sorted(root.glob("sub-*/ses-*/mod-rx/*.png"))
     into.leave_out("no radiograph (CT)", len(list(root.glob("sub-*/ses-*/mod-ct/*.nii.gz"))))
-    answers = _answers(root, images, into)
+    answers = _answers(root, images, into) if all_positive else {}
     for image in images:
         subject, session = image.parts[-4], image.parts[-3]
         if "bp-" in image.name and "_bp-chest" not in image.name:
@@ -63,13 +77,13 @@ def read(folder: Path, into: Gathering) -> None:
         into.add(
             image.stem,
             image,
-            tested_label(answer, findings),
+            tested_label(answer, findings, all_positive=all_positive),
             patient=subject,
             finding="|".join(findings),
             view=view_of(projection[1] if projection else ""),
             sex=sex_of(about.get("gender", "").strip("['] ")),
             **age_columns(_first(about.get("age", ""))),
-            notes=f"tests: {reason}" if reason else "no test; label by the report",
+            notes=f"tests: {reason}" if reason else "no test could be set to it; label by the report",
         )
 
 
@@ -100,7 +114,7 @@ def _answers(root: Path, images: list[Path], into: Gathering) -> dict[tuple[str,
     """What the tests say, and why, by subject and session."""
     file = root / _TESTS
     if not file.is_file():
-        into.say(f"There is no {_TESTS}: labels are those of the reports alone.")
+        into.say(f"There is no {_TESTS}: labels are COVID-19 where the reports call it, else unknown.")
         return {}
     tests = read_published(file, ("participant", "date", "result"), sep="\t")
     tests = pd.DataFrame(
@@ -159,7 +173,7 @@ _FAULTS = (
     "Reports were labelled by a program; some label lists are cut.",
     "View positions in the names (vp-ap, vp-pa) are wrong for some: lateral images are among them.",
     "PNG of the detector's values: the DICOM header's window, LUT and inversion are not applied (the JSON beside each "
-    "image tells them), so many look inverted; reading puts most of them right and says so.",
+    "image tells them), so many look inverted; reading turns over those it is sure of and says so; some stay wrong.",
     "Hospitals of one region; BIMCV-COVID19+ and - were collected apart, in other months.",
 )
 BIMCV_POSITIVE = Source(
@@ -184,8 +198,9 @@ BIMCV_POSITIVE = Source(
     labels=(
         "By tests (RT-PCR, IgM, IgG), after the COMiT-Net paper: covid19 unless a negative test is nearer in time, or "
         "the nearest positive one 14 days away or more",
-        "else by the report: COVID 19 -> covid19 (unknown where tests say no), COVID 19 uncertain -> unknown, the rest "
-        "as in padchest",
+        "where tests say no, by the report as in padchest, but COVID 19 and COVID 19 uncertain -> unknown",
+        "where no test can be set to the image: COVID 19 in the report -> covid19, all else -> unknown, since "
+        "everybody had a positive test once",
     ),
     faults=(
         "Everybody in it had a positive test once: it has no controls of its own.",
@@ -193,7 +208,7 @@ BIMCV_POSITIVE = Source(
         *_FAULTS,
     ),
     checksums=_CHECKSUMS,
-    read=read,
+    read=read_positive,
 )
 BIMCV_NEGATIVE = Source(
     name="bimcv-negative",
@@ -213,7 +228,9 @@ BIMCV_NEGATIVE = Source(
         "sub-*/ses-*/mod-rx/*.png",
         "derivatives/labels/Labels_covid_NEG_JAN21.tsv",
     ),
-    labels=("By the report alone, as in padchest: no table of tests is published with it",),
+    labels=(
+        "By the report alone, as in padchest: no table of tests is published with it; COVID 19 uncertain -> unknown",
+    ),
     faults=("Negative means that the patients' tests were; the days of the tests are not told.", *_FAULTS),
-    read=read,
+    read=read_negative,
 )

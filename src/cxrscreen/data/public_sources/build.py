@@ -88,6 +88,8 @@ def build_manifest(
             f"No image of {source.title} is left in {folder.name!r}{f' ({reasons})' if reasons else ''}: compare the "
             f"folder with cxrscreen sources show {source.name}."
         )
+    if into.unusable_boxes:
+        into.say(f"{into.unusable_boxes} boxes were left out: they have no number, no area or a corner outside.")
     table = pd.DataFrame(into.rows, columns=[*COLUMNS, COPY_OF])
     check_manifest(table, out.parent, name=out.name)
     there = set(table["image_id"])

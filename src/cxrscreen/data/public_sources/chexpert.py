@@ -5,7 +5,7 @@ from pathlib import Path
 from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 FINDINGS = (
     "No Finding",
@@ -59,7 +59,7 @@ def label_of(marks: dict[str, str]) -> tuple[str, str]:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read ``train.csv`` and ``valid.csv``, of the full or the small edition."""
-    root = root_of(folder, "train.csv")
+    root = into.root_of(folder, "train.csv")
     for part in ("train.csv", "valid.csv"):
         if part == "valid.csv" and not (root / part).is_file():
             into.say("valid.csv is not there: only train.csv was read.")
@@ -67,6 +67,9 @@ def read(folder: Path, into: Gathering) -> None:
         for row in rows_of(read_published(root / part, _COLUMNS)):
             # The path starts with the edition's folder, which a person may have renamed.
             inside = Path(*Path(row["Path"]).parts[1:])
+            if not inside.name:
+                into.leave_out("its row in the table names no image")
+                continue
             label, finding = label_of(row)
             into.add(
                 inside.with_suffix("").as_posix(),

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from cxrscreen.data.public_sources.gathering import Gathering
-from cxrscreen.data.public_sources.lung_halves import at_size, image_size, read_binary, split
+from cxrscreen.data.public_sources.lung_halves import split_file
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 _COLUMNS = ("patientid", "sex", "age", "finding", "view", "modality", "filename")
 _HANNOVER_DOI = "10.6084/m9.figshare.12275009"
@@ -50,10 +50,9 @@ def label_of(finding: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read ``metadata.csv``, with the masks and severity scores of ``annotations`` where they are there."""
-    root = root_of(folder, "metadata.csv")
+    root = into.root_of(folder, "metadata.csv")
     table = read_published(root / "metadata.csv", _COLUMNS)
     scores = _severity(root)
-    masks = 0
     for row in rows_of(table):
         if row["modality"] != "X-ray":
             into.leave_out("no radiograph (CT or other modality)")
@@ -66,9 +65,7 @@ def read(folder: Path, into: Gathering) -> None:
         hannover = _HANNOVER_DOI in row.get("doi", "") or _HANNOVER_DOI in row.get("url", "")
         offset = row.get("offset", "")
         geographic, opacity = scores.get(row["filename"], ("", ""))
-        mask = _mask(root, stem, image, into)
-        masks += bool(mask)
-        into.add(
+        image_id = into.add(
             stem,
             image,
             label_of(row["finding"]),
@@ -84,9 +81,10 @@ def read(folder: Path, into: Gathering) -> None:
             severity_geographic=geographic,
             severity_opacity=opacity,
             copy_of=f"hannover/{stem}" if hannover else "",
-            **mask,
         )
-    if not masks:
+        mask = split_file(root / "annotations" / "lungVAE-masks" / f"{stem}_mask.png", image)
+        into.lung_mask(image_id, mask, "automatic")
+    if not any(row["lung_mask"] for row in into.rows):
         into.say("No lung masks: annotations/lungVAE-masks is not there or fits no image.")
 
 
@@ -96,17 +94,6 @@ def _severity(root: Path) -> dict[str, tuple[str, str]]:
         return {}
     table = read_published(file, ("filename", "geographic_mean", "opacity_mean"), comment="#")
     return {row["filename"]: (row["geographic_mean"], row["opacity_mean"]) for row in rows_of(table)}
-
-
-def _mask(root: Path, stem: str, image: Path, into: Gathering) -> dict[str, str]:
-    file = root / "annotations" / "lungVAE-masks" / f"{stem}_mask.png"
-    shape = image_size(image) if file.is_file() else None
-    lungs = read_binary(file) if shape else None
-    if lungs is None or shape is None:
-        return {}
-    mask, sides = split(at_size(lungs, shape))
-    path = into.write_mask(stem, mask)
-    return {"lung_mask": path, "lung_mask_origin": "automatic", "lung_mask_sides": str(sides).lower()}
 
 
 COHEN = Source(

@@ -6,7 +6,7 @@ from pathlib import Path
 from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import files_by_stem, read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import files_by_stem, read_published, rows_of
 
 _LABELS = {"covid-19": "covid19", "pneumonia": "pneumonia", "no finding": "normal"}
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -27,7 +27,7 @@ def patient_of(name: str) -> str:
 
 def read_figure1(folder: Path, into: Gathering) -> None:
     """Read ``metadata.csv``, whose patientid is the image's name, and the folder ``images``."""
-    root = root_of(folder, "metadata.csv")
+    root = into.root_of(folder, "metadata.csv")
     images = files_by_stem(root / "images", _SUFFIXES)
     for row in rows_of(read_published(root / "metadata.csv", _COLUMNS)):
         name = row["patientid"]
@@ -36,7 +36,7 @@ def read_figure1(folder: Path, into: Gathering) -> None:
 
 def read_actualmed(folder: Path, into: Gathering) -> None:
     """Read ``metadata.csv`` and the folder ``images``."""
-    root = root_of(folder, "metadata.csv")
+    root = into.root_of(folder, "metadata.csv")
     for row in rows_of(read_published(root / "metadata.csv", (*_COLUMNS, "imagename", "notes"))):
         level = {"COVID-19": "level 3: compatible with COVID-19", "No finding": "level 1: COVID-19 excluded"}
         note = f"{level.get(row['finding'], 'level 2: inconclusive')}, by a radiologist, without a test"

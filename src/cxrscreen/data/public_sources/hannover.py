@@ -5,7 +5,7 @@ from pathlib import Path
 from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 _COLUMNS = ("patient_id", "image_id", "sex", "age", "admission_offset", "modality", "projection")
 
@@ -21,7 +21,7 @@ def days_since(offset: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read ``data.csv`` and the folder ``png``."""
-    root = root_of(folder, "data.csv")
+    root = into.root_of(folder, "data.csv")
     for row in rows_of(read_published(root / "data.csv", _COLUMNS)):
         if row["modality"] not in ("CR", "DX"):
             into.leave_out("no radiograph (modality neither CR nor DX)")

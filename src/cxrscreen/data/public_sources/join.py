@@ -1,17 +1,17 @@
 """Several manifests -> one, with copies that publishers' names tell linked."""
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from cxrscreen.data.disease_masks import BOXES, MASK_COLUMN, load_boxes
-from cxrscreen.data.manifest import check_manifest, load_manifest
+from cxrscreen.data.disease_masks import BOXES, load_boxes
+from cxrscreen.data.manifest import PATH_COLUMNS, check_manifest, load_manifest
 from cxrscreen.data.public_sources.build import write_table
 from cxrscreen.data.public_sources.gathering import COPY_OF, SourceError, relative_path
 
-PATH_COLUMNS = ("path", "lung_mask", "lung_mask_2", "heart_mask", MASK_COLUMN)
+UNPREFIXED = "unprefixed_id"
+"""Extra column of a manifest joined with a prefix: the id before it, by which a later join tells copies."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Joined:
     images
         In the order of the manifests.
     copies
-        How many rows were linked to an image of an earlier manifest.
+        How many rows were given a ``duplicate_of`` by this.
     boxes
         How many boxes there are.
     """
@@ -36,8 +36,10 @@ class Joined:
 def join_manifests(files: list[Path], out: Path, *, prefix: bool = False) -> Joined:
     """Join manifests; paths are rebased on the new one's folder, boxes beside them are joined too.
 
-    Of two copies that the column ``copy_of`` tells, the image of the manifest named first stays; the later row gets its
-    id as ``duplicate_of``, which keeps both, and all images of their patients, on one side of every split.
+    Copies are told by the column ``copy_of``, and by two rows of one source and one id (before a prefix). Of copies the
+    image of the manifest named first stays; the others lead to its id by ``duplicate_of``, which keeps all of them, and
+    all images of their patients, on one side of every split. A manifest's own ``duplicate_of`` stays, but for circles,
+    which are opened: of any set of linked rows exactly one has none.
 
     Parameters
     ----------
@@ -46,7 +48,8 @@ def join_manifests(files: list[Path], out: Path, *, prefix: bool = False) -> Joi
     out
         CSV file to write; none of those read.
     prefix
-        Put the file's name (without .csv) and a colon before every image id, where ids of two manifests are the same.
+        Put the file's name (without .csv) and a colon before every image id, where ids of two manifests are the same;
+        the column :data:`UNPREFIXED` keeps the id.
 
     Returns
     -------
@@ -73,7 +76,6 @@ def join_manifests(files: list[Path], out: Path, *, prefix: bool = False) -> Joi
         before = f"{stem}:" if prefix else ""
         table = _rebased(load_manifest(file).table, file.parent, out.parent)
         own = set(table["image_id"])
-        table["_said"] = table["image_id"]
         table["image_id"] = before + table["image_id"]
         table["duplicate_of"] = [before + target if target else "" for target in table["duplicate_of"]]
         tables.append(table)
@@ -89,7 +91,8 @@ def join_manifests(files: list[Path], out: Path, *, prefix: bool = False) -> Joi
             "the file's name before each, or leave one manifest out."
         )
     copies = _link(whole)
-    whole = whole.drop(columns="_said")
+    if (whole[UNPREFIXED] == whole["image_id"]).all():
+        whole = whole.drop(columns=UNPREFIXED)
     check_manifest(whole, out.parent, name=out.name)
     write_table(whole, out)
     every = pd.concat(boxes, ignore_index=True) if boxes else pd.DataFrame()
@@ -113,34 +116,44 @@ def _rebased(table: pd.DataFrame, old: Path, new: Path) -> pd.DataFrame:
             table[column] = [relative_path(old / name, new) if name else "" for name in table[column]]
     if COPY_OF not in table.columns:
         table[COPY_OF] = ""
+    if UNPREFIXED not in table.columns:
+        table[UNPREFIXED] = ""
+    table[UNPREFIXED] = table[UNPREFIXED].where(table[UNPREFIXED] != "", table["image_id"])
     return table
 
 
 def _link(whole: pd.DataFrame) -> int:
-    """Fill ``duplicate_of`` of later copies in place; give how many."""
-    said = Counter(whole["_said"])
-    # An id that two manifests use may name two images.
-    copied_from = {n: c for n, c in zip(whole["_said"], whole[COPY_OF], strict=True) if c and c != n and said[n] == 1}
-    roots = {_root(name, copied_from) for name in whole[COPY_OF] if name}
-    first: dict[str, str] = {}
-    links = list(whole["duplicate_of"])
+    """Fill ``duplicate_of`` in place so that all copies of an image lead to one of them; give how many were linked."""
+    of = dict(zip(whole["image_id"], whole["duplicate_of"], strict=True))
+    place = {image_id: row for row, image_id in enumerate(of)}
+    for image_id in of:
+        _end(of, image_id)
+    # Two sources may both have an image 1: then nobody knows of which of them another row is a copy.
+    source_of: dict[str, str | None] = {}
+    for name, source in zip(whole[UNPREFIXED], whole["source"], strict=True):
+        source_of[name] = source if source_of.get(name, source) == source else None
+    first: dict[tuple[str | None, str], str] = {}
     linked = 0
-    for row, (copied, name, image_id) in enumerate(zip(whole[COPY_OF], whole["_said"], whole["image_id"], strict=True)):
-        key = _root(copied or name, copied_from)
-        if key not in roots or (not copied and said[name] > 1):
-            continue
-        kept = first.setdefault(key, image_id)
-        if kept != image_id and not links[row]:
-            links[row] = kept
-            linked += 1
-    whole["duplicate_of"] = links
+    columns = (whole[name] for name in ("image_id", "source", UNPREFIXED, COPY_OF))
+    for image_id, source, name, copied in zip(*columns, strict=True):
+        keys = [(source, name), (source_of.get(copied), copied)]
+        for key in keys if copied else keys[:1]:
+            ends = {_end(of, first.setdefault(key, image_id)), _end(of, image_id)}
+            if len(ends) == 2:
+                kept, other = sorted(ends, key=place.__getitem__)
+                of[other] = kept
+                linked += 1
+    whole["duplicate_of"] = list(of.values())
     return linked
 
 
-def _root(name: str, copied_from: dict[str, str]) -> str:
-    """Follow copies of copies (COVIDx's of RSNA's of NIH's) to their end; a circle ends where it closes."""
-    seen: set[str] = set()
-    while name in copied_from and name not in seen:
-        seen.add(name)
-        name = copied_from[name]
-    return name
+def _end(of: dict[str, str], image_id: str) -> str:
+    """Follow copies to the row that stays; a circle is opened where it closes."""
+    seen = {image_id}
+    while target := of[image_id]:
+        if target in seen:
+            of[image_id] = ""
+            break
+        seen.add(target)
+        image_id = target
+    return image_id

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrscreen.data.masks import HEART
 from cxrscreen.data.public_sources.gathering import MISSING_FILE, Gathering, SourceError
 from cxrscreen.data.public_sources.lung_halves import at_size, joined, read_binary
 from cxrscreen.data.public_sources.patients import age_columns, sex_of
@@ -83,10 +84,6 @@ def _add(name: str, raw: Path, record: str, masks: dict[str, Path | None], into:
         return
     person = _PERSON.search(record)
     nodule = _NODULE.match(record) if name.startswith("JPCLN") else None
-    mask = _mask(masks, pixels.shape[0])
-    written = {} if mask is None else {"lung_mask": into.write_mask(name, mask), "lung_mask_origin": "human"}
-    if mask is not None:
-        written["lung_mask_sides"] = "true"
     image_id = into.add(
         name,
         into.write_image(name, pixels),
@@ -98,10 +95,10 @@ def _add(name: str, raw: Path, record: str, masks: dict[str, Path | None], into:
         **age_columns(person[1] if person else ""),
         width=str(SIDE),
         height=str(SIDE),
-        **written,
-        heart_mask=written.get("lung_mask", "") if masks[_HEART] else "",
         notes=f"{SPACING_MM} mm a pixel; converted from the raw file, 12 bits, dense bright",
     )
+    mask = _mask(masks, pixels.shape[0])
+    into.lung_mask(image_id, None if mask is None else (mask, True), "human")
     if image_id is not None and nodule:
         size = float(nodule[2]) / SPACING_MM
         x, y = (max(float(nodule[at]) - size / 2, 0.0) for at in (3, 4))
@@ -117,7 +114,7 @@ def _mask(masks: dict[str, Path | None], side: int) -> NDArray[np.uint8] | None:
     file = masks[_HEART]
     heart = read_binary(file) if file is not None else None
     if heart is not None:
-        mask[at_size(heart, (side, side)) & (mask == 0)] = 3
+        mask[at_size(heart, (side, side)) & (mask == 0)] = HEART
     return mask
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 _KINDS = {"bacteria": "bacterial", "virus": "viral", "normal": "normal"}
@@ -31,7 +31,7 @@ def name_of(stem: str) -> tuple[str, str] | None:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read the folders NORMAL and PNEUMONIA of train, test and val."""
-    root = root_of(folder, "train/NORMAL")
+    root = into.root_of(folder, "train/NORMAL")
     for part in ("train", "test", "val"):
         for kind in ("NORMAL", "PNEUMONIA"):
             for image in sorted((root / part / kind).glob("*")):
@@ -68,7 +68,7 @@ def coronahack_label(label: str, kind: str, virus: str) -> str:
 
 def read_coronahack(folder: Path, into: Gathering) -> None:
     """Read ``Chest_xray_Corona_Metadata.csv`` and the images in the two folders that it names."""
-    root = root_of(folder, _CORONAHACK_TABLE)
+    root = into.root_of(folder, _CORONAHACK_TABLE)
     columns = ("X_ray_image_name", "Label", "Dataset_type", "Label_2_Virus_category", "Label_1_Virus_category")
     # The archive repeats the folder's name.
     inner = root / "Coronahack-Chest-XRay-Dataset" / "Coronahack-Chest-XRay-Dataset"

@@ -82,6 +82,19 @@ def split(lungs: Mask) -> tuple[NDArray[np.uint8], bool]:
     return side[regions].astype(np.uint8), True
 
 
+def split_file(file: Path, image: Path) -> tuple[NDArray[np.uint8], bool] | None:
+    """Both lungs of one mask picture, in the size of its image, told apart as by :func:`split`.
+
+    Returns
+    -------
+    tuple or None
+        Mask and whether the lungs could be told apart; None where mask or image is not there or cannot be read.
+    """
+    lungs = read_binary(file)
+    shape = None if lungs is None else image_size(image)
+    return None if lungs is None or shape is None else split(at_size(lungs, shape))
+
+
 def _column(mask: Mask) -> float:
     columns = np.flatnonzero(mask.any(axis=0))
     return float(np.average(columns, weights=mask.sum(axis=0)[columns])) if columns.size else np.inf

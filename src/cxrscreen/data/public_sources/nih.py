@@ -5,7 +5,7 @@ from pathlib import Path
 from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import files_by_stem, read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import files_by_stem, read_published, rows_of
 
 _TABLES = ("Data_Entry_2017_v2020.csv", "Data_Entry_2017.csv")
 _COLUMNS = ("Image Index", "Finding Labels", "Patient ID", "Patient Age", "View Position")
@@ -26,7 +26,7 @@ def label_of(findings: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read ``Data_Entry_2017_v2020.csv`` (or the first edition) and ``BBox_List_2017.csv``."""
-    root = root_of(folder, *_TABLES)
+    root = into.root_of(folder, *_TABLES)
     name = next(name for name in _TABLES if (root / name).is_file())
     table = read_published(root / name, _COLUMNS)
     if name != _TABLES[0]:
@@ -38,7 +38,7 @@ def read(folder: Path, into: Gathering) -> None:
             stem,
             images.get(stem, root / "images" / row["Image Index"]),
             label_of(row["Finding Labels"]),
-            patient=row["Patient ID"].zfill(8),
+            patient=row["Patient ID"] and row["Patient ID"].zfill(8),
             finding=row["Finding Labels"],
             view=view_of(row["View Position"]),
             sex=sex_of(row.get("Patient Gender") or row.get("Patient Sex", "")),
@@ -58,8 +58,7 @@ def _boxes(root: Path, into: Gathering) -> None:
     for row in rows_of(read_published(file, _BOX_COLUMNS)):
         image_id = f"{into.source}/{Path(row['Image Index']).stem}"
         if image_id in there:
-            x, y, width, height = (float(row[column]) for column in _BOX_COLUMNS[2:])
-            into.box(image_id, row["Finding Label"], x, y, width, height)
+            into.box(image_id, row["Finding Label"], *(row[column] for column in _BOX_COLUMNS[2:]))
 
 
 NIH = Source(

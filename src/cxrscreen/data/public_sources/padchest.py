@@ -6,7 +6,7 @@ from cxrscreen.data.public_sources.gathering import Gathering
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
 from cxrscreen.data.public_sources.spanish_reports import EXCLUDED, findings_of, label_of
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 _TABLES = "PADCHEST_chest_x_ray_images_labels_160K*.csv*"
 _COLUMNS = (
@@ -37,7 +37,7 @@ def age_at(study: str, born: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read the table of labels, plain or gzipped; images lie in the numbered folders that it names."""
-    root = root_of(folder, _TABLES)
+    root = into.root_of(folder, _TABLES)
     table = read_published(sorted(root.glob(_TABLES))[0], _COLUMNS)
     for row in rows_of(table):
         if row["Projection"] not in _VIEWS:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from cxrscreen.data.public_sources.gathering import Gathering
-from cxrscreen.data.public_sources.lung_halves import at_size, image_size, read_binary, split
+from cxrscreen.data.public_sources.lung_halves import split_file
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import root_of
 
 CLASSES = {"COVID": "covid19", "Lung_Opacity": "pneumonia", "Normal": "normal", "Viral Pneumonia": "viral"}
 """Folder of a class and its label."""
@@ -30,31 +29,21 @@ def childhood_of(kind: str, stem: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read the four folders of images, and their masks, which are brought to the images' size."""
-    root = root_of(folder, "COVID/images")
+    root = into.root_of(folder, "COVID/images")
     for kind, label in CLASSES.items():
         if not (root / kind / "images").is_dir():
             into.say(f"{kind}/images is not there: that class was not read.")
             continue
         for image in sorted((root / kind / "images").glob("*.png")):
-            into.add(
+            image_id = into.add(
                 image.stem,
                 image,
                 label,
                 finding=kind,
                 pediatric=childhood_of(kind, image.stem),
                 notes="squashed to a square by its publisher",
-                **_mask(root / kind / "masks" / image.name, image, into),
             )
-
-
-def _mask(file: Path, image: Path, into: Gathering) -> dict[str, str]:
-    shape = image_size(image) if file.is_file() else None
-    lungs = read_binary(file) if shape else None
-    if lungs is None or shape is None:
-        return {}
-    mask, sides = split(at_size(lungs, shape))
-    path = into.write_mask(image.stem, mask)
-    return {"lung_mask": path, "lung_mask_origin": "automatic", "lung_mask_sides": str(sides).lower()}
+            into.lung_mask(image_id, split_file(root / kind / "masks" / image.name, image), "automatic")
 
 
 RADIOGRAPHY = Source(

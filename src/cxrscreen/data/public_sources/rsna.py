@@ -9,7 +9,7 @@ from pydicom.errors import InvalidDicomError
 from cxrscreen.data.public_sources.gathering import Gathering, SourceError
 from cxrscreen.data.public_sources.patients import age_columns, sex_of, view_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import read_published, root_of, rows_of
+from cxrscreen.data.public_sources.tables import read_published, rows_of
 
 _CLASSES = {"Normal": "normal", "Lung Opacity": "pneumonia", "No Lung Opacity / Not Normal": "other"}
 _MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
@@ -23,7 +23,7 @@ def label_of(read_class: str) -> str:
 
 def read(folder: Path, into: Gathering) -> None:
     """Read the stage 2 tables, the DICOM headers for sex, age and view, and the map to NIH images where it is there."""
-    root = root_of(folder, "stage_2_train_labels.csv")
+    root = into.root_of(folder, "stage_2_train_labels.csv")
     boxes = read_published(root / "stage_2_train_labels.csv", ("patientId", "x", "y", "width", "height", "Target"))
     classes = read_published(root / "stage_2_detailed_class_info.csv", ("patientId", "class"))
     nih = _nih_images(root, into)
@@ -36,7 +36,7 @@ def read(folder: Path, into: Gathering) -> None:
             name,
             image,
             label_of(row["class"]),
-            patient=f"nih-{original[:8]}" if original else name,
+            patient=f"nih-{original[:8]}" if original else "",
             finding=row["class"],
             **_header(image),
             copy_of=f"nih/{original}" if original else "",
@@ -45,8 +45,7 @@ def read(folder: Path, into: Gathering) -> None:
             ids[name] = image_id
     for row in rows_of(boxes[boxes["Target"] == "1"]):
         if row["patientId"] in ids:
-            x, y, width, height = (float(row[column]) for column in ("x", "y", "width", "height"))
-            into.box(ids[row["patientId"]], "Lung Opacity", x, y, width, height)
+            into.box(ids[row["patientId"]], "Lung Opacity", *(row[column] for column in ("x", "y", "width", "height")))
     into.leave_out("stage 2 test image, without a label", len(list((root / "stage_2_test_images").glob("*.dcm"))))
 
 
@@ -55,8 +54,8 @@ def _nih_images(root: Path, into: Gathering) -> dict[str, str]:
     file = root / _MAPPING
     if not file.is_file():
         into.say(
-            f"{_MAPPING} is not there: every image counts as a patient of its own, though one patient has several; "
-            "fetch it before a split is made."
+            f"{_MAPPING} is not there: nobody's patient is known, and one patient has several images; fetch it before "
+            "a split is made."
         )
         return {}
     try:

@@ -8,9 +8,9 @@ _SAYS_NOTHING = {"unchanged", "suboptimal study", ""}
 _IN_ORDER = (
     ("covid19", {COVID}),
     ("tuberculosis", {"tuberculosis"}),
+    ("unknown", {UNSURE_COVID}),
     ("viral", {"viral pneumonia"}),
     ("pneumonia", {"pneumonia", "atypical pneumonia"}),
-    ("unknown", {UNSURE_COVID}),
     ("nodule", {"nodule", "multiple nodules"}),
 )
 
@@ -38,7 +38,7 @@ def label_of(findings: tuple[str, ...]) -> str:
     """Label of a report's findings.
 
     ``normal`` alone is normal. What only compares (``unchanged``) or judges the image (``suboptimal study``) says
-    nothing; COVID-19 called uncertain is unknown, unless the report also calls pneumonia.
+    nothing; COVID-19 called uncertain is unknown, whatever pneumonia the report also calls: it may be COVID-19's.
     """
     found = set(findings) - _SAYS_NOTHING
     if not found:

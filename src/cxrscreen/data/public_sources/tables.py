@@ -1,38 +1,13 @@
-"""Publishers' folders and tables, with one sentence where they are not as expected."""
+"""Publishers' tables and files, with one sentence where they are not as expected."""
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from cxrscreen.data.public_sources.gathering import SourceError
-
-
-def root_of(folder: Path, *markers: str) -> Path:
-    """Find the folder that holds a publisher's file: the one given, or one directly below it.
-
-    Parameters
-    ----------
-    folder
-        As given by a person.
-    *markers
-        Names of a file or folder; glob patterns; any one of them will do.
-
-    Raises
-    ------
-    SourceError
-        If the folder is missing, or holds none of them.
-    """
-    if not folder.is_dir():
-        raise SourceError(f"There is no folder {str(folder)!r}: give the one into which the data set was unpacked.")
-    for candidate in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        if any(next(candidate.glob(marker), None) is not None for marker in markers):
-            return candidate
-    raise SourceError(
-        f"The folder {folder.name!r} does not hold {' or '.join(markers)}: give the folder into which the data set was "
-        "unpacked, with its publisher's names."
-    )
+from cxrscreen.data.test_history import read_table
+from cxrscreen.errors import ManifestError
 
 
 def read_published(file: Path, columns: Iterable[str], *, sep: str = ",", comment: str | None = None) -> pd.DataFrame:
@@ -57,19 +32,11 @@ def read_published(file: Path, columns: Iterable[str], *, sep: str = ",", commen
     if not file.is_file():
         raise SourceError(f"There is no {file.name} in {file.parent.name!r}: fetch it, it belongs to the data set.")
     try:
-        with warnings.catch_warnings():
-            # Rows that end with one separator more than the header would else become an index.
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)
-            table = pd.read_csv(
-                file, sep=sep, dtype=str, keep_default_na=False, encoding="utf-8-sig", comment=comment, index_col=False
-            )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SourceError(f"{file.name} is not a readable table: fetch it again, unchanged.") from error
-    table.columns = pd.Index([str(column).strip() for column in table.columns])
-    lost = [column for column in columns if column not in table.columns]
-    if lost:
-        raise SourceError(f"{file.name} lacks the column(s) {', '.join(lost)}: fetch the publisher's own, unchanged.")
-    return pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
+        return read_table(file, tuple(columns), sep=sep, comment=comment)
+    except ManifestError as error:
+        # What is to be done differs: nobody is to correct a publisher's table.
+        wrong = str(error).rpartition(": ")[0]
+        raise SourceError(f"{wrong}: fetch the publisher's own again, unchanged.") from error
 
 
 def rows_of(table: pd.DataFrame) -> list[dict[str, str]]:

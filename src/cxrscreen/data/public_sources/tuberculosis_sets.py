@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cxrscreen.data.public_sources.gathering import MISSING_FILE, Gathering
-from cxrscreen.data.public_sources.lung_halves import at_size, image_size, joined, read_binary, split
+from cxrscreen.data.public_sources.lung_halves import at_size, image_size, joined, read_binary, split_file
 from cxrscreen.data.public_sources.patients import age_columns, sex_of
 from cxrscreen.data.public_sources.source import Source
-from cxrscreen.data.public_sources.tables import root_of, text_of
+from cxrscreen.data.public_sources.tables import text_of
 
 _LABELS = {"0": "normal", "1": "tuberculosis"}
 _HOME = "https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets/"
@@ -22,8 +22,8 @@ _CITATION = (
 )
 _MASK_FOLDERS = ("mask/mask", "mask", "masks")
 
-MaskReader = Callable[[Path, Path], tuple[NDArray[np.uint8] | None, bool]]
-"""Takes the folder and an image; gives its mask, if any, and whether that tells the lungs apart."""
+MaskReader = Callable[[Path, Path], tuple[NDArray[np.uint8], bool] | None]
+"""Takes the folder and an image; gives its mask and whether that tells the lungs apart, or None."""
 
 
 def reading_of(text: str) -> dict[str, str]:
@@ -49,17 +49,18 @@ def reading_of(text: str) -> dict[str, str]:
 
 def read_montgomery(folder: Path, into: Gathering) -> None:
     """Read ``CXR_png``, ``ClinicalReadings`` and ``ManualMask``."""
-    root = root_of(folder, "CXR_png/MCUCXR_*.png")
-    _read(root, "MCUCXR", into, _halves)
+    root = into.root_of(folder, "CXR_png/MCUCXR_*.png")
+    _read(root, "MCUCXR", into, _halves, of_others="PA")
 
 
 def read_shenzhen(folder: Path, into: Gathering) -> None:
     """Read ``CXR_png``, ``ClinicalReadings`` and Stirenko's masks in ``mask``."""
-    root = root_of(folder, "CXR_png/CHNCXR_*.png")
-    _read(root, "CHNCXR", into, _whole)
+    root = into.root_of(folder, "CXR_png/CHNCXR_*.png")
+    _read(root, "CHNCXR", into, _whole, of_others="unknown")
 
 
-def _read(root: Path, prefix: str, into: Gathering, mask_of: MaskReader) -> None:
+def _read(root: Path, prefix: str, into: Gathering, mask_of: MaskReader, *, of_others: str) -> None:
+    # The view of everybody whose reading gives no adult's age.
     readings = root / "ClinicalReadings"
     if not readings.is_dir():
         into.say("ClinicalReadings is not there: ages, sexes and findings are unknown.")
@@ -71,14 +72,9 @@ def _read(root: Path, prefix: str, into: Gathering, mask_of: MaskReader) -> None
             continue
         columns = reading_of(text_of(readings / f"{image.stem}.txt"))
         columns["finding"] = columns["finding"] or _LABELS[suffix]
-        mask, sides = mask_of(root, image)
-        if mask is not None:
-            columns |= {
-                "lung_mask": into.write_mask(image.stem, mask),
-                "lung_mask_origin": "human",
-                "lung_mask_sides": str(sides).lower(),
-            }
-        into.add(image.stem, image, _LABELS[suffix], patient=name, view="PA", **columns)
+        view = "PA" if columns["pediatric"] == "false" else of_others
+        image_id = into.add(image.stem, image, _LABELS[suffix], patient=name, view=view, **columns)
+        into.lung_mask(image_id, mask_of(root, image), "human")
     there = {image.stem for image in images}
     into.leave_out(MISSING_FILE, sum(file.stem not in there for file in readings.glob(f"{prefix}_*.txt")))
     without = sum(not row["lung_mask"] for row in into.rows)
@@ -86,21 +82,18 @@ def _read(root: Path, prefix: str, into: Gathering, mask_of: MaskReader) -> None
         into.say(f"{without} images have no lung mask.")
 
 
-def _halves(root: Path, image: Path) -> tuple[NDArray[np.uint8] | None, bool]:
+def _halves(root: Path, image: Path) -> tuple[NDArray[np.uint8], bool] | None:
     files = [root / "ManualMask" / side / image.name for side in ("leftMask", "rightMask")]
+    one, other = (read_binary(file) for file in files)
     shape = image_size(image)
-    one, other = (read_binary(file) if file.is_file() else None for file in files)
     if one is None or other is None or shape is None:
-        return None, False
+        return None
     return joined(at_size(one, shape), at_size(other, shape)), True
 
 
-def _whole(root: Path, image: Path) -> tuple[NDArray[np.uint8] | None, bool]:
-    names = [root / folder / f"{image.stem}_mask.png" for folder in _MASK_FOLDERS]
-    file = next((name for name in names if name.is_file()), None)
-    lungs = read_binary(file) if file is not None else None
-    shape = image_size(image)
-    return (None, False) if lungs is None or shape is None else split(at_size(lungs, shape))
+def _whole(root: Path, image: Path) -> tuple[NDArray[np.uint8], bool] | None:
+    files = [root / folder / f"{image.stem}_mask.png" for folder in _MASK_FOLDERS]
+    return split_file(next((file for file in files if file.is_file()), files[0]), image)
 
 
 MONTGOMERY = Source(
@@ -135,6 +128,8 @@ SHENZHEN = Source(
     labels=("_0 in the name -> normal; _1 -> tuberculosis (a reader's call of signs of it, no culture)",),
     faults=(
         "Children are among the patients; ages in months and days are given for some.",
+        "AP views of children are among the images, which of them is not told: view is PA where the reading gives an "
+        "adult's age, else unknown.",
         "About 100 images have no mask; masks that do not part the lungs are marked (lung_mask_sides false).",
         "Readings are free text with typing errors; the label comes from the file's name alone.",
     ),

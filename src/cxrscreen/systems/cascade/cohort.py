@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cxrscreen.data.manifest import Manifest, check_manifest
+from cxrscreen.data.manifest import PATH_COLUMNS, Manifest, check_manifest
 from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import BundleError, ManifestError
 from cxrscreen.systems.bundle import Bundle
@@ -21,7 +21,6 @@ FEWEST_CASES = 8
 STAGES: Mapping[str, str] = {"2": "stage2", "3": "stage3"}
 """Protocol by the stage's number."""
 
-_FILE_COLUMNS = ("path", "lung_mask", "lung_mask_2", "heart_mask")
 _PRECEDENCE: tuple[Part, ...] = ("test", "validation", "train")
 
 
@@ -223,10 +222,10 @@ def _merged(halves: Iterable[Manifest]) -> Manifest:
     for half in halves:
         table = half.table.drop(columns="group").reset_index(drop=True)
         root = half.root.resolve()
-        for column in _FILE_COLUMNS:
+        for column in table.columns.intersection(list(PATH_COLUMNS)):
             table[column] = [str(root / name) if name else "" for name in table[column]]
         tables.append(table)
-    return check_manifest(pd.concat(tables, ignore_index=True), root, name="The two manifests")
+    return check_manifest(pd.concat(tables, ignore_index=True).fillna(""), root, name="The two manifests")
 
 
 def _by_group(groups: "pd.Series[str]", drawn: Mapping[str, Part], known: Mapping[str, Part]) -> dict[str, Part]:
