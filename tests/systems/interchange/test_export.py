@@ -101,8 +101,8 @@ def test_monai_runs_it_on_a_folder_with_its_own_networks(exported, bundle, tmp_p
     from cxrscreen.systems.registry import load_system
 
     images, folder = tmp_path / "images", tmp_path / "monai"
-    (images / "first").mkdir(parents=True)
-    write_png(make_phantom(3, "covid19", shape=(160, 160)), images / "first" / "a.png")
+    (images / "a").mkdir(parents=True)
+    write_png(make_phantom(3, "covid19", shape=(160, 160)), images / "a" / "first.png")
     (images / "b.png").write_bytes(b"no image")
     shutil.copytree(exported("monai"), folder)
 
@@ -120,11 +120,11 @@ def test_monai_runs_it_on_a_folder_with_its_own_networks(exported, bundle, tmp_p
     found = run(tmp_path / "first")
     assert found["research_use"] == RESEARCH_USE
     screened, failed = found["images"]
-    assert (screened["file"], failed["file"]) == ("first/a.png", "b.png")
+    assert (screened["file"], failed["file"]) == ("a/first.png", "b.png")
     assert failed["status"] == "failed"
     assert "b.png" in failed["reason"]
     own = load_system(bundle.folder, engine=EngineSettings(precision="f32"))
-    assert screened["probabilities"] == own.screen(read(images / "first" / "a.png"), explain=False).probabilities
+    assert screened["probabilities"] == own.screen(read(images / "a" / "first.png"), explain=False).probabilities
     assert (tmp_path / "first" / screened["lung_mask"]).is_file()
     # What another program taught the network is used, and no measured figure goes with it.
     state = torch.load(folder / "models" / "model.pt", weights_only=True)

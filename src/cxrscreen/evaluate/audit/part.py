@@ -96,11 +96,11 @@ class AuditPart:
         What it rests on.
     not_to_conclude
         What a reader might wrongly take from it, in a sentence or two.
-    stopped
-        Whether the audit ended without an answer; ``finding`` then says why, which may name a file.
     scores
         Scores of edited images, from `untouched.rescored`, so that another audit can be compared image by image; None
         where there are none.
+    stopped
+        Whether the audit ended without an answer; ``finding`` then says why, which may name a file.
     """
 
     name: str
@@ -112,8 +112,8 @@ class AuditPart:
     tables: tuple[AuditTable, ...]
     figures: tuple[AuditFigure, ...]
     not_to_conclude: str
-    stopped: bool = False
     scores: pd.DataFrame | None = None
+    stopped: bool = False
 
     def content(self) -> dict[str, Any]:
         """Plain values for JSON; of the figures only titles and descriptions."""
