@@ -36,11 +36,11 @@ def test_what_cannot_be_chosen_is_a_sentence(monkeypatch):
 
 def test_another_distribution_brings_a_system_and_takes_no_name(monkeypatch):
     points = (
-        EntryPoint("hazy", "lung_haze", registry.GROUP),
+        EntryPoint("hazy", "installed_nowhere", registry.GROUP),
         EntryPoint("cascade", "impostor", registry.GROUP),
     )
     monkeypatch.setattr(registry, "entry_points", lambda group: points if group == registry.GROUP else ())
-    assert registry.systems()["hazy"] == "lung_haze"
+    assert registry.systems()["hazy"] == "installed_nowhere"
     assert registry.systems()["cascade"] == "cxrscreen.systems.cascade"
     assert list(registry.systems())[: len(registry.SYSTEMS)] == list(registry.SYSTEMS)
     assert registry.known_system("hazy") == "hazy"
