@@ -134,7 +134,7 @@ def test_screening_asks_in_the_mode_of_the_card(tiny_bundle, system, radiograph,
 
 
 def test_a_mode_without_its_networks_is_a_sentence(tiny_bundle, system, radiograph, tmp_path):
-    lacking = type(system)(system.card, system.settings, system._organs, system._class_weights, {})
+    lacking = type(system)(system.card, system.settings, system._organs, {})
     with pytest.raises(BundleError, match="no networks for the mode shared"):
         lacking.vote(radiograph, "shared")
     files = {name: digest for name, digest in tiny_bundle.card.files.items() if name != "classifier-late.onnx"}

@@ -13,6 +13,7 @@ from cxrscreen.systems.patch_voting.shared import (
     shared_side,
     windows_of,
 )
+from cxrscreen.systems.patch_voting.shared_head import own_head
 
 LOCAL = {
     "approach": "local",
@@ -82,7 +83,8 @@ def test_a_network_that_sees_no_further_than_a_place_answers_the_same(monkeypatc
     for module in ("ballots", "shared"):
         monkeypatch.setattr(f"cxrscreen.systems.patch_voting.{module}.centres_of", lambda *_: middles)
     one = ask_patches(Near(64), image, lungs, settings).probabilities
-    shared = ask_shared(Near(side), image, lungs, settings).probabilities
+    network = Near(side)
+    shared = ask_shared(network, own_head(network), image, lungs, settings).probabilities
     # Where a patch is enlarged, the shared image knows what lies behind its border.
     np.testing.assert_allclose(shared, one, atol=1e-4 if zoom == 1 else 0.2)
     assert len(np.unique(one.argmax(axis=1))) > 1
@@ -124,4 +126,4 @@ def test_halves_put_together_are_the_network_for_patches_on_places(monkeypatch):
     early = ask_early(EarlyNear(256), LateNear(64), image, lungs, settings)
     np.testing.assert_array_equal(early.corners, one.corners)
     np.testing.assert_allclose(early.probabilities, one.probabilities, atol=1e-4)
-    np.testing.assert_allclose(early.features, one.features, atol=1e-5)
+    np.testing.assert_allclose(early.last_maps(), one.last_maps(), atol=1e-5)

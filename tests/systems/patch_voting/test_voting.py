@@ -32,6 +32,18 @@ def test_the_order_of_patches_does_not_matter(seed, count):
     assert found.probabilities.sum() == pytest.approx(1, abs=1e-6)
 
 
+def test_the_lead_is_that_over_the_next_class():
+    found = majority_vote(np.array([[0.5, 0.3, 0.2]] * 5 + [[0.1, 0.8, 0.1]] * 3 + [[0.1, 0.3, 0.6]] * 2, np.float32))
+    assert (found.label, found.second) == (0, 1)
+    assert found.lead == pytest.approx(0.2)
+    assert majority_vote(np.array([[0.1, 0.9]], np.float32)).lead == 1
+
+
+def test_the_next_of_two_equal_classes_is_the_one_with_the_larger_mean_probability():
+    found = majority_vote(np.array([[0.9, 0.1, 0.0]] * 2 + [[0.2, 0.7, 0.1], [0.1, 0.0, 0.9]], np.float32))
+    assert found.second == 2
+
+
 def test_probabilities_exclude_each_other():
     found = class_probabilities(np.array([[0, 0, np.log(2), 1000.0]], np.float32))
     np.testing.assert_allclose(found, [[0, 0, 0, 1]], atol=1e-6)

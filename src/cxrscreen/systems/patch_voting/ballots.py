@@ -1,6 +1,6 @@
 """What the classifier says of each patch of an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,16 +28,19 @@ class Ballot:
         int64 (K, 2): row and column of each patch's upper left pixel in the image that patches are cut from.
     probabilities
         float32 (K, L): softmax probabilities.
-    features
-        float32 (K, C, u, v): last feature maps.
+    last_maps
+        Gives float32 (K, C, u, v), the last feature maps: many bytes, which only an explanation needs.
     pooled
         float32 (K, C).
+    weights
+        float32 (L, C), of the linear layer that gave the probabilities.
     """
 
     corners: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    features: NDArray[np.float32]
+    last_maps: Callable[[], NDArray[np.float32]]
     pooled: NDArray[np.float32]
+    weights: NDArray[np.float32]
 
 
 def ask_patches(
@@ -62,12 +65,15 @@ def ask_patches(
     """
     corners = corners_of(centres_of(image, lungs, settings), settings.field)
     views = patch_views(image, lungs, corners, settings, network.image_shape[1])
-    return ballot_of(corners, [network(some) for some in in_batches(views, batch)])
+    return ballot_of(network, corners, [network(some) for some in in_batches(views, batch)])
 
 
-def ballot_of(corners: NDArray[np.int64], answers: Sequence[Outputs]) -> Ballot:
+def ballot_of(network: Engine, corners: NDArray[np.int64], answers: Sequence[Outputs]) -> Ballot:
     """Put the network's outputs for batches of patches together; ``corners`` int64 (K, 2)."""
-    logits, features, pooled = (
-        np.concatenate([answer[name] for answer in answers]) for name in ("logits", "features", "pooled")
-    )
-    return Ballot(corners, class_probabilities(logits), features, pooled)
+
+    def together(name: str) -> NDArray[np.float32]:
+        return np.concatenate([answer[name] for answer in answers])
+
+    probabilities = class_probabilities(together("logits"))
+    weights = network.weights["classifier.weight"]
+    return Ballot(corners, probabilities, lambda: together("features"), together("pooled"), weights)

@@ -2,23 +2,26 @@
 
 ``exact``: every patch by itself, float32, the reference. The others compute at half the width. ``bf16``: every patch
 by itself. ``early``: layers down to a stride of 8 once for the whole image, the others for each patch. ``middle``:
-down to a stride of 16. ``shared``: all layers once for the whole image. A fast way is used in screening only where
-its agreement was measured, and the card says so (``python benchmarks/patch_voting_speed.py``).
+down to a stride of 16. ``shared``: all layers once for the whole image. Where the lead of such a vote is less
+than the card's ``ask_again``, every patch is asked by itself after all. A fast way is used in screening only where its
+agreement was measured, and the card says so (``python benchmarks/patch_voting_speed.py``).
 """
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, Precision, engine_for
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, EngineSettings, Precision, engine_for
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.patch_voting.ballots import Ballot, ask_patches
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing
 from cxrscreen.systems.patch_voting.shared import ask_early, ask_shared
+from cxrscreen.systems.patch_voting.shared_head import own_head, shared_head
+from cxrscreen.systems.patch_voting.voting import majority_vote
 
 CLASSIFIER, SHARED = "classifier.onnx", "classifier-shared.onnx"
 """The bundle's graphs of the whole network, for patches and for the whole image."""
@@ -46,13 +49,28 @@ def load_mode(bundle: Bundle, mode: Mode, engine: EngineSettings = DEFAULT_ENGIN
         If the bundle lacks a graph of the mode.
     """
     precision: Precision = "f32" if mode == "exact" or engine.backend != "openvino" else "bf16"
-    graphs = [bundle.file(name) for name in _GRAPHS[mode]]
-    return asking(mode, *(engine_for(graph, replace(engine, precision=precision)) for graph in graphs))
+    engines = [engine_for(bundle.file(name), replace(engine, precision=precision)) for name in _GRAPHS[mode]]
+    if mode == "exact":
+        return partial(ask_patches, engines[0])
+    ask: Ask
+    if mode == "bf16":
+        ask = partial(ask_patches, engines[0])
+    elif mode == "shared":
+        ask = partial(ask_shared, engines[0], shared_head(bundle) or own_head(engines[0]))
+    else:
+        ask = partial(ask_early, engines[0], engines[1])
+    return _sure(ask, cache(lambda: load_mode(bundle, "exact", engine)))
 
 
-def asking(mode: Mode, *engines: Engine) -> Ask:
-    """The mode with engines at hand, in the order of its graphs."""
-    return partial(_ASK[mode], *engines)
+def _sure(ask: Ask, exact: Callable[[], Ask]) -> Ask:
+    """Ask the reference where a faster vote is close."""
+
+    def asked(image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing) -> Ballot:
+        ballot = ask(image, lungs, settings)
+        sure = majority_vote(ballot.probabilities).lead >= settings.ask_again
+        return ballot if sure else exact()(image, lungs, settings)
+
+    return asked
 
 
 _GRAPHS: dict[Mode, tuple[str, ...]] = {
@@ -61,11 +79,4 @@ _GRAPHS: dict[Mode, tuple[str, ...]] = {
     "early": HALVES[8],
     "middle": HALVES[16],
     "shared": (SHARED,),
-}
-_ASK: dict[Mode, Callable[..., Ballot]] = {
-    "exact": ask_patches,
-    "bf16": ask_patches,
-    "early": ask_early,
-    "middle": ask_early,
-    "shared": ask_shared,
 }

@@ -16,7 +16,6 @@ from cxrscreen.explain.lung_share import lung_share
 from cxrscreen.explain.probabilistic_grad_cam import patch_grad_cam, probabilistic_grad_cam
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, engine_for
-from cxrscreen.runtime.weights import Weights
 from cxrscreen.systems.bundle import Bundle, Card, preprocessing_of
 from cxrscreen.systems.cautions import LIMITING, lung_cautions
 from cxrscreen.systems.contract import Finding, MapKind, Policy, SaliencyMap, Screening, Stage
@@ -31,13 +30,11 @@ from cxrscreen.systems.patch_voting.morphology import (
 )
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing, organ_input, patch_image
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote, vote_scores
+from cxrscreen.systems.patch_voting.voting import CLASSES, CLOSE, Vote, majority_vote, vote_scores
 from cxrscreen.systems.reading_order import triage_score
 
 WEIGHTS = "classifier.safetensors"
 """The bundle's file of the classifier's weights, to which all its graphs point."""
-CLOSE = 0.10
-"""Lead in shares of the patches below which the other class could easily have won."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,8 +78,6 @@ class PatchVoting:
         The bundle's card and the preprocessing in it.
     organs
         Engine of the organ network.
-    class_weights
-        float32 (L, C), of the classifier's linear layer.
     modes
         Ways to ask the classifier; may take a second when first asked. Screening takes the one of the settings.
     """
@@ -92,11 +87,10 @@ class PatchVoting:
         card: Card,
         settings: Preprocessing,
         organs: Engine,
-        class_weights: NDArray[np.float32],
         modes: Mapping[Mode, Callable[[], Ask]],
     ) -> None:
         self.card, self.settings = card, settings
-        self._organs, self._class_weights, self._modes = organs, class_weights, modes
+        self._organs, self._modes = organs, modes
 
     @property
     def bundle_id(self) -> str:
@@ -199,7 +193,7 @@ class PatchVoting:
     def _maps(self, ballot: Ballot, vote: Vote, mask: NDArray[np.uint8]) -> tuple[SaliencyMap, ...]:
         side = self.settings.image_side
         found = probabilistic_grad_cam(
-            patch_grad_cam(ballot.features, self._class_weights),
+            patch_grad_cam(ballot.last_maps(), ballot.weights),
             ballot.probabilities,
             ballot.corners,
             (side, side),
@@ -273,20 +267,18 @@ def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> PatchVoting
         own = pool.submit(modes[settings.mode])
         organs = engine_for(bundle.file("organs.onnx"), engine)
         own.result()
-    weights = Weights(bundle.file(WEIGHTS), bundle.card.files[WEIGHTS])
-    return PatchVoting(bundle.card, settings, organs, weights["classifier.weight"], modes)
+    return PatchVoting(bundle.card, settings, organs, modes)
 
 
 def vote_warnings(vote: Vote) -> list[str]:
     """Say how the patches voted where that was close, and what the viral class stands for."""
-    order = np.lexsort((vote.probabilities, vote.counts))[::-1]
-    total, second = int(vote.counts.sum()), int(order[1])
-    lead = int(vote.counts[vote.label] - vote.counts[second])
     found = []
-    if total > 1 and lead < CLOSE * total:
+    if vote.lead < CLOSE:
+        second = vote.second
         found.append(
-            f"The vote was close: {vote.counts[vote.label]} of {total} patches for {NAMES[CLASSES[vote.label]]} and "
-            f"{vote.counts[second]} for {NAMES[CLASSES[second]]}; the finding could easily be the other one."
+            f"The vote was close: {vote.counts[vote.label]} of {vote.counts.sum()} patches for "
+            f"{NAMES[CLASSES[vote.label]]} and {vote.counts[second]} for {NAMES[CLASSES[second]]}; the finding could "
+            "easily be the other one."
         )
     if CLASSES[vote.label] == "viral":
         found.append(NOT_TOLD_APART)

@@ -47,6 +47,8 @@ class Preprocessing:
         What the classifier pools its features over; see :class:`cxrscreen.nets.classifier.Classifier`.
     mode
         How screening asks about patches. A bundle begins with ``exact``; another one is chosen by measuring.
+    ask_again
+        Lead of the winning class, in shares of the patches, below which another mode asks ``exact`` after all.
     """
 
     approach: Approach
@@ -59,6 +61,7 @@ class Preprocessing:
     seed: int = Field(ge=0)
     pooling: Pooling = "image"
     mode: Mode = "exact"
+    ask_again: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def field(self) -> int:

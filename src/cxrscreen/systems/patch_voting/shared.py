@@ -5,7 +5,8 @@ network looks over the patch's border (a patch alone is padded there, in the sha
 a patch does not begin on a place of the maps. Both grow with the depth to which maps are shared: at a stride of 8 the
 layers of EfficientNet-Lite0 have looked about 33 pixels around a place, so that half of the places of a patch of 224
 have seen nothing beyond its border; at 16 and 32 none. The answers are therefore close, not equal; the patches one by
-one are the reference, and how often the votes agree is measured (``cxrscreen patch-voting``).
+one are the reference, and how often the votes agree is measured (``cxrscreen patch-voting``). A linear layer of their
+own (:mod:`cxrscreen.systems.patch_voting.shared_head`) takes back what of that is the same in all images.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from cxrscreen.runtime.engine import Engine
 from cxrscreen.systems.patch_voting.ballots import BATCH, Ballot, ballot_of
 from cxrscreen.systems.patch_voting.patches import corners_of, in_batches
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, classifier_input
+from cxrscreen.systems.patch_voting.shared_head import LinearHead
 from cxrscreen.systems.patch_voting.views import centres_of
 from cxrscreen.systems.patch_voting.voting import class_probabilities
 
@@ -63,16 +65,24 @@ def ask_early(
     corners = corners_of(centres_of(image, lungs, settings), settings.field)
     places = late.image_shape[1]
     windows = windows_of(maps, np.rint(corners * places / settings.field).astype(np.int64), places)
-    return ballot_of(corners, [late(some) for some in in_batches(windows, batch)])
+    return ballot_of(late, corners, [late(some) for some in in_batches(windows, batch)])
 
 
-def ask_shared(network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool_], settings: Preprocessing) -> Ballot:
+def ask_shared(
+    network: Engine,
+    head: LinearHead,
+    image: NDArray[np.uint8],
+    lungs: NDArray[np.bool_],
+    settings: Preprocessing,
+) -> Ballot:
     """Ask the classifier about all patches of an image at once.
 
     Parameters
     ----------
     network
         The classifier, compiled for :func:`shared_side`.
+    head
+        What is asked of the pooled features: the network's own linear layer, or one fitted to shared maps.
     image, lungs
         uint8 and bool (S, S); the mask is not empty.
     settings
@@ -82,9 +92,11 @@ def ask_shared(network: Engine, image: NDArray[np.uint8], lungs: NDArray[np.bool
     corners = corners_of(centres_of(image, lungs, settings), settings.field)
     cell = STRIDE * settings.image_side / network.image_shape[1]
     pooled = pooled_windows(maps, corners / cell, settings.field / cell)
-    features = windows_of(maps, np.rint(corners / cell).astype(np.int64), round(settings.field / cell))
-    weights, bias = network.weights["classifier.weight"], network.weights["classifier.bias"]
-    return Ballot(corners, class_probabilities(pooled @ weights.T + bias), features, pooled)
+
+    def last_maps() -> NDArray[np.float32]:
+        return windows_of(maps, np.rint(corners / cell).astype(np.int64), round(settings.field / cell))
+
+    return Ballot(corners, class_probabilities(pooled @ head.weights.T + head.bias), last_maps, pooled, head.weights)
 
 
 def windows_of(maps: NDArray[np.float32], starts: NDArray[np.int64], size: int) -> NDArray[np.float32]:
@@ -119,8 +131,9 @@ def pooled_windows(features: NDArray[np.float32], corners: NDArray[np.float64], 
     """
     rows = _overlaps(corners[:, 0], size, features.shape[1])
     columns = _overlaps(corners[:, 1], size, features.shape[2])
-    along = np.tensordot(columns, features, axes=(1, 2))
-    return np.asarray(np.einsum("kr,kcr->kc", rows, along), dtype=np.float32)
+    shares = (rows[:, :, None] * columns[:, None, :]).reshape(len(corners), -1)
+    # One matrix product: every place of every window once, most with a share of 0.
+    return np.asarray(shares @ features.reshape(len(features), -1).T, dtype=np.float32)
 
 
 def _whole_view(

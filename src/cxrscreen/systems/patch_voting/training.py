@@ -163,7 +163,7 @@ def train_classifier(
         {
             "images": made_images,
             "recipe": recipe.classifier.model_dump(mode="json", exclude={"head"}),
-            "preprocessing": asdict(recipe.preprocessing),
+            "preprocessing": _taught(recipe),
             "seed": recipe.seed,
             "truth": [split.truth[i] for i in _learned_from(split)],
         },
@@ -185,6 +185,12 @@ def _universal(recipe: PatchVotingRecipe) -> dict[str, object]:
     """The settings of the universal preprocessing, which both networks' images share."""
     settings = asdict(recipe.preprocessing)
     return {name: settings[name] for name in ("gamma", "working_side")}
+
+
+def _taught(recipe: PatchVotingRecipe) -> dict[str, object]:
+    """What the classifier learns by; when screening asks again changes nothing of that."""
+    settings = asdict(recipe.preprocessing)
+    return {name: value for name, value in settings.items() if name != "ask_again"}
 
 
 def _check_files(manifest: Manifest, splits: Mapping[str, Split]) -> None:

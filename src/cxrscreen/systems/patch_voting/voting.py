@@ -12,6 +12,10 @@ CLASSES = tuple(PATCH_CLASSES)
 """What the patches vote on, in the order of the logits; ``viral`` includes COVID-19, which is not told apart."""
 
 
+CLOSE = 0.10
+"""Lead in shares of the patches below which the other class could easily have won."""
+
+
 @dataclass(frozen=True, eq=False)
 class Vote:
     """The outcome for one image.
@@ -29,6 +33,16 @@ class Vote:
     label: int
     counts: NDArray[np.int64]
     probabilities: NDArray[np.float64]
+
+    @property
+    def second(self) -> int:
+        """Index of the class that came next."""
+        return int(np.lexsort((self.probabilities, self.counts))[-2])
+
+    @property
+    def lead(self) -> float:
+        """Lead over the next class in shares of the patches, in [0, 1]."""
+        return float((self.counts[self.label] - self.counts[self.second]) / self.counts.sum())
 
 
 def majority_vote(patch_probabilities: NDArray[np.float32]) -> Vote:
