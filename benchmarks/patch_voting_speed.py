@@ -17,7 +17,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -36,25 +36,20 @@ from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import EngineSettings, load_engine
 from cxrscreen.systems.bundle import Bundle, open_bundle, preprocessing_of, write_card
-from cxrscreen.systems.patch_voting.modes import CLASSIFIER, load_mode, modes_of
+from cxrscreen.systems.patch_voting.mode_choice import asked_in, least_lead, same_winner, shipped_mode
+from cxrscreen.systems.patch_voting.modes import CLASSIFIER, fit_shared_head, load_modes
 from cxrscreen.systems.patch_voting.networks import patch_classifier
 from cxrscreen.systems.patch_voting.patches import corners_of
 from cxrscreen.systems.patch_voting.pipeline import find_organs
 from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, patch_image
 from cxrscreen.systems.patch_voting.recipe import PatchVotingRecipe
-from cxrscreen.systems.patch_voting.shared_head import fitted_head, own_head, write_shared_head
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT
 from cxrscreen.systems.patch_voting.views import centres_of, lungs_of_patch_image, patch_views
-from cxrscreen.systems.patch_voting.voting import majority_vote
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
-TIMES, AGREEMENT = 15.0, 0.99
-"""Least speed-up over separate eager forwards, and least share of images with the same winner, of a shipped mode."""
 EAGER_IMAGES = 3
 """Images on which the separate forwards are timed."""
-LEADS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-"""Leads below which a mode may ask the reference."""
 PENALTY = 0.1
 """See :func:`cxrscreen.systems.patch_voting.shared_head.fitted_head`."""
 
@@ -80,14 +75,15 @@ def main() -> None:
         split = splits_of_bundle(bundle, manifest)[CLASS_SPLIT]
         if given.fit:
             chosen = spread(np.random.default_rng(0).permutation(split.train).tolist(), given.fit)
-            bundle = fit_head(bundle, pictures_of(bundle, manifest, chosen, given.threads), given.threads)
+            learned = pictures_of(bundle, manifest, chosen, given.threads)
+            bundle = fit_shared_head(bundle, learned, PENALTY, EngineSettings(threads=given.threads))
         chosen = spread(split.part(given.part), given.count)
         pictures = pictures_of(bundle, manifest, chosen, given.threads)
         groups = [str(manifest.table.at[image_id, "group"]) for image_id in chosen]
         modes = measure(bundle, pictures, groups, given.threads, choose=given.part == "validation")
-    best = shipped(modes)
+    best = shipped_mode(modes)
     if given.write:
-        write_choice(bundle, best, modes[best])
+        write_card(bundle.folder, asked_in(bundle.card, best, modes[best]))
     about = {"notice": RESEARCH_USE, "bundle": bundle.card.bundle_id, "part": given.part, "images": len(chosen)}
     patches = preprocessing_of(bundle, Preprocessing).patches
     content = {**about, "patches": patches, "threads": given.threads, "modes": modes, "shipped": best}
@@ -113,17 +109,6 @@ def pictures_of(bundle: Bundle, manifest: Manifest, image_ids: Sequence[str], th
     return pictures
 
 
-def fit_head(bundle: Bundle, pictures: Sequence[Picture], threads: int) -> Bundle:
-    """Fit the linear layer of shared maps to what the reference says of the same patches, and write it."""
-    settings = replace(preprocessing_of(bundle, Preprocessing), ask_again=0.0)
-    exact, shared = (load_mode(bundle, mode, EngineSettings(threads=threads)) for mode in ("exact", "shared"))
-    from_shared, alone = (
-        np.concatenate([ask(*picture, settings).pooled for picture in pictures]) for ask in (shared, exact)
-    )
-    own = own_head(load_engine(bundle.file(CLASSIFIER)))
-    return write_shared_head(bundle, fitted_head(own, from_shared, alone, PENALTY))
-
-
 def measure(
     bundle: Bundle, pictures: Sequence[Picture], groups: Sequence[str], threads: int, *, choose: bool
 ) -> dict[str, dict[str, Any]]:
@@ -135,13 +120,13 @@ def measure(
     eager = _eager_seconds(bundle, settings, pictures[:EAGER_IMAGES])
     result: dict[str, dict[str, Any]] = {"eager": {"seconds": round(eager, 3), "times_faster": 1.0}}
     reference: list[NDArray[np.float32]] = []
-    for mode in modes_of(bundle.card.files):
-        ask = load_mode(bundle, mode, EngineSettings(threads=threads))
-        # Once with every patch by itself, so that whatever may be asked is compiled.
-        ask(*pictures[0], replace(settings, ask_again=1.0))
+    for mode, load in load_modes(bundle, EngineSettings(threads=threads)).items():
+        ask, alone = load(), replace(settings, ask_again=0.0)
+        # Once before the clock starts; the reference, which all may ask again, comes first and is compiled by then.
+        ask(*pictures[0], alone)
         if choose and reference:
-            alone = [ask(*picture, replace(settings, ask_again=0.0)).probabilities for picture in pictures]
-            settings = replace(settings, ask_again=least_lead(reference, alone))
+            unasked = [ask(*picture, alone).probabilities for picture in pictures]
+            settings = replace(settings, ask_again=least_lead(reference, unasked))
         start = time.process_time()
         answers = [ask(*picture, settings).probabilities for picture in pictures]
         seconds = (time.process_time() - start) / len(pictures)
@@ -158,46 +143,8 @@ def measure(
     return result
 
 
-def same_winner(reference: Sequence[NDArray[np.float32]], answers: Sequence[NDArray[np.float32]]) -> NDArray[np.bool_]:
-    """Whether the same class wins, for each image."""
-    pairs = zip(reference, answers, strict=True)
-    return np.array([majority_vote(one).label == majority_vote(other).label for one, other in pairs])
-
-
-def least_lead(reference: Sequence[NDArray[np.float32]], answers: Sequence[NDArray[np.float32]]) -> float:
-    """The least of LEADS with which the same class wins often enough; the greatest, if none suffices."""
-    same, leads = same_winner(reference, answers), np.array([majority_vote(answer).lead for answer in answers])
-    return next((lead for lead in LEADS if (same | (leads < lead)).mean() >= AGREEMENT), LEADS[-1])
-
-
 def _same_patches(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
-
-
-def shipped(modes: Mapping[str, Mapping[str, Any]]) -> str:
-    """The mode that the rule chooses; ``exact`` where no other one holds."""
-    holding = [
-        name
-        for name, found in modes.items()
-        if "same_winner" in found and found["times_faster"] >= TIMES and found["same_winner"]["value"] >= AGREEMENT
-    ]
-    return max(holding, key=lambda name: modes[name]["same_patch"]["value"], default="exact")
-
-
-def write_choice(bundle: Bundle, mode: str, found: Mapping[str, Any]) -> None:
-    """Put a mode into the card, with what it costs among the limits."""
-    said = "Screening asks about patches in the mode "
-    limits = [text for text in bundle.card.limits if not text.startswith(said)]
-    if mode != "exact":
-        same = found["same_winner"]
-        limits.append(
-            f"{said}{mode}, {found['times_faster']:.0f} times faster than separate forwards; each patch by itself is "
-            f"asked where the lead is less than {100 * found['ask_again']:.0f} % of the patches. The same class as "
-            f"patch by patch won in {100 * same['value']:.1f} % [{100 * same['ci_low']:.1f}, "
-            f"{100 * same['ci_high']:.1f}] of {same['n']} validation images."
-        )
-    preprocessing = {**bundle.card.preprocessing, "mode": mode, "ask_again": found["ask_again"]}
-    write_card(bundle.folder, bundle.card.model_copy(update={"preprocessing": preprocessing, "limits": limits}))
 
 
 def _eager_seconds(bundle: Bundle, settings: Preprocessing, pictures: Sequence[Picture]) -> float:

@@ -27,6 +27,19 @@ def test_the_triage_score_orders_normals_below_pneumonia_and_rises_with_both(p, 
         assert score(p, c) < 0.5 <= score(p_more, c)
 
 
+@given(PROBABILITY, PROBABILITY, PROBABILITY, THRESHOLD, THRESHOLD)
+def test_where_a_vote_makes_the_finding_the_score_stays_on_its_side(p, p_more, c, t2, t3):
+    def score(probability, diseased):
+        return triage_score(stage("pneumonia", probability, t2), stage("viral", c, t3), diseased=diseased)
+
+    assert 0.0 <= score(p, False) < 0.5 <= score(p, True) <= 1.0
+    for diseased in (False, True):
+        assert score(min(p, p_more), diseased) <= score(max(p, p_more), diseased) + 1e-12
+    # Where the first decision says the same, nothing moves.
+    own = stage("pneumonia", p, t2)
+    assert score(p, own.positive) == triage_score(own, stage("viral", c, t3))
+
+
 def test_the_score_by_hand():
     # 0.25 + 0.5 * 0.75 + 0.25 * 0.25, and half the way to the threshold.
     assert triage_score(stage("pneumonia", 0.75), stage("covid19", 0.25)) == pytest.approx(0.6875)

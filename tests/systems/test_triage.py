@@ -99,6 +99,20 @@ def test_votes_lead_where_there_are_some():
     assert "“viral pneumonia or COVID-19”." in suggestion.reason
 
 
+@pytest.mark.parametrize(("normal", "viral", "finding"), [(0.45, 0.44, "normal"), (0.44, 0.45, "viral")])
+def test_a_close_vote_against_normal_is_doubt_whoever_won(normal, viral, finding):
+    scores = {"normal": normal, "bacterial": 0.06, "tuberculosis": 0.05, "viral": viral}
+    # No probability lies near its operating point: the votes alone are close.
+    probabilities = votes(viral=0.3) if finding == "normal" else votes(viral=0.9)
+    close = replace(screening(finding, probabilities), classes=scores)
+    suggestion = suggest(close)
+    assert suggestion.action == "cannot_say"
+    assert "“normal”" in suggestion.reason
+    assert "“viral”" in suggestion.reason
+    certain = replace(close, classes=scores | {finding: 0.8})
+    assert suggest(certain).action == ("routine" if finding == "normal" else "pcr_or_ct_first")
+
+
 def test_the_cascade_does_not_pretend_to_know_the_cause_of_other_pneumonia():
     assert "its cause is not told apart" in suggest(screening("other_pneumonia", {"pneumonia": 1.0})).reason
 

@@ -1,9 +1,11 @@
 """In which order radiographs are to be read: one score for all systems that decide twice."""
 
+import math
+
 from cxrscreen.systems.contract import Stage
 
 
-def triage_score(pneumonia: Stage, disease: Stage) -> float:
+def triage_score(pneumonia: Stage, disease: Stage, *, diseased: bool | None = None) -> float:
     """A score that orders a worklist: normals below 0.5, pneumonia above, the new disease first among equals.
 
     Parameters
@@ -11,6 +13,9 @@ def triage_score(pneumonia: Stage, disease: Stage) -> float:
     pneumonia, disease
         The first decision, which is always asked, and the one on the new disease, which counts only where the first is
         positive.
+    diseased
+        Whether the finding is a disease, where something else than the first decision makes it (a vote); the score is
+        then kept on the finding's side of 0.5. None: the first decision makes it.
 
     Returns
     -------
@@ -26,9 +31,14 @@ def triage_score(pneumonia: Stage, disease: Stage) -> float:
     if pneumonia.probability is None:
         raise ValueError("the first decision is always asked")
     u = _centred(pneumonia.probability, pneumonia.threshold)
-    if not pneumonia.positive or disease.probability is None:
+    if diseased is not None:
+        u = max(u, 0.5) if diseased else min(u, _BELOW_HALF)
+    if u < 0.5 or disease.probability is None:
         return u
     return 0.25 + 0.5 * u + 0.25 * _centred(disease.probability, disease.threshold)
+
+
+_BELOW_HALF = math.nextafter(0.5, 0.0)
 
 
 def _centred(probability: float, threshold: float) -> float:

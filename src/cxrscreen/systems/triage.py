@@ -77,7 +77,8 @@ class TriagePolicy(_Settings):
     classes
         Decisions that compete for one place, where a system has them.
     least_lead
-        By how much the largest of their scores (or probabilities) must exceed the next one.
+        By how much the largest class score must exceed the next one, normal among them; of a system without class
+        scores, the largest probability of ``classes`` where the finding is not normal.
     limited_quality
         What a limited quality makes of any suggestion.
     """
@@ -197,14 +198,12 @@ def _doubt(screening: Screening, policy: TriagePolicy) -> str:
                 f"The probability of the decision “{stage.name}” lies within {policy.near_threshold:.2f} of its "
                 "operating point, so it could easily be the other one."
             )
-    ranked = _ranked(screening, policy)
-    if screening.finding != "normal" and len(ranked) > 1:
-        lead = ranked[0][1] - ranked[1][1]
-        if lead < policy.least_lead:
-            return (
-                f"The classes “{ranked[0][0]}” and “{ranked[1][0]}” are less than {policy.least_lead:.2f} apart, so it "
-                "could easily be the other one."
-            )
+    rivals = _rivals(screening, policy)
+    if len(rivals) > 1 and rivals[0][1] - rivals[1][1] < policy.least_lead:
+        return (
+            f"The classes “{rivals[0][0]}” and “{rivals[1][0]}” are less than {policy.least_lead:.2f} apart, so it "
+            "could easily be the other one."
+        )
     return ""
 
 
@@ -212,6 +211,13 @@ def _deciding(screening: Screening, policy: TriagePolicy) -> tuple[Stage, ...]:
     """The decisions that made the finding: a negative first one ends the matter, and classes compete by their lead."""
     stages = tuple(stage for stage in screening.stages if stage.name not in policy.classes)
     return stages[:1] if stages and not stages[0].positive else stages
+
+
+def _rivals(screening: Screening, policy: TriagePolicy) -> list[tuple[str, float]]:
+    """What competed for the finding, the largest first: all class scores, or the diseases where one was found."""
+    if screening.classes:
+        return sorted(screening.classes.items(), key=lambda item: -item[1])
+    return [] if screening.finding == "normal" else _ranked(screening, policy)
 
 
 def _ranked(screening: Screening, policy: TriagePolicy) -> list[tuple[str, float]]:

@@ -1,6 +1,9 @@
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from cxrscreen.errors import BundleError
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.systems.bundle import write_card
+from cxrscreen.systems.patch_voting import modes
 from cxrscreen.systems.patch_voting.ballots import ask_patches
 from cxrscreen.systems.patch_voting.pipeline import (
     MAP_TITLES,
@@ -21,6 +25,7 @@ from cxrscreen.systems.patch_voting.pipeline import (
     load,
     vote_warnings,
 )
+from cxrscreen.systems.patch_voting.preprocessing import patch_image
 from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote
 from cxrscreen.systems.registry import load_system
 
@@ -114,21 +119,76 @@ def test_votes_do_not_depend_on_the_batch(system, network, batch):
 
 def test_every_mode_votes_on_the_same_patches(system, radiograph):
     assert system.modes == ("exact", "bf16", "early", "shared")
-    exact = system.vote(radiograph)
+    image = patch_image(radiograph.pixels, system.settings)
+    lungs = np.zeros(image.shape, bool)
+    lungs[20:100, 20:100] = True
+
+    def asked(mode, **changes):
+        return system._modes[mode]()(image, lungs, replace(system.settings, **changes))
+
+    exact = asked("exact")
     for mode in system.modes:
-        found = system.vote(radiograph, mode)
-        assert found.counts.sum() == exact.counts.sum() == system.settings.patches
-        # The tiny network hardly tells patches apart, so all modes say nearly the same of all.
-        np.testing.assert_allclose(found.probabilities, exact.probabilities, atol=0.1)
+        np.testing.assert_array_equal(asked(mode).corners, exact.corners)
+        assert (asked(mode, seed=1).corners != exact.corners).any()
+    np.testing.assert_allclose(asked("bf16").probabilities, exact.probabilities, atol=0.01)
 
 
-def test_screening_asks_in_the_mode_of_the_card(tiny_bundle, system, radiograph, screening, tmp_path):
+def told(system, probabilities, seen=(), **changes):
+    """The system whose patches say what is given, and which notes the settings it asks them with."""
+
+    def ask(image, lungs, settings):
+        seen.append(settings)
+        ballot = system._modes["exact"]()(image, lungs, settings)
+        return replace(ballot, probabilities=np.array(probabilities, np.float32))
+
+    settings = replace(system.settings, mode="shared", **changes)
+    return type(system)(system.card, settings, system._organs, {"shared": lambda: ask})
+
+
+NORMAL_BY_VOTES = [[0.4, 0.3, 0.3, 0.0]] * 4 + [[0.0, 0.1, 0.1, 0.8]] * 2
+VIRAL_BY_VOTES = [[0.3, 0.0, 0.3, 0.4]] * 4 + [[0.9, 0.0, 0.0, 0.1]] * 3
+
+
+@pytest.mark.parametrize(("probabilities", "finding"), [(NORMAL_BY_VOTES, "normal"), (VIRAL_BY_VOTES, "viral")])
+def test_the_reading_list_is_ordered_by_the_finding(system, radiograph, probabilities, finding):
+    found = told(system, probabilities, []).screen(radiograph, policy="off", explain=False)
+    assert found.finding == finding
+    assert (found.triage_score >= 0.5) == (finding != "normal")
+    # The decision by the mean probability says the opposite of both.
+    assert found.stages[0].positive == (finding == "normal")
+
+
+def test_features_are_of_one_mode_however_close_the_vote(system, radiograph):
+    seen = []
+    close = told(system, NORMAL_BY_VOTES, seen, ask_again=0.5)
+    close.features(radiograph)
+    close.vote(radiograph)
+    assert [settings.ask_again for settings in seen] == [0.0, 0.5]
+
+
+def test_a_mode_that_several_threads_ask_for_is_loaded_once(tiny_bundle, monkeypatch):
+    loads = []
+
+    def slow(*_):
+        loads.append(1)
+        time.sleep(0.02)
+
+    monkeypatch.setattr(modes, "engine_for", slow)
+    exact = modes.load_modes(tiny_bundle)["exact"]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: exact(), range(4)))
+    assert len(loads) == 1
+    assert all(ask is found[0] for ask in found)
+
+
+@pytest.mark.parametrize("mode", ["early", "shared"])
+def test_screening_asks_in_the_mode_of_the_card(tiny_bundle, system, radiograph, screening, tmp_path, mode):
     folder = shutil.copytree(tiny_bundle.folder, tmp_path / "bundle")
     card = tiny_bundle.card
-    fast = load(write_card(folder, card.model_copy(update={"preprocessing": card.preprocessing | {"mode": "early"}})))
+    fast = load(write_card(folder, card.model_copy(update={"preprocessing": card.preprocessing | {"mode": mode}})))
     found = fast.screen(radiograph, policy="off")
-    early = system.vote(radiograph, "early")
-    assert found.probabilities["viral"] == pytest.approx(early.probabilities[3], abs=1e-6)
+    vote = system.vote(radiograph, mode)
+    assert found.probabilities["viral"] == pytest.approx(vote.probabilities[3], abs=1e-6)
     assert {item.name for item in found.explanations} == {item.name for item in screening.explanations}
     np.testing.assert_array_equal(found.saliency[-1].values, screening.saliency[-1].values)
 

@@ -82,11 +82,15 @@ def test_a_network_that_sees_no_further_than_a_place_answers_the_same(monkeypatc
     middles = np.argwhere(np.ones((5, 5), bool)) * (32 // zoom) + 64 // zoom
     for module in ("ballots", "shared"):
         monkeypatch.setattr(f"cxrscreen.systems.patch_voting.{module}.centres_of", lambda *_: middles)
-    one = ask_patches(Near(64), image, lungs, settings).probabilities
+    alone = ask_patches(Near(64), image, lungs, settings)
+    one = alone.probabilities
     network = Near(side)
-    shared = ask_shared(network, own_head(network), image, lungs, settings).probabilities
+    shared = ask_shared(network, own_head(network), image, lungs, settings)
     # Where a patch is enlarged, the shared image knows what lies behind its border.
-    np.testing.assert_allclose(shared, one, atol=1e-4 if zoom == 1 else 0.2)
+    np.testing.assert_allclose(shared.probabilities, one, atol=1e-4 if zoom == 1 else 0.2)
+    maps = shared.last_maps()
+    assert maps.shape == alone.last_maps().shape == (25, 3, 2, 2)
+    np.testing.assert_allclose(maps, alone.last_maps(), atol=1e-5 if zoom == 1 else 0.3)
     assert len(np.unique(one.argmax(axis=1))) > 1
 
 

@@ -18,6 +18,7 @@ from cxrscreen.runtime.engine import INT8_SUFFIX, EngineSettings
 from cxrscreen.runtime.export_modules import read_state, write_exported
 from cxrscreen.systems.bundle import CARD, Bundle, open_bundle, sha256_of, write_card
 from cxrscreen.systems.contract import Screening, System
+from cxrscreen.systems.patch_voting.mode_choice import asked_exactly
 from cxrscreen.systems.registry import load_system
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def with_networks(bundle: Bundle, networks: Mapping[str, "nn.Module"], folder: P
         twin.with_suffix(".bin").unlink(missing_ok=True)
     files = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != CARD}
     card = bundle.card
+    # A fast way to ask about patches was chosen by measuring the weights that were there.
+    card = asked_exactly(card) if "mode" in card.preprocessing else card
     words = {"version": card.version + CHANGED, "results": {}, "limits": [NO_LONGER, *card.limits], "files": files}
     return write_card(folder, card.model_copy(update=words))
 

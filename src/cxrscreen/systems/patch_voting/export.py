@@ -27,9 +27,10 @@ from cxrscreen.systems.learned import data_card
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
 from cxrscreen.systems.patch_voting.modes import CLASSIFIER, HALVES, SHARED
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
-from cxrscreen.systems.patch_voting.pipeline import TITLES, WEIGHTS
+from cxrscreen.systems.patch_voting.pipeline import TITLES
 from cxrscreen.systems.patch_voting.recipe import OrganNetwork, PatchNetwork, PatchVotingRecipe
 from cxrscreen.systems.patch_voting.shared import shared_side
+from cxrscreen.systems.patch_voting.shared_head import WEIGHTS
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, splits_of
 from cxrscreen.systems.patch_voting.training import Trained, train_patch_voting
 from cxrscreen.train.recipe import load_recipe

@@ -7,20 +7,21 @@ than the card's ``ask_again``, every patch is asked by itself after all. A fast 
 agreement was measured, and the card says so (``python benchmarks/patch_voting_speed.py``).
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from threading import Lock
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrscreen.runtime.engine import DEFAULT_ENGINE, EngineSettings, Precision, engine_for
-from cxrscreen.systems.bundle import Bundle
+from cxrscreen.runtime.engine import DEFAULT_ENGINE, Engine, EngineSettings, Precision, engine_for
+from cxrscreen.systems.bundle import Bundle, preprocessing_of
 from cxrscreen.systems.patch_voting.ballots import Ballot, ask_patches
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing
 from cxrscreen.systems.patch_voting.shared import ask_early, ask_shared
-from cxrscreen.systems.patch_voting.shared_head import own_head, shared_head
+from cxrscreen.systems.patch_voting.shared_head import fitted_head, own_head, shared_head, write_shared_head
 from cxrscreen.systems.patch_voting.voting import majority_vote
 
 CLASSIFIER, SHARED = "classifier.onnx", "classifier-shared.onnx"
@@ -40,18 +41,51 @@ def modes_of(files: Container[str]) -> tuple[Mode, ...]:
     return tuple(mode for mode in get_args(Mode) if all(name in files for name in _GRAPHS[mode]))
 
 
-def load_mode(bundle: Bundle, mode: Mode, engine: EngineSettings = DEFAULT_ENGINE) -> Ask:
-    """Compile what a mode needs; its own precision goes before the settings', as it is what its name says.
+def load_modes(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> dict[Mode, Callable[[], Ask]]:
+    """The modes that a bundle has, the reference first; what one needs is compiled when it is first called, and once.
 
-    Raises
-    ------
-    BundleError
-        If the bundle lacks a graph of the mode.
+    A mode's own precision goes before that of ``engine``, as it is what its name says: ``--precision f32`` moves the
+    organ network alone where a card asks in a faster mode. A call raises a
+    :class:`BundleError` where a graph is damaged.
     """
-    precision: Precision = "f32" if mode == "exact" or engine.backend != "openvino" else "bf16"
-    engines = [engine_for(bundle.file(name), replace(engine, precision=precision)) for name in _GRAPHS[mode]]
-    if mode == "exact":
-        return partial(ask_patches, engines[0])
+    exact = _once(lambda: partial(ask_patches, _engines(bundle, "exact", engine)[0]))
+    return {
+        mode: exact if mode == "exact" else _once(partial(_faster, bundle, mode, engine, exact))
+        for mode in modes_of(bundle.card.files)
+    }
+
+
+def fit_shared_head(
+    bundle: Bundle,
+    pictures: Sequence[tuple[NDArray[np.uint8], NDArray[np.bool_]]],
+    penalty: float,
+    engine: EngineSettings = DEFAULT_ENGINE,
+) -> Bundle:
+    """Fit the linear layer of shared maps to what the reference says of the same patches, and write it.
+
+    Parameters
+    ----------
+    bundle
+        One with the mode ``shared``; it is asked in ``exact`` afterwards, until its modes are measured again.
+    pictures
+        Training images that patches are cut from, and their lungs: uint8 and bool (S, S).
+    penalty
+        See :func:`~cxrscreen.systems.patch_voting.shared_head.fitted_head`.
+    engine
+        What runs the networks.
+    """
+    settings = replace(preprocessing_of(bundle, Preprocessing), ask_again=0.0)
+    modes = load_modes(bundle, engine)
+    shared, exact = (
+        np.concatenate([modes[mode]()(*picture, settings).pooled for picture in pictures])
+        for mode in ("shared", "exact")
+    )
+    own = own_head(engine_for(bundle.file(CLASSIFIER), engine))
+    return write_shared_head(bundle, fitted_head(own, shared, exact, penalty))
+
+
+def _faster(bundle: Bundle, mode: Mode, engine: EngineSettings, exact: Callable[[], Ask]) -> Ask:
+    engines = _engines(bundle, mode, engine)
     ask: Ask
     if mode == "bf16":
         ask = partial(ask_patches, engines[0])
@@ -59,7 +93,23 @@ def load_mode(bundle: Bundle, mode: Mode, engine: EngineSettings = DEFAULT_ENGIN
         ask = partial(ask_shared, engines[0], shared_head(bundle) or own_head(engines[0]))
     else:
         ask = partial(ask_early, engines[0], engines[1])
-    return _sure(ask, cache(lambda: load_mode(bundle, "exact", engine)))
+    return _sure(ask, exact)
+
+
+def _engines(bundle: Bundle, mode: Mode, engine: EngineSettings) -> list[Engine]:
+    precision: Precision = "f32" if mode == "exact" or engine.backend != "openvino" else "bf16"
+    return [engine_for(bundle.file(name), replace(engine, precision=precision)) for name in _GRAPHS[mode]]
+
+
+def _once(load: Callable[[], Ask]) -> Callable[[], Ask]:
+    """Load at the first call; others that come meanwhile wait for it."""
+    lock, kept = Lock(), cache(load)
+
+    def loaded() -> Ask:
+        with lock:
+            return kept()
+
+    return loaded
 
 
 def _sure(ask: Ask, exact: Callable[[], Ask]) -> Ask:

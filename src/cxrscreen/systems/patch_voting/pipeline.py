@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from cxrscreen.systems.cautions import LIMITING, lung_cautions
 from cxrscreen.systems.contract import Finding, MapKind, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
 from cxrscreen.systems.patch_voting.ballots import Ballot
-from cxrscreen.systems.patch_voting.modes import Ask, load_mode, modes_of
+from cxrscreen.systems.patch_voting.modes import Ask, load_modes
 from cxrscreen.systems.patch_voting.morphology import (
     lung_probability,
     organ_mask,
@@ -29,12 +28,10 @@ from cxrscreen.systems.patch_voting.morphology import (
     organ_probabilities,
 )
 from cxrscreen.systems.patch_voting.preprocessing import Mode, Preprocessing, organ_input, patch_image
+from cxrscreen.systems.patch_voting.shared_head import has_foreign_head
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
 from cxrscreen.systems.patch_voting.voting import CLASSES, CLOSE, Vote, majority_vote, vote_scores
 from cxrscreen.systems.reading_order import triage_score
-
-WEIGHTS = "classifier.safetensors"
-"""The bundle's file of the classifier's weights, to which all its graphs point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +123,8 @@ class PatchVoting:
         return Screening(
             stages=stages,
             finding=FINDINGS[vote.label],
-            triage_score=triage_score(stages[0], stages[-1]),
+            # The vote makes the finding, and the decisions' operating points may say something else.
+            triage_score=triage_score(stages[0], stages[-1], diseased=vote.label != 0),
             lung_mask=mask,
             lung_area_fraction=float((mask > 0).mean()),
             saliency=maps,
@@ -140,8 +138,11 @@ class PatchVoting:
         )
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
-        """Mean pooled feature of the patches; see :meth:`cxrscreen.systems.contract.System.features`."""
-        ballot, _ = self._ballot(radiograph, self.segment(radiograph))
+        """Mean pooled feature of the patches; see :meth:`cxrscreen.systems.contract.System.features`.
+
+        All of one mode, whatever the votes: features of two modes would differ by how close a vote is.
+        """
+        ballot, _ = self._ballot(radiograph, self.segment(radiograph), ask_again=0.0)
         return dict.fromkeys(TITLES, ballot.pooled.mean(axis=0))
 
     def segment(self, radiograph: Radiograph) -> Organs:
@@ -170,13 +171,16 @@ class PatchVoting:
         """
         return majority_vote(self._ballot(radiograph, self.segment(radiograph), mode)[0].probabilities)
 
-    def _ballot(self, radiograph: Radiograph, organs: Organs, mode: Mode | None = None) -> tuple[Ballot, bool]:
+    def _ballot(
+        self, radiograph: Radiograph, organs: Organs, mode: Mode | None = None, ask_again: float | None = None
+    ) -> tuple[Ballot, bool]:
         asked = mode or self.settings.mode
         if asked not in self._modes:
             raise BundleError(f"{self.bundle_id} has no networks for the mode {asked}: ask in the mode exact.")
         image = patch_image(radiograph.pixels, self.settings)
         lungs, trusted = lungs_of_patch_image(organs.mask, organs.probabilities, self.settings.image_side)
-        return self._modes[asked]()(image, lungs, self.settings), trusted
+        settings = self.settings if ask_again is None else replace(self.settings, ask_again=ask_again)
+        return self._modes[asked]()(image, lungs, settings), trusted
 
     def _stages(self, vote: Vote | None) -> tuple[Stage, ...]:
         """Any disease against normal, then each disease against the rest, by mean probability over the patches."""
@@ -253,11 +257,10 @@ def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> PatchVoting
         raise BundleError(
             f"The card of {bundle.card.bundle_id} lacks the decision {lacking[0]}: restore it or train it again."
         )
-
-    def asked(mode: Mode) -> Callable[[], Ask]:
-        return cache(lambda: load_mode(bundle, mode, engine))
-
-    modes = {mode: asked(mode) for mode in modes_of(bundle.card.files)}
+    if settings.mode == "shared" and has_foreign_head(bundle):
+        # The classifier was changed after the mode was measured.
+        settings = replace(settings, mode="exact")
+    modes = load_modes(bundle, engine)
     if settings.mode not in modes:
         raise BundleError(
             f"The card of {bundle.card.bundle_id} asks in the mode {settings.mode}, for which a network is missing: "

@@ -1,17 +1,26 @@
-"""A linear layer of its own for features from shared maps, which differ from those of patches by themselves."""
+"""A linear layer of its own for features from shared maps, which differ from those of patches by themselves.
+
+It is fitted to one classifier: its file names the digest of that one's weights, and beside others it is not used.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load, save
 
 from cxrscreen.runtime.engine import Engine
-from cxrscreen.runtime.weights import Weights
+from cxrscreen.runtime.weights import Weights, write_weights
 from cxrscreen.systems.bundle import Bundle, sha256_of, write_card
+from cxrscreen.systems.patch_voting.mode_choice import asked_exactly
 
+WEIGHTS = "classifier.safetensors"
+"""The bundle's file of the classifier's weights, to which all its graphs point."""
 SHARED_HEAD = "shared-head.safetensors"
-"""Its file, tensors ``weight`` and ``bias``; a bundle need not have it."""
+"""The linear layer's, tensors ``weight`` and ``bias``; a bundle need not have it."""
+FITTED_TO = "classifier_sha256"
+"""In its metadata: the digest of the classifier's weights."""
 
 
 class LinearHead(NamedTuple):
@@ -22,17 +31,41 @@ class LinearHead(NamedTuple):
 
 
 def shared_head(bundle: Bundle) -> LinearHead | None:
-    """The bundle's linear layer for shared maps, where it has one."""
-    if SHARED_HEAD not in bundle.card.files:
+    """The bundle's linear layer for shared maps, where it has one that was fitted to its classifier."""
+    if SHARED_HEAD not in bundle.card.files or has_foreign_head(bundle):
         return None
     weights = Weights(bundle.file(SHARED_HEAD), bundle.card.files[SHARED_HEAD])
     return LinearHead(weights["weight"], weights["bias"])
 
 
+def has_foreign_head(bundle: Bundle) -> bool:
+    """Whether the bundle has a linear layer for shared maps that was fitted to another classifier.
+
+    A file that names no classifier was written before files did, for the one beside it.
+    """
+    if SHARED_HEAD not in bundle.card.files:
+        return False
+    with safe_open(bundle.file(SHARED_HEAD), framework="numpy") as file:
+        fitted_to = (file.metadata() or {}).get(FITTED_TO)
+    return fitted_to not in {None, bundle.card.files.get(WEIGHTS)}
+
+
 def write_shared_head(bundle: Bundle, head: LinearHead) -> Bundle:
-    """Put a linear layer for shared maps into a bundle, and its hash into the card."""
+    """Put a linear layer for shared maps into a bundle, which is asked in ``exact`` until it is measured again.
+
+    Raises
+    ------
+    BundleError
+        If a weight is too large for float16.
+    """
+    write_weights({"weight": head.weights, "bias": head.bias}, bundle.folder / SHARED_HEAD)
+    return bind_shared_head(Bundle(bundle.folder, asked_exactly(bundle.card)))
+
+
+def bind_shared_head(bundle: Bundle) -> Bundle:
+    """Write into the linear layer's file that it was fitted to this bundle's classifier, and its hash into the card."""
     file = bundle.folder / SHARED_HEAD
-    save_file({"weight": head.weights.astype(np.float16), "bias": head.bias}, file)
+    file.write_bytes(save(load(file.read_bytes()), metadata={FITTED_TO: bundle.card.files[WEIGHTS]}))
     files = {**bundle.card.files, SHARED_HEAD: sha256_of(file)}
     return write_card(bundle.folder, bundle.card.model_copy(update={"files": files}))
 

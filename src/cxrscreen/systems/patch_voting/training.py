@@ -380,7 +380,10 @@ def _with_head(
     images: Path,
     state: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Fit the linear layer on the features that the phases made; classes and sources weigh what the last phase says."""
+    """Fit the linear layer on the features that the phases made; classes and sources weigh what the last phase says.
+
+    Images of a source weigh the same, also where the phase's ``even_patients`` evened out the patients' draws.
+    """
     own = recipe.classifier
     learned = shared(split.train, own.share, recipe.seed, lambda i: split.truth[i])
     labels = [split.truth[i] for i in learned]
