@@ -9,8 +9,8 @@ so that other work on the machine counts little. On the validation part each mod
 the same class wins as in the reference in at least 99 % of the images; on the test part all have the card's. The rule:
 of the modes that hold that and are at least 15 times faster than the separate forwards, the one with the highest
 agreement of the patches; else the reference. --fit first fits a linear layer for shared maps to that many training
-images and puts it into the bundle. --write puts the chosen mode and its agreement into the bundle's card: choose on the
-validation part, and measure the test part afterwards. Prints one JSON object.
+images and puts it into the bundle, which is asked in exact from then on. --write puts the chosen mode and its agreement
+into the bundle's card: choose on the validation part, and measure the test part afterwards. Prints one JSON object.
 """
 
 import argparse

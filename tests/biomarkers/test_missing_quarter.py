@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxrscreen.biomarkers.missing_quarter import EFFECT_COLUMNS, detect, summarise_effects
+from cxrscreen.biomarkers.missing_quarter import EFFECT_COLUMNS, detect, missed_quarters, summarise_effects
 from cxrscreen.biomarkers.under_segmentation import PLACES, SYMMETRY
 from cxrscreen.evaluate.bootstrap import grouped_rate
 
@@ -56,3 +56,20 @@ def test_detection_is_measured_on_images_that_were_not_fitted_on():
     assert (shipped.symmetry, shipped.fitted_on, shipped.images) == (SYMMETRY, 0, 85)
     none = detect(ill, (), (), grouped_rate)
     assert none.found is none.false_alarms is None
+
+
+def test_predicted_lungs_that_lack_a_quarter_are_counted_by_class_and_reference():
+    table = pd.DataFrame(
+        {
+            "label": ["bacterial"] * 3 + ["normal"] * 3,
+            "reference_origin": ["automatic"] * 3 + ["human"] * 2 + ["automatic"],
+            "missed_share": [0.25, 0.249, 0.6, 0.0, 0.1, np.nan],
+            "group": list("aabcde"),
+        }
+    )
+    ill, normal = missed_quarters(table, grouped_rate)
+    assert (ill.label, ill.reference, ill.images, ill.lost) == ("bacterial", "automatic", 3, 2)
+    assert ill.share.value == pytest.approx(2 / 3)
+    assert (normal.label, normal.reference, normal.images, normal.lost) == ("normal", "human", 2, 0)
+    assert normal.share.ci_high > 0
+    assert missed_quarters(table.assign(missed_share=np.nan), grouped_rate) == ()

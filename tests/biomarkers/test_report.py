@@ -12,6 +12,7 @@ from PIL import Image
 from cxrscreen import RESEARCH_USE
 from cxrscreen.biomarkers.analysis import analyse, clean_rows
 from cxrscreen.biomarkers.figures import anatomy_figure, write_figure
+from cxrscreen.biomarkers.missing_quarter import missed_quarters
 from cxrscreen.biomarkers.report import json_content, markdown, write_report
 from cxrscreen.biomarkers.wording import NOT_TO_CONCLUDE
 from cxrscreen.evaluate.bootstrap import grouped_rate
@@ -85,6 +86,18 @@ def test_the_same_figure_gives_the_same_bytes(written, study, tmp_path):
     again = write_figure(anatomy_figure(clean_rows(study.rows), study.histograms), tmp_path, "fig11")
     for path in again:
         assert path.read_bytes() == written[path.name].read_bytes()
+
+
+def test_missing_quarters_stand_beside_the_papers_counts(study, analysis):
+    assert "lack a quarter of the reference" not in markdown(study, analysis, "x")
+    shares = study.rows.assign(missed_share=np.where(study.rows["label"] == "bacterial", 0.3, 0.0))
+    found = replace(analysis, missed=missed_quarters(shares, grouped_rate))
+    count = int((study.rows["label"] == "bacterial").sum())
+    assert f"| Bacterial | exact | {count} of {count} (100 %" in markdown(study, found, "x")
+    assert "| 7 of 54 |" in markdown(study, found, "x")
+    content = json_content(study, found, "x", 0)["missing_quarter"]["missed"]
+    assert {item["label"]: item["lost"] for item in content}["bacterial"] == count
+    assert {item["label"]: item["paper"] for item in content}["normal"] == "0 of 191"
 
 
 def test_one_class_without_hearts_can_be_drawn(phantoms, intervals, study, tmp_path):

@@ -1,5 +1,7 @@
 """A study over phantoms: who is measured, what does not depend on what, and what becomes of bad files."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from cxrscreen.biomarkers.measure import BINS, MARKERS
 from cxrscreen.biomarkers.references import OrganMask, reference_mask
 from cxrscreen.biomarkers.study import COLUMNS, chosen_rows, run_study
+from cxrscreen.biomarkers.under_segmentation import without_part
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
@@ -73,11 +76,15 @@ def test_predicted_masks_fill_gaps_or_stand_everywhere(phantoms):
     filled = run_study(gaps, read, predict=predict)
     assert len(asked) == 3
     assert filled.rows["predicted"].sum() == 3
+    # Nothing to compare a predicted mask with, and nothing else is compared with itself.
+    assert filled.rows["missed_share"].isna().all()
     assert set(filled.rows["mask_origin"]) == {"exact", "net@1"}
     asked.clear()
     everywhere = run_study(phantoms, read, predict=predict, everywhere=True, limit=1)
     assert len(asked) == len(everywhere.rows)
     assert everywhere.rows["predicted"].all()
+    assert (everywhere.rows["missed_share"] == 0).all()
+    assert set(everywhere.rows["reference_origin"]) == {"exact"}
     # Right lungs and the reference's heart give the reference's ratio.
     assert (everywhere.rows["heart_origin"] == "reference").all()
     assert (everywhere.rows["ctr"] == everywhere.rows["ctr_reference"]).all()
@@ -85,11 +92,25 @@ def test_predicted_masks_fill_gaps_or_stand_everywhere(phantoms):
     assert everywhere.effects.empty
 
 
+def test_lungs_that_a_predicted_mask_leaves_out_are_measured_against_the_reference(phantoms):
+    two = check_manifest(phantoms.table.drop(columns="group").reset_index(drop=True).head(2), phantoms.root)
+
+    def predict(radiograph, heart_in_lungs=False):
+        reference = reference_mask(phantoms, f"phantom/{radiograph.provenance.path.stem}")
+        return OrganMask(without_part(reference.values, 1, "base", 1.0), None, "net@1", heart_in_lungs)
+
+    rows = run_study(two, read, predict=predict, everywhere=True).rows
+    for row in rows.to_dict("records"):
+        truth = reference_mask(phantoms, row["image_id"]).values
+        assert row["missed_share"] == pytest.approx((truth == 1).sum() / np.isin(truth, (1, 2)).sum())
+    # Lungs with the heart and lungs without it are not compared.
+    other = run_study(two, read, predict=partial(predict, heart_in_lungs=True), everywhere=True).rows
+    assert other["missed_share"].isna().all()
+
+
 def test_a_bad_file_is_a_failure_and_all_bad_files_are_an_error(phantoms):
     first = phantoms.table["lung_mask"].iloc[0]
     broken = changed(phantoms, lung_mask=lambda column: column.replace(first, "gone.png"))
-    study = run_study(broken, read, limit=4)
-    assert len(study.failures) <= 1
     whole = run_study(broken, read)
     assert len(whole.rows) == 13
     assert whole.failures["reason"].tolist() == [

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics as reference
 
-from cxrscreen.evaluate.several_classes import class_figures, confusion_matrix, evaluate_classes
+from cxrscreen.evaluate.several_classes import class_figures, confusion_matrix, evaluate_classes, left_out
 
 CLASSES = ("normal", "covid19", "other")
 
@@ -85,10 +85,22 @@ def test_a_class_never_called_has_no_precision_and_a_class_without_images_no_auc
     assert result.by_class["other"]["precision"].value is None
     assert result.macro["precision"].value is None
     assert result.macro["f1"].value is not None
+    assert left_out(result)[0].endswith("no mean of it over classes exist: other.")
     missing = evaluate_classes(rows[rows["truth"] != "other"], CLASSES, replicates=50)
     assert missing.by_class["other"]["auc"].value is None
     assert missing.macro["auc"].value is None
     assert missing.weighted["auc"].value is not None
+
+
+def test_resamples_that_an_average_leaves_out_are_counted():
+    # The one image called "other" is drawn in about 63 of 100 resamples; in the others the class has no precision.
+    rows = table(60, 3).assign(p_other=0.0)
+    rows.loc[0, "p_other"] = 9.0
+    result = evaluate_classes(rows, CLASSES, replicates=400)
+    count = result.macro["precision"].degenerate
+    assert 100 < count < 200
+    assert left_out(result)[0].endswith(f"{count} of 400 resamples in which a class has none (macro precision).")
+    assert left_out(evaluate_classes(table(), CLASSES, replicates=50)) == ()
 
 
 def test_intervals_are_by_patient():

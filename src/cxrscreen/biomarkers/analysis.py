@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxrscreen.biomarkers.intervals import Interval, Intervals, Rates
-from cxrscreen.biomarkers.missing_quarter import Detection, Effect, detect, summarise_effects
+from cxrscreen.biomarkers.missing_quarter import Detection, Effect, Missed, detect, missed_quarters, summarise_effects
 from cxrscreen.biomarkers.ratio_agreement import CtrAgreement, ratio_agreement
 from cxrscreen.biomarkers.study import Study
 from cxrscreen.biomarkers.tables import (
@@ -38,6 +38,8 @@ class Analysis:
         By class and state: spread between images of their mean lung grey value.
     effects, detection
         What a missing quarter of a lung does and whether it is noticed.
+    missed
+        How often predicted lungs lack a quarter of the reference's.
     agreement
         Of the cardiothoracic ratio of predicted masks with the reference; None where none was predicted.
     heart_of_reference
@@ -52,6 +54,7 @@ class Analysis:
     spreads: dict[str, dict[str, Interval]]
     effects: tuple[Effect, ...]
     detection: Detection
+    missed: tuple[Missed, ...]
     agreement: CtrAgreement | None
     heart_of_reference: bool
 
@@ -88,6 +91,7 @@ def analyse(study: Study, manifest: Manifest, intervals: Intervals, rates: Rates
         spreads=heterogeneity(clean_rows(rows), intervals),
         effects=summarise_effects(study.effects, rows, intervals),
         detection=detect(rows, fitting, choosing, rates),
+        missed=missed_quarters(rows, rates),
         agreement=_agreement(predicted, intervals),
         heart_of_reference=bool((predicted["heart_origin"] == "reference").any()),
     )

@@ -187,6 +187,45 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
     )
 
 
+@dataclass(frozen=True)
+class Missed:
+    """How often predicted lungs lack a quarter of the reference's.
+
+    Parameters
+    ----------
+    label, reference
+        The class, and who drew its reference masks.
+    images, lost
+        Images with both masks, and those of them in which `QUARTER` or more of the reference's lungs is missing.
+    share
+        Of the images, with its interval by patient.
+    """
+
+    label: str
+    reference: str
+    images: int
+    lost: int
+    share: Interval
+
+
+def missed_quarters(rows: pd.DataFrame, rates: Rates) -> tuple[Missed, ...]:
+    """Count predicted lungs that lack a quarter of the reference's, by class and origin of the reference.
+
+    Parameters
+    ----------
+    rows
+        A study's rows; where no mask was predicted beside a reference there is nothing to count.
+    rates
+        Makes intervals of shares by patient.
+    """
+    known = rows[rows["missed_share"].notna()]
+    found = []
+    for (label, reference), own in known.groupby(["label", "reference_origin"], sort=True):
+        lost = own["missed_share"] >= QUARTER
+        found.append(Missed(str(label), str(reference), len(own), int(lost.sum()), rates(lost, own["group"].tolist())))
+    return tuple(found)
+
+
 def _rate(pairs: pd.DataFrame, symmetry: Symmetry, rates: Rates) -> Interval | None:
     if pairs.empty:
         return None

@@ -15,6 +15,15 @@ CLASS_TITLES: Final = {
     "nodule": "Nodule",
 }
 
+UNDER_SEGMENTED: Final = {
+    "normal": "0 of 191",
+    "tuberculosis": "2 of 57",
+    "bacterial": "7 of 54",
+    "viral": "5 of 200 (viral or COVID-19)",
+    "covid19": "5 of 200 (viral or COVID-19)",
+}
+"""Images in which over a quarter of the lungs was not segmented, as the paper counts them (section V-F3)."""
+
 
 @dataclass(frozen=True)
 class PrintedTable:

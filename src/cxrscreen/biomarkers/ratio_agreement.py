@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.biomarkers.intervals import Interval, Intervals, weighted_mean
-
-Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -37,9 +33,9 @@ class CtrAgreement:
     without_prediction: int
 
 
-def compare_ratios(
-    predicted: Mapping[str, Mask],
-    reference: Mapping[str, Mask],
+def ratio_agreement(
+    predicted: Mapping[str, float | None],
+    reference: Mapping[str, float],
     groups: Mapping[str, str],
     intervals: Intervals,
 ) -> CtrAgreement:
@@ -47,9 +43,10 @@ def compare_ratios(
 
     Parameters
     ----------
-    predicted, reference
-        Masks by image id, uint8 (H, W) with 1 right lung, 2 left lung, 3 heart; two masks of an image may differ in
-        size. Images without a ratio in the reference are left out.
+    predicted
+        By image id; None where a mask gave no ratio.
+    reference
+        By image id; images that have none are left out.
     groups
         Patient group by image id.
     intervals
@@ -65,18 +62,6 @@ def compare_ratios(
     ValueError
         If no image has both ratios.
     """
-    known = {image: ratio for image, mask in reference.items() if (ratio := _ratio(mask)) is not None}
-    found = {image: _ratio(predicted[image]) for image in known if image in predicted}
-    return ratio_agreement(found, known, groups, intervals)
-
-
-def ratio_agreement(
-    predicted: Mapping[str, float | None],
-    reference: Mapping[str, float],
-    groups: Mapping[str, str],
-    intervals: Intervals,
-) -> CtrAgreement:
-    """Compare ratios that are known already; parameters as for `compare_ratios`, None where a mask gave no ratio."""
     images = [image for image in reference if predicted.get(image) is not None]
     if not images:
         raise ValueError("no image has a cardiothoracic ratio from both masks")
@@ -97,11 +82,6 @@ def ratio_agreement(
         n=len(images),
         without_prediction=len(reference) - len(images),
     )
-
-
-def _ratio(mask: Mask) -> float | None:
-    measured = cardiothoracic_ratio(mask)
-    return None if measured is None else measured.ratio
 
 
 def _number(value: float | None) -> float:

@@ -18,7 +18,7 @@ from cxrscreen.biomarkers.example_figure import example_figure
 from cxrscreen.biomarkers.figures import anatomy_figure, markers_figure, patches_figure, write_figure
 from cxrscreen.biomarkers.intervals import Interval
 from cxrscreen.biomarkers.measure import MARKERS, SIDE
-from cxrscreen.biomarkers.paper import CLASS_TITLES
+from cxrscreen.biomarkers.paper import CLASS_TITLES, UNDER_SEGMENTED
 from cxrscreen.biomarkers.ratio_agreement import CtrAgreement
 from cxrscreen.biomarkers.study import Study
 from cxrscreen.biomarkers.tables import Separation
@@ -118,7 +118,13 @@ def json_content(study: Study, analysis: Analysis, command: str, seed: int) -> d
             "tables": tables,
             "separations": analysis.separations,
             "spread_between_images": analysis.spreads,
-            "missing_quarter": {"effects": analysis.effects, "detection": analysis.detection},
+            "missing_quarter": {
+                "effects": analysis.effects,
+                "detection": analysis.detection,
+                "missed": [
+                    dataclasses.asdict(item) | {"paper": UNDER_SEGMENTED.get(item.label)} for item in analysis.missed
+                ],
+            },
             "ctr_agreement": analysis.agreement,
             "ctr_agreement_with_the_references_heart": analysis.heart_of_reference,
             "differs": DIFFERS,
@@ -221,6 +227,15 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
         if item.marker in EFFECT_MARKERS
     )
     flagged = tuple((CLASS_TITLES[label], _percent(rate)) for label, rate in analysis.detection.flagged.items())
+    missed = tuple(
+        (
+            CLASS_TITLES[item.label],
+            item.reference,
+            f"{item.lost} of {item.images} ({_percent(item.share)})",
+            UNDER_SEGMENTED.get(item.label, "-"),
+        )
+        for item in analysis.missed
+    )
     return tuple(
         grid
         for grid in (
@@ -247,6 +262,13 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
                 ("Class", "Share of images"),
                 flagged,
                 "A lung may also be small for a reason of its own; see the rate of false alarms above.",
+            ),
+            Grid(
+                "Predicted lungs that lack a quarter of the reference's",
+                ("Class", "Reference masks by", "Images", "The paper, its own images"),
+                missed,
+                "0.25 or more of both lungs' area in the reference; those that reach behind the heart are left out. "
+                "An automatic reference is another network's, which may lack the same quarter.",
             ),
         )
         if grid.rows

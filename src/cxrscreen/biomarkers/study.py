@@ -17,9 +17,9 @@ from cxrscreen.biomarkers.measure import MARKERS, REGIONS, STATES, Measured, mea
 from cxrscreen.biomarkers.missing_quarter import COMPLETE_ORIGINS, EFFECT_COLUMNS, effects_of
 from cxrscreen.biomarkers.paper import CLASSES
 from cxrscreen.biomarkers.references import OrganMask, reference_mask, resized
-from cxrscreen.biomarkers.under_segmentation import SYMMETRY, Symmetry
+from cxrscreen.biomarkers.under_segmentation import SYMMETRY, Symmetry, missed_share
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
+from cxrscreen.data.masks import HEART_INCLUDED_SOURCES, LEFT_LUNG, RIGHT_LUNG
 from cxrscreen.errors import CxrscreenError, ManifestError
 from cxrscreen.imaging.radiograph import Radiograph
 
@@ -36,13 +36,16 @@ LINE_COLUMNS: Final = (
 """Ends of the measuring lines, in pixels of the radiograph."""
 
 COLUMNS: Final = (
-    "image_id", "source", "label", "view", "group", "mask_origin", "predicted", "heart_in_lungs", "heart_origin",
+    "image_id", "source", "label", "view", "group", "mask_origin", "predicted", "heart_in_lungs",
+    "reference_origin", "heart_origin",
     *MARKERS,
-    "ctr_reference",
+    "ctr_reference", "missed_share",
     *(f"{state}_{region}" for state in STATES for region in REGIONS), *LINE_COLUMNS,
 )  # fmt: skip
 """Columns of ``biomarkers.csv``. ``predicted`` masks are a bundle's; ``ctr_reference`` is the ratio from the reference
-masks also there, and ``heart_origin`` says "reference" where a predicted mask had no heart and took the reference's."""
+masks also there, and ``heart_origin`` says "reference" where a predicted mask had no heart and took the reference's.
+``missed_share`` is the share of the reference's lungs, drawn by ``reference_origin``, that a predicted mask leaves out;
+no number where the two differ in whether lungs reach behind the heart."""
 _NUMBERS: Final = COLUMNS[COLUMNS.index("heart_origin") + 1 :]
 
 
@@ -215,6 +218,8 @@ class _Collected:
         origin |= {
             "heart_origin": "" if measured.ctr is None else mask.origin if mask.heart is not None else "reference",
             "ctr_reference": None if known is None else known.ratio,
+            "reference_origin": "" if reference is None else reference.origin,
+            "missed_share": None if mask is reference else _missed(mask, reference),
         }
         self.rows.append({**row, **origin, **measured.markers, **measured.regions, **_ends(measured.ctr)})
         if mask.heart_in_lungs:
@@ -249,6 +254,14 @@ def _with_heart(mask: OrganMask, reference: OrganMask | None) -> OrganMask:
     if mask.heart is not None or reference is None or reference.heart is None:
         return mask
     return replace(mask, heart=resized(reference, mask.values.shape).heart)
+
+
+def _missed(mask: OrganMask, reference: OrganMask | None) -> float | None:
+    if reference is None or reference.heart_in_lungs != mask.heart_in_lungs:
+        return None
+    if not np.isin(reference.values, (RIGHT_LUNG, LEFT_LUNG)).any():
+        return None
+    return missed_share(resized(mask, reference.values.shape).values, reference.values)
 
 
 def _with_effects(rows: pd.DataFrame, seed: int) -> frozenset[str]:

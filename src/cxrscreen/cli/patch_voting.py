@@ -24,8 +24,12 @@ def patch_voting(
         str | None, typer.Option("--against", help="A second bundle of the same splits, for example the global one.")
     ] = None,
     elsewhere: Annotated[
-        str, typer.Option("--elsewhere", help="Source whose lung masks trained nothing here, for the organs.")
-    ] = "montgomery",
+        str | None,
+        typer.Option(
+            "--elsewhere",
+            help="Source that trained no organ network, for the lungs. Default: montgomery, where the manifest has it.",
+        ),
+    ] = None,
     work: Annotated[
         Path | None, typer.Option("--work", help="Work folder of the bundle's training: draws its curves too.")
     ] = None,
@@ -56,6 +60,13 @@ def patch_voting(
     from cxrscreen.systems.registry import load_system
 
     table = load_manifest(manifest)
+    own = table.table
+    masked = own[own["source"] == (elsewhere or "montgomery")]
+    masked = masked[(masked["lung_mask_origin"] == "human") & (masked["duplicate_of"] == "")]
+    if elsewhere is not None and masked.empty:
+        raise ManifestError(
+            f"The manifest has no image of the source {elsewhere} with lungs drawn by people: give another --elsewhere."
+        )
     opened = open_bundle(bundle)
     splits = splits_of_bundle(opened, table)
     classes, organs = splits["patch-classes"], splits["patch-organs"]
@@ -63,8 +74,6 @@ def patch_voting(
     for name in names[1:]:
         if splits_of_bundle(open_bundle(name), table)["patch-classes"].digest != classes.digest:
             raise ManifestError(f"{name} was trained on other images: give a bundle of the same splits for --against.")
-    own = table.table
-    masked = own[(own["source"] == elsewhere) & (own["lung_mask_origin"] == "human") & (own["duplicate_of"] == "")]
     check_writable(out)
     if work is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from cxrscreen.evaluate.bootstrap import REPLICATES, Estimate, bootstrap, groupe
 from cxrscreen.evaluate.cells import cell, table
 from cxrscreen.evaluate.overlap import evaluate_overlaps
 from cxrscreen.evaluate.patch_voting import compare_votes
-from cxrscreen.evaluate.several_classes import evaluate_classes
+from cxrscreen.evaluate.several_classes import evaluate_classes, left_out
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
@@ -39,7 +39,7 @@ RATIO = "ratio error"
 TITLES = {
     "lungs": "Lungs, images of the source that trained the organ network",
     "heart": "Heart, the same images",
-    "lungs-elsewhere": "Lungs, a source that trained nothing",
+    "lungs-elsewhere": "Lungs, a source that trained no organ network",
     "lungs-elsewhere-normal": "Lungs, its normal images alone, as the paper measured",
 }
 NOT_CONCLUDED = (
@@ -129,6 +129,7 @@ def content_of(measured: Measured, *, replicates: int = REPLICATES, seed: int = 
         "support": list(result.support),
         "confusion": [list(row) for row in result.confusion],
         "figures": _plain(figures),
+        "left_out": list(left_out(result)),
         "modes": {} if measured.modes is None else _modes(measured.modes),
         "within": {source: _plain(areas) for source, areas in result.within.items()},
         "differences": _plain(differences),
@@ -182,6 +183,7 @@ def _lines(content: Mapping[str, Any]) -> list[str]:
                 for name, value in figures.items()
             ],
         ),
+        *(line for text in content["left_out"] for line in ("", text)),
         "",
         "## Confusion: row the truth, column the vote",
         "",

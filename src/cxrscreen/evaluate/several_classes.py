@@ -119,6 +119,23 @@ def evaluate_classes(
     )
 
 
+def left_out(result: ClassesResult) -> tuple[str, ...]:
+    """Say which averages over classes are missing, and how many resamples the intervals of the others leave out."""
+    never = [name for name in result.classes if result.by_class[name]["precision"].value is None]
+    said = []
+    if never:
+        said.append(f"Never called, so that no precision and no mean of it over classes exist: {', '.join(never)}.")
+    short: dict[tuple[int, int], list[str]] = {}
+    for figure, estimate in result.macro.items():
+        if estimate.value is not None and estimate.degenerate:
+            short.setdefault((estimate.degenerate, estimate.replicates), []).append(f"macro {figure}")
+    said += [
+        f"Left out of the interval: {count} of {drawn} resamples in which a class has none ({', '.join(figures)})."
+        for (count, drawn), figures in short.items()
+    ]
+    return tuple(said)
+
+
 def confusion_matrix(truth: ArrayLike, called: ArrayLike, classes: int) -> NDArray[np.intp]:
     """Counts (K, K) of images, row the index of their class and column that of the class called."""
     pairs = np.asarray(truth, np.intp) * classes + np.asarray(called, np.intp)

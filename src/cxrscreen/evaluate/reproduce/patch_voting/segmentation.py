@@ -67,7 +67,7 @@ def table5(runs: PatchRuns) -> Table:
     found["elsewhere, raw"] = overlap_of(_of(rows, "elsewhere, raw"), _of(rows, "elsewhere"), "with preprocessing")
     cells = [_line((), what, JACCARD["table5"].get(what, "-"), each) for what, each in found.items()]
     content = [{"images": what} | asdict(each) for what, each in found.items()]
-    return _table("table5", "Table V: lungs and heart, and a source that trained nothing", cells, content, ())
+    return _table("table5", "Table V: lungs and heart, and a source that trained no organ network", cells, content, ())
 
 
 def table13(runs: PatchRuns) -> Table:

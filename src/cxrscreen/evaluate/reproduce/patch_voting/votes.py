@@ -14,12 +14,13 @@ from cxrscreen.evaluate.reproduce.patch_voting.runs import PatchRuns
 from cxrscreen.evaluate.reproduce.patch_voting.wording import (
     CONFOUNDED,
     INTERVALS,
+    MASK_DIFFERS,
     NOT_CONCLUDED,
     SYSTEM,
     VOTES_DIFFER,
 )
 from cxrscreen.evaluate.reproduce.table import Part, Table, percent
-from cxrscreen.evaluate.several_classes import PREFIX, evaluate_classes
+from cxrscreen.evaluate.several_classes import PREFIX, evaluate_classes, left_out
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
 HEAD = ("Figure", "Printed", "Ours", "Difference from the first")
@@ -53,7 +54,12 @@ def table16(runs: PatchRuns) -> Table:
     )
     part = Part("The mask alone: normal against any disease", ("Figure", "Printed", "Ours"), cells)
     content = {"variant": "mask", "question": "any disease"} | {name: asdict(each) for name, each in found.items()}
-    return replace(made, parts=(*made.parts, part), content=(*made.content, content))
+    return replace(
+        made,
+        parts=(*made.parts, part),
+        content=(*made.content, content),
+        differs=(*made.differs, MASK_DIFFERS),
+    )
 
 
 def table17(runs: PatchRuns) -> Table:
@@ -148,6 +154,7 @@ def _table(
     first = variants[0]
     cells: list[tuple[str, ...]] = []
     content = []
+    lacking: list[str] = []
     for variant, votes in lists.items():
         result = evaluate_classes(votes, CLASSES)
         figures: dict[str, Estimate] = {"accuracy": result.accuracy}
@@ -157,6 +164,7 @@ def _table(
         said = _printed(variant)
         shown = [*FIGURES, *(f"sensitivity {each}" for each in CLASSES)]
         word = (words or {}).get(variant) or WORDS.get(variant, variant)
+        lacking += [f"Of “{word}”: {sentence}" for sentence in left_out(result)]
         cells += [
             (
                 word,
@@ -185,7 +193,7 @@ def _table(
         differs=VOTES_DIFFER,
         not_to_conclude=(*CONFOUNDED, *NOT_CONCLUDED),
         system=SYSTEM,
-        intervals=INTERVALS,
+        intervals=" ".join((INTERVALS, *lacking)),
     )
 
 
