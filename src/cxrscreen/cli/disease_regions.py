@@ -23,27 +23,37 @@ def evaluate_regions(
     limit: int | None,
     replicates: int,
 ) -> None:
-    """Measure and write; the parameters are those of ``cxrscreen evaluate``."""
+    """Measure and write; the parameters are those of ``cxrscreen evaluate``.
+
+    What taught the bundle by its own split is left out, whatever the seed.
+    """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.disease_masks import disease_masks
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.data.protocols import make_split
-    from cxrscreen.evaluate.disease_regions import RegionProvenance, region_rows, write_regions
+    from cxrscreen.evaluate.disease_regions import LEARNED, RegionProvenance, region_rows, taught_by, write_regions
     from cxrscreen.evaluate.run import chosen_images
     from cxrscreen.imaging.read import read
+    from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
     chosen, table = bundle_named(bundle, system), load_manifest(manifest)
-    regions = disease_masks(table)
-    split = make_split("comit-images", table, seed, tuple(sources))
-    images = chosen_images([i for i in split.part(part) if i in regions.image_ids], limit, seed)
+    regions, made = disease_masks(table), open_bundle(chosen)
+    own = dict.fromkeys(name for names in made.card.data.sources.values() for name in names)
+    among = tuple(sources) or tuple(own)
+    split = make_split("comit-images", table, seed, among)
+    taught = taught_by(made.file(LEARNED), table, part)
+    known = [i for i in split.part(part) if i in regions.image_ids]
+    free = [i for i in known if i not in (taught or ())]
+    images = chosen_images(free, limit, seed)
     check_writable(out)
     loaded = load_system(chosen)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors) as progress:
         task = progress.add_task(f"diseased regions, {part} part", total=len(images))
         rows, failures = region_rows(loaded, table, regions, images, read, advance=lambda: progress.advance(task))
-    about = RegionProvenance(loaded.bundle_id, part, seed, tuple(sources))
+    left_out = None if taught is None else len(known) - len(free)
+    about = RegionProvenance(loaded.bundle_id, part, seed, among, left_out=left_out)
     files = write_regions(out, rows, failures, about, replicates=replicates)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
     if failures:

@@ -1,6 +1,7 @@
 """How well a system outlines the diseased region: what it finds of it, beside how much of what it calls is right."""
 
 import dataclasses
+import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from cxrscreen.systems.contract import Screening, System
 
 PROTOCOL = "disease-regions"
 """As given to ``cxrscreen evaluate --protocol``."""
+LEARNED = "split-learned.json.gz"
+"""A bundle's own split: what taught it, and what chose its epoch."""
 MAP = "disease"
 """Name of the map that shows the region."""
 THRESHOLD = 0.5
@@ -40,6 +43,32 @@ _NOT_CONCLUDED = (
     "That a low precision is false alarm alone: a box holds healthy lung, and disease may lie outside every box.",
     "That the decision rests on this region: it is another answer of the same network.",
 )
+
+
+def taught_by(split: Path, manifest: Manifest, part: str) -> frozenset[str] | None:
+    """Find the images of a manifest that a bundle must not be measured on.
+
+    Parameters
+    ----------
+    split
+        The bundle's :data:`LEARNED`.
+    manifest
+        The images.
+    part
+        ``test``: neither what taught it nor what chose its epoch may be measured; ``validation``: the latter may.
+
+    Returns
+    -------
+    frozenset
+        Ids of these images and of all others of their patients; None where the bundle does not say.
+    """
+    if not split.is_file():
+        return None
+    parts = json.loads(gzip.decompress(split.read_bytes()))
+    names = ("train",) if part == "validation" else ("train", "validation")
+    table = manifest.table
+    groups = table.loc[table.index.isin([i for name in names for i in parts[name]]), "group"]
+    return frozenset(str(i) for i in table.index[table["group"].isin(groups)])
 
 
 def region_rows(
@@ -93,7 +122,7 @@ def region_rows(
             failures[image_id] = str(error).replace(f"{manifest.root}/", "")
         advance()
     if not rows:
-        reason = next(iter(failures.values()), "this part has no image with a known region")
+        reason = next(iter(failures.values()), "this part has no image with a known region that taught nothing")
         raise ManifestError(f"No diseased region could be measured: {reason}")
     return pd.DataFrame(rows, columns=list(REGION_COLUMNS)), failures
 
@@ -117,6 +146,8 @@ class RegionProvenance:
         Of the split ``comit-images``, and the sources to which it was restricted.
     threshold
         From which a place is called diseased.
+    left_out
+        Images with a known region that :func:`taught_by` forbids; None where the bundle does not say.
     """
 
     bundle: str
@@ -124,6 +155,7 @@ class RegionProvenance:
     seed: int
     sources: tuple[str, ...]
     threshold: float = THRESHOLD
+    left_out: int | None = None
 
 
 def write_regions(
@@ -162,6 +194,17 @@ def write_regions(
     return files
 
 
+def _taught(left_out: int | None) -> str:
+    if left_out is None:
+        return "The bundle does not say which images taught it: they may be among these"
+    if left_out:
+        return (
+            f"Left out: {left_out} images with a region, since an image of their patient taught the bundle or chose "
+            "its epoch"
+        )
+    return "None of them, nor another image of their patients, taught the bundle, as its own split says"
+
+
 def _page(content: Mapping[str, Any]) -> list[str]:
     images = content["images"]
     body = [
@@ -176,6 +219,8 @@ def _page(content: Mapping[str, Any]) -> list[str]:
         "",
         f"- Images with a known region: {images['measured']} measured, {images['failed']} failed{sources}; "
         f"seed {content['seed']}",
+        f"- {_taught(content['left_out'])}",
+        *(["- Not the test part: the epoch was chosen on these images"] if content["part"] != "test" else []),
         f"- A place is called diseased from probability {content['threshold']:g}",
         f"- Intervals: 95 %; {content['replicates']} bootstrap resamples of patient groups",
         "",

@@ -8,7 +8,8 @@ from torch import nn
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import RecipeError
 from cxrscreen.nets.comit import DenseBranch
-from cxrscreen.systems.comit_net.answers import DISEASE, LEFT_OUT, LUNG_BOXES, LUNGS
+from cxrscreen.systems.comit_net import training
+from cxrscreen.systems.comit_net.answers import DISEASE, LEFT_OUT, LUNG_BOXES, LUNGS, load_answers
 from cxrscreen.systems.comit_net.comparator_recipe import ClassifierComparator, MaskComparator
 from cxrscreen.systems.comit_net.comparators import initial_classifier, mask_input, mask_network
 from cxrscreen.systems.comit_net.experiments import (
@@ -72,7 +73,7 @@ def test_who_is_asked(manifest, recipe):
     assert LEFT_OUT not in asked_images(recipe, manifest).parts.values()
 
 
-def test_a_combination_is_trained_without_a_source_and_asked_about_it(manifest, recipe, folder):
+def test_a_combination_is_trained_without_a_source_and_asked_about_it(manifest, recipe, folder, monkeypatch):
     given = {"left_out": ("south",), "images_in": folder / "images"}
     tasks = ("lungs", "health", "diagnosis")
     first = combination_answers(recipe, manifest, tasks, seed=3, folder=folder / "three", **given)
@@ -86,7 +87,9 @@ def test_a_combination_is_trained_without_a_source_and_asked_about_it(manifest, 
     outlined = first.regions.loc[first.regions["region"] == LUNGS, "image_id"]
     assert set(outlined) == set(asked_images(recipe, manifest, ("south",)).lungs)
     # Finished, it is not trained again; another seed is another training on the same parts.
-    again = combination_answers(recipe, manifest, tasks, seed=3, folder=folder / "three", **given)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_train", _never)
+        again = combination_answers(recipe, manifest, tasks, seed=3, folder=folder / "three", **given)
     np.testing.assert_array_equal(again.covid19, first.covid19)
     other = combination_answers(recipe, manifest, ("diagnosis",), seed=4, folder=folder / "alone", **given)
     assert other.parts == first.parts
@@ -94,6 +97,19 @@ def test_a_combination_is_trained_without_a_source_and_asked_about_it(manifest, 
     assert other.regions.empty
     assert other.lungs.shape == (count, 0, 0)
     assert not np.array_equal(other.covid19, first.covid19)
+
+
+def _never(*_):
+    raise AssertionError("a finished training was repeated")
+
+
+def test_of_no_images_nothing_is_said(recipe, tmp_path):
+    asked = Asked({}, (), ())
+    found = ask(_never, nn.Identity(), recipe, asked, ImageTable(np.zeros((0, 3, 4, 4), np.uint8), {}))
+    found.save(tmp_path)
+    kept = load_answers(tmp_path)
+    assert (kept.image_ids, kept.parts) == ((), ())
+    assert len(kept.covid19) == len(kept.pooled) == len(kept.heat) == len(kept.regions) == 0
 
 
 def test_a_source_that_nothing_learns_from_cannot_be_left_out(manifest, recipe, folder):

@@ -19,6 +19,8 @@ def labelled(**changes):
         "region": np.array([True, False]),
         "health": np.array([1, nan], np.float32),
         "diagnosis": np.array([[1, 0], [nan, nan]], np.float32),
+        "diseased": np.array([True, False]),
+        "covid19": np.array([True, False]),
     }
     return Labelled(**(columns | changes))
 
@@ -58,7 +60,8 @@ def test_masks_follow_the_image(table):
 
 
 def test_the_five_copies_are_those_of_the_paper(table):
-    part, places = with_copies(labelled(), copies=True)
+    # The label decides, not whether a task asks for it.
+    part, places = with_copies(labelled(diagnosis=np.full((2, 2), np.nan, np.float32)), copies=True)
     assert part.image_ids == ("a",) * 6 + ("b",)
     assert places.tolist() == [0, 1, 2, 3, 4, 5, 0]
     assert [copy.rotation for copy in COPIES] == [0, 10, -10, 0, 0, 0]

@@ -152,7 +152,7 @@ def stages(**probabilities):
         (0.1, 0.1, 0.2, "normal", None),
         (0.9, 0.8, 0.5, "covid19", None),
         (0.9, 0.5, 0.8, "other_pneumonia", None),
-        (0.9, 0.3, 0.1, "covid19", NO_DISEASE_NAMED),
+        (0.9, 0.3, 0.1, "other_pneumonia", NO_DISEASE_NAMED),
         (0.1, 0.9, 0.1, "covid19", CONTRADICTION),
     ],
 )
@@ -166,6 +166,7 @@ def test_findings_by_hand(unhealthy, covid19, other, finding, said):
 def test_findings_of_fewer_decisions():
     assert finding_of(stages(unhealthy=0.9)) == "other_pneumonia"
     assert finding_of(stages(unhealthy=0.3)) == "normal"
+    assert finding_of(stages(unhealthy=0.9, covid19_against_all=0.39)) == "other_pneumonia"
     assert finding_of(stages(covid19_against_all=0.5)) == "covid19"
     near = decision_cautions(stages(covid19_against_all=0.42))
     assert len(near) == 1

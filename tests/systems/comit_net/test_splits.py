@@ -122,6 +122,40 @@ def test_tasks_and_sources_that_are_not_asked_for_are_off(recipe, tmp_path):
     healthy = parts_of(with_data(recipe, healthy_regions=True), manifest).train
     labels = manifest.table.loc[list(healthy.image_ids), "label"].to_numpy()
     assert healthy.region[labels == "normal"].all()
+    assert {i for i, on in zip(healthy.image_ids, healthy.diseased, strict=True) if on} <= {"here-covid19-1"}
+
+
+def test_covid19_is_known_whatever_is_asked(recipe, tmp_path):
+    manifest = check_manifest(table(), tmp_path)
+    asked = with_data(recipe, masks_alone=("children",)).model_copy(update={"tasks": ("lungs", "health")})
+    part = parts_of(asked, manifest).train
+    assert np.isnan(part.diagnosis).all()
+    facts = manifest.table.loc[list(part.image_ids)]
+    assert part.covid19.any()
+    assert (part.covid19 == ((facts["label"] == "covid19") & (facts["source"] != "children")).to_numpy()).all()
+
+
+def test_healthy_images_alone_teach_no_region(recipe, tmp_path):
+    manifest = check_manifest(table(), tmp_path)
+    asked = with_data(recipe, healthy_regions=True, masks_alone=("children",))
+    found = parts_of(asked.model_copy(update={"tasks": ("lungs", "disease", "diagnosis")}), manifest)
+    assert found.train.region.any()
+    assert not found.train.diseased.any()
+    assert found.masks == ("lungs",)
+
+
+def test_outlines_that_test_never_choose(recipe, tmp_path):
+    rows = table(lung_mask="", lung_mask_origin="")
+    held = make_split("comit-images", check_manifest(rows, tmp_path), recipe.splitting).validation
+    rows.loc[rows["image_id"].isin(held), ["lung_mask", "lung_mask_origin"]] = ("m", "human")
+    manifest = check_manifest(rows, tmp_path)
+    outlines = make_split("lungs-any", manifest, recipe.splitting)
+    assert not outlines.validation
+    assert outlines.test
+    part = parts_of(with_data(recipe), manifest).validation
+    chosen_by = {i for i, on in zip(part.image_ids, part.lungs, strict=True) if on}
+    # Cohen's, which include the heart, test nothing.
+    assert chosen_by == {i for i in held if i.startswith("cohen")}
 
 
 def test_leaving_a_source_out_leaves_out_its_patients(recipe, tmp_path):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,7 @@ def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
 
 
 def test_batches_are_drawn_evenly_over_what_the_recipe_names(recipe, phantom_data):
+    from cxrscreen.data.disease_masks import disease_masks
     from cxrscreen.systems.comit_net.splits import parts_of
     from cxrscreen.systems.comit_net.training import even_batches
 
@@ -82,6 +85,15 @@ def test_batches_are_drawn_evenly_over_what_the_recipe_names(recipe, phantom_dat
     assert {name.split("/")[0] for name in names} == {"normal", "covid19", "other"}
     by_region = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ("region",)})})
     assert even_batches(by_region, phantom_data, train, phase).names == ["", "region"]
+    # Healthy images, whose region is known to be empty, are not in the group of the diseased ones, asked for or not.
+    regions = disease_masks(phantom_data).image_ids
+    for tasks in (by_region.tasks, ("lungs", "disease", "diagnosis")):
+        data = by_region.data.model_copy(update={"healthy_regions": True})
+        part = parts_of(by_region.model_copy(update={"data": data, "tasks": tasks}), phantom_data).train
+        assert even_batches(by_region, phantom_data, part, phase).names == ["", "region"]
+        marked = [i in regions for i in part.image_ids]
+        assert part.diseased.tolist() == marked
+        assert part.region.sum() > sum(marked)
     plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ()})})
     assert even_batches(plain, phantom_data, train, phase).names == ["all"]
 
@@ -115,3 +127,33 @@ def test_a_disease_region_is_measured(bundle, phantom_data, tmp_path):
     page = files["metrics.md"].read_text(encoding="utf-8")
     assert "Research use only" in page
     assert "| all | 2 | 1.000" in page
+    assert "does not say which images taught it" in page
+
+
+def test_what_taught_a_bundle_is_left_out_of_its_regions(bundle, phantom_data, recipe, tmp_path):
+    from cxrscreen.cli.disease_regions import evaluate_regions
+    from cxrscreen.data.disease_masks import disease_masks
+    from cxrscreen.data.protocols import make_split
+    from cxrscreen.evaluate.disease_regions import LEARNED, taught_by
+    from cxrscreen.systems.comit_net.splits import parts_of
+
+    file, parts = bundle.file(LEARNED), parts_of(recipe, phantom_data)
+    taught = taught_by(file, phantom_data, "test")
+    assert taught >= {*parts.split.train, *parts.split.validation}
+    assert not taught & set(parts.split.test)
+    assert not taught_by(file, phantom_data, "validation") & set(parts.split.validation)
+    assert taught_by(tmp_path / LEARNED, phantom_data, "test") is None
+    regions = disease_masks(phantom_data).image_ids
+    for seed in range(1, 9):
+        asked = set(make_split("comit-images", phantom_data, seed).test) & regions
+        if asked & taught and asked - taught:
+            break
+    given = {"sources": (), "part": "test", "limit": None, "replicates": 100}
+    for name, number in (("own", recipe.splitting), ("other", seed)):
+        evaluate_regions(str(bundle.folder), None, phantom_data.root, tmp_path / name, seed=number, **given)
+    own, other = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("own", "other"))
+    assert own["sources"] == other["sources"] == ["phantom"]
+    assert own["left_out"] == 0
+    assert (other["images"]["measured"], other["left_out"]) == (len(asked - taught), len(asked & taught))
+    assert "None of them, nor another image" in (tmp_path / "own" / "metrics.md").read_text()
+    assert f"Left out: {len(asked & taught)} images" in (tmp_path / "other" / "metrics.md").read_text()

@@ -100,7 +100,7 @@ def train_mask(
     own = recipe.model_copy(update={"tasks": (region, "health")})
     parts = parts_of(own, manifest)
     train, validation = (_with_region(part, region) for part in (parts.train, parts.validation))
-    if not train.image_ids:
+    if not train.image_ids or (region == "disease" and not train.diseased.any()):
         return None
     if not validation.image_ids:
         raise ManifestError(f"The validation part has no {region} mask to choose {comparator.network} by: add some.")

@@ -190,7 +190,7 @@ def ask(
     recipe
         Where to compute.
     asked
-        The images.
+        The images; of none, nothing is said.
     table
         They, as stored.
     """
@@ -209,7 +209,7 @@ def ask(
             counts.extend(_counted(image_id, asked, said, row, table.image(image_id)))
     # An image that is asked for its mask alone belongs to no part.
     parts = tuple(asked.parts.get(i, "") for i in ids)
-    arrays = {name: np.concatenate(values) for name, values in found.items()}
+    arrays = {name: np.concatenate(values) for name, values in found.items()} or _arrays(Said(), 0)
     return Answers(ids, parts, **arrays, regions=pd.DataFrame(counts, columns=list(REGION_TABLE)))
 
 

@@ -132,13 +132,7 @@ def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts) -> dict[str, 
     words["summary"] = words["summary"].format(encoder=ENCODERS[recipe.network.encoder], tasks=", ".join(tasks))
     limits = [f"The whole radiograph is seen at {recipe.network.side} pixels; small lesions are lost."]
     if "disease" in trained.settings.masks:
-        count = len(
-            {
-                i
-                for i, on in zip(parts.train.image_ids, parts.train.region, strict=True)
-                if on and i in parts.regions.image_ids
-            }
-        )
+        count = int(parts.train.diseased.sum())
         limits.append(
             f"The diseased region was learned from {count} images with a mask or box; boxes hold healthy lung as well."
         )

@@ -172,7 +172,7 @@ def _moved(mask: NDArray[np.uint8], move: Geometry) -> NDArray[np.uint8]:
 
 
 def with_copies(labelled: Labelled, *, copies: bool) -> tuple[Labelled, NDArray[np.int64]]:
-    """Add the five copies of every COVID-19 image behind it.
+    """Add the five copies of every COVID-19 image behind it, whatever is asked of it.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def with_copies(labelled: Labelled, *, copies: bool) -> tuple[Labelled, NDArray[
     """
     if not copies:
         return labelled, np.zeros(len(labelled.image_ids), np.int64)
-    counts = np.where(labelled.diagnosis[:, 0] == 1, len(COPIES), 1)
+    counts = np.where(labelled.covid19, len(COPIES), 1)
     rows = np.repeat(np.arange(len(counts)), counts)
     places = np.concatenate([np.arange(count) for count in counts])
     return labelled.at(rows), places.astype(np.int64)

@@ -36,7 +36,7 @@ CONTRADICTION = (
 )
 NO_DISEASE_NAMED = (
     "The lungs were called unhealthy, but neither COVID-19 nor other pneumonia reached its operating point: the "
-    "finding names the nearer of the two, and the disease may be another one."
+    "finding says other pneumonia for want of another word, and the disease may be none of the two."
 )
 REGION_OUTSIDE = "Most of the diseased region lies outside the lungs that were found: do not rely on it."
 
@@ -187,17 +187,14 @@ def finding_of(stages: tuple[Stage, ...]) -> Finding:
     """The system's answer.
 
     A disease that is called is the finding, of two that which lies further above its threshold. Where none is called,
-    unhealthy lungs get the nearer of the two, with a warning, and healthy ones are normal.
+    unhealthy lungs get other pneumonia, with a warning, and never COVID-19; healthy ones are normal.
     """
     asked = {stage.name: stage for stage in stages}
     diseases: dict[str, Finding] = {COVID19: "covid19", OTHER: "other_pneumonia"}
-    ranked = sorted((name for name in diseases if name in asked), key=lambda name: -_rank(asked[name]))
-    called = [name for name in ranked if asked[name].positive]
+    called = [asked[name] for name in diseases if name in asked and asked[name].positive]
     if called:
-        return diseases[called[0]]
-    if UNHEALTHY in asked and asked[UNHEALTHY].positive:
-        return diseases[ranked[0]] if ranked else "other_pneumonia"
-    return "normal"
+        return diseases[max(called, key=lambda stage: triage_score(stage, stage)).name]
+    return "other_pneumonia" if UNHEALTHY in asked and asked[UNHEALTHY].positive else "normal"
 
 
 def decision_cautions(stages: tuple[Stage, ...]) -> list[str]:
@@ -214,10 +211,6 @@ def decision_cautions(stages: tuple[Stage, ...]) -> list[str]:
         for stage in stages
         if stage.probability is not None and abs(stage.probability - stage.threshold) < NEAR_THRESHOLD
     ]
-
-
-def _rank(stage: Stage) -> float:
-    return triage_score(stage, stage)
 
 
 def _outside(region: NDArray[np.float32], mask: NDArray[np.uint8]) -> bool:

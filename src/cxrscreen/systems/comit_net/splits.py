@@ -34,6 +34,11 @@ class Labelled:
         float32 (N,): H of Eq. 5, NaN not known.
     diagnosis
         float32 (N, 2): C and O of Eq. 7, NaN not known.
+    diseased
+        bool (N,): whether a mask or box says where the disease is, of an image that is not normal; ``region`` is also
+        on where it is known that there is none.
+    covid19
+        bool (N,): whether the label is COVID-19 and may be learned, asked for or not; these images are copied.
     """
 
     image_ids: tuple[str, ...]
@@ -41,6 +46,8 @@ class Labelled:
     region: NDArray[np.bool_]
     health: NDArray[np.float32]
     diagnosis: NDArray[np.float32]
+    diseased: NDArray[np.bool_]
+    covid19: NDArray[np.bool_]
 
     @property
     def switched_on(self) -> NDArray[np.bool_]:
@@ -57,6 +64,8 @@ class Labelled:
             region=self.region[rows],
             health=self.health[rows],
             diagnosis=self.diagnosis[rows],
+            diseased=self.diseased[rows],
+            covid19=self.covid19[rows],
         )
 
 
@@ -81,8 +90,8 @@ class Parts:
 
     @property
     def masks(self) -> tuple[MaskTask, ...]:
-        """The masks that any image teaches."""
-        known: dict[MaskTask, NDArray[np.bool_]] = {"lungs": self.train.lungs, "disease": self.train.region}
+        """The masks that any image teaches; that healthy images have no diseased region teaches none."""
+        known: dict[MaskTask, NDArray[np.bool_]] = {"lungs": self.train.lungs, "disease": self.train.diseased}
         return tuple(name for name, on in known.items() if on.any())
 
     @property
@@ -111,11 +120,14 @@ def parts_of(recipe: ComitNetRecipe, manifest: Manifest) -> Parts:
     regions = disease_masks(manifest)
     train = _labelled(recipe, manifest, tuple(i for i in whole.train if whole.groups[i] not in held), regions)
     validation = _labelled(recipe, manifest, whole.validation, regions)
+    if outlines is not None:
+        train, validation = (_without_lungs(part, outlines.test) for part in (train, validation))
     if chosen_by:
         validation = replace(validation, lungs=np.zeros_like(validation.lungs))
         own = _labelled(recipe, manifest, chosen_by, regions)
         nothing = np.full_like(own.diagnosis, np.nan)
-        own = replace(own, region=np.zeros_like(own.region), health=nothing[:, 0], diagnosis=nothing)
+        off = np.zeros_like(own.region)
+        own = replace(own, region=off, diseased=off, health=nothing[:, 0], diagnosis=nothing)
         validation = _joined(validation, own)
     train, validation = (part.at(np.flatnonzero(part.switched_on)) for part in (train, validation))
     if not validation.image_ids:
@@ -167,9 +179,12 @@ def _labelled(
     tells = ~rows["source"].isin(recipe.data.masks_alone).to_numpy(dtype=np.bool_)
     labels = rows["label"].tolist()
     outlined = ((rows["lung_mask"] != "") & rows["lung_mask_origin"].isin(recipe.data.lung_masks)).to_numpy(np.bool_)
-    known = np.array([i in regions.image_ids for i in image_ids], dtype=np.bool_)
+    marked = regions.image_ids
+    known = np.array([i in marked for i in image_ids], dtype=np.bool_)
+    normal = (rows["label"] == "normal").to_numpy(np.bool_)
+    diseased = known & ~normal & ("disease" in recipe.tasks)
     if recipe.data.healthy_regions:
-        known = known | (tells & (rows["label"] == "normal").to_numpy(np.bool_))
+        known = known | (tells & normal)
     health = np.array([health_of(label) for label in labels], np.float32)
     diagnosis = np.array([diagnosis_of(label) for label in labels], np.float32).reshape(-1, 2)
     asked = recipe.tasks
@@ -179,6 +194,8 @@ def _labelled(
         region=known & ("disease" in asked),
         health=np.where(tells & ("health" in asked), health, np.float32(np.nan)),
         diagnosis=np.where(tells[:, None] & ("diagnosis" in asked), diagnosis, np.float32(np.nan)),
+        diseased=diseased,
+        covid19=tells & (rows["label"] == "covid19").to_numpy(np.bool_),
     )
 
 
@@ -188,6 +205,11 @@ def heart_included(manifest: Manifest, image_id: str) -> bool:
     return bool(row["source"] in HEART_INCLUDED_SOURCES and row["lung_mask_origin"] == "human")
 
 
+def _without_lungs(labelled: Labelled, image_ids: tuple[str, ...]) -> Labelled:
+    kept = set(image_ids)
+    return replace(labelled, lungs=labelled.lungs & np.array([i not in kept for i in labelled.image_ids], np.bool_))
+
+
 def _joined(first: Labelled, second: Labelled) -> Labelled:
     return Labelled(
         first.image_ids + second.image_ids,
@@ -195,6 +217,8 @@ def _joined(first: Labelled, second: Labelled) -> Labelled:
         np.concatenate([first.region, second.region]),
         np.concatenate([first.health, second.health]),
         np.concatenate([first.diagnosis, second.diagnosis]),
+        np.concatenate([first.diseased, second.diseased]),
+        np.concatenate([first.covid19, second.covid19]),
     )
 
 

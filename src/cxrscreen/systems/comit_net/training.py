@@ -142,7 +142,7 @@ def even_batches(recipe: ComitNetRecipe, manifest: Manifest, labelled: Labelled,
             for source, label in zip(rows["source"], rows["label"], strict=True)
         ],
         "view": [view.removesuffix(" Supine") for view in rows["view"]],
-        "region": ["region" if known else "" for known in labelled.region & (labelled.health != 0)],
+        "region": ["region" if known else "" for known in labelled.diseased],
     }
     names = recipe.data.even_over
     groups = ["/".join(each) for each in zip(*(facts[name] for name in names), strict=True)] if names else None

@@ -125,9 +125,12 @@ def runs(variants, work):
     return ComitRuns(work, variants)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def few_replicates():
-    """Intervals from few resamples: what is tested here is what is compared with what."""
+    """Intervals from few resamples: what is tested here is what is compared with what.
+
+    Of a module: a session's would go on to the tests of other folders.
+    """
     from cxrscreen.evaluate import bootstrap, region_overlap, screening_points
 
     functions = (
@@ -143,7 +146,7 @@ def few_replicates():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def made(runs, few_replicates):
     """Every table and figure, made once."""
     from cxrscreen.evaluate.reproduce.comit_net.run import MAKERS

@@ -1,5 +1,6 @@
 import pytest
 
+from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import COMBINATIONS, in_words, tasks_of
 from cxrscreen.evaluate.reproduce.comit_net.paper import CALLED_AT_90, EXTERNAL, PRECISION_99, TABLE4, TABLE5
 
@@ -22,6 +23,7 @@ def test_other_counts_give_what_is_printed():
     # One per cent of the negatives is called at 99 % specificity.
     assert PRECISION_99[1] - PRECISION_99[0] == 61 <= 0.01 * 6174 < 62
     assert CALLED_AT_90 == (121, 738)
+    assert set(EXTERNAL) == set(say.SOURCES) == {"bimcv-positive", "armiro", "hannover"}
     for each in EXTERNAL.values():
         right, total = each.counts
         assert each.percent == pytest.approx(100 * right / total, abs=0.006)

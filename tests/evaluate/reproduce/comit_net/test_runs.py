@@ -97,6 +97,20 @@ def test_trainings_of_another_recipe_are_refused(variants, work):
         ComitRuns(work, Variants(variants.settings, variants.own, wider)).answers("unet", 0)
 
 
+def test_a_digest_is_of_what_a_training_depends_on(variants):
+    own = variants.own
+
+    def digest(**changes):
+        return Variants(variants.settings, own.model_copy(update=changes), variants.comparators).digest
+
+    words = {"version": "9.9.9", "licence": "none", "data_limits": ("few",), "lungs": "elsewhere", "tasks": ("health",)}
+    assert digest(**words, compute=own.compute.model_copy(update={"threads": 7})) == variants.digest
+    assert digest(seed=5, split_seed=own.splitting) == variants.digest
+    assert digest(seed=5) != variants.digest
+    assert digest(low=own.low + 1) != variants.digest
+    assert digest(loss=own.loss.model_copy(update={"lungs": 2.0})) != variants.digest
+
+
 def test_what_is_missing_is_made_once(variants, tmp_path, monkeypatch):
     asked = []
 

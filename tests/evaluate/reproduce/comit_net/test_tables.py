@@ -1,5 +1,5 @@
 import json
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +13,11 @@ from cxrscreen.evaluate.reproduce.comit_net.classification import all_tasks_answ
 from cxrscreen.evaluate.reproduce.comit_net.embedding import embedded, neighbours
 from cxrscreen.evaluate.reproduce.comit_net.heat import lung_shares, mean_heats
 from cxrscreen.evaluate.reproduce.comit_net.recipe import load_variants
+from cxrscreen.evaluate.reproduce.comit_net.regions import NOTHING, disease_table, lungs_table
 from cxrscreen.evaluate.reproduce.comit_net.run import NAMES, reproduce_comit_net
 from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
-from cxrscreen.evaluate.reproduce.comit_net.spread import spreads
+from cxrscreen.evaluate.reproduce.comit_net.spread import TOO_FEW, spreads
+from cxrscreen.systems.comit_net.answers import load_answers
 
 from .conftest import written_recipe
 
@@ -53,12 +55,14 @@ def test_table5_compares_every_combination_with_all_tasks(made):
     assert rows["4"]["changes"]["auc"].value < 0
     assert rows["4"]["never_changes"]["within auc"].value < 0
     assert rows["34"]["printed"]["sensitivity_0.90"]["counts"] is None
+    assert any("Combinations of tasks differ in images too" in text for text in table.differs)
     assert [row[0] for row in table.parts[0].rows][:3] == ["All 4 tasks", "All 4 tasks", "Task 4 only"]
     assert any(remark.startswith("Tasks 3 and 4: no count of 125") for remark in table.remarks)
 
 
 def test_the_answer_says_plainly_whether_all_tasks_beat_task_4(runs, variants, work, tmp_path):
-    (sensitivity, area) = all_tasks_answer(runs)
+    sensitivity, area, images = all_tasks_answer(runs)
+    assert "also bring images" in images
     assert "On sources never trained on (cohen)" in sensitivity
     assert area.startswith("On sources never trained on (cohen), AUC: learning all four tasks beats task 4 alone, by +")
 
@@ -82,6 +86,8 @@ def test_external_sources_have_their_negatives_beside_them(runs, made):
     assert set(rates) == {
         (source, word) for source in ("cohen", "hannover", "montgomery") for word in ("All 4 tasks", "Task 4 only")
     }
+    assert [rates[name, "All 4 tasks"][3] for name in ("hannover", "cohen")] == ["99.45", "-"]
+    assert rates["hannover", "Task 4 only"][3] == "-"
     assert rates["hannover", "All 4 tasks"][5] == "-"
     assert rates["hannover", "All 4 tasks"][6] == "30 / 0"
     assert rates["montgomery", "All 4 tasks"][4] == "-"
@@ -89,6 +95,7 @@ def test_external_sources_have_their_negatives_beside_them(runs, made):
     together = [row for row in table.parts[2].rows if row[0] == "hannover + montgomery" and row[1] == "All 4 tasks"]
     assert [row[4] for row in together] == ["-"] * 4
     assert all(row[3] != "-" and row[5] != "-" for row in together)
+    assert table.parts[0].rows[0][0] == "BIMCV-COVID19+ (bimcv-positive)"
     assert "1793/2098 = 85.5" in table.parts[0].rows[0][2]
     assert table.answer == all_tasks_answer(runs)
 
@@ -110,6 +117,20 @@ def test_regions_stand_beside_the_printed_ones(made):
     )
     assert disease.parts[0].rows[-1][-1] == "4"
     assert "precision 0.250" in disease.answer[0]
+
+
+def test_without_references_a_table_says_that_there_is_nothing(variants, work, tmp_path):
+    class Unmarked(ComitRuns):
+        def answers(self, *key):
+            found = super().answers(*key)
+            replace(found, regions=found.regions.iloc[:0]).save(tmp_path)
+            return load_answers(tmp_path)
+
+    runs = Unmarked(work, variants)
+    for table in (lungs_table(runs), disease_table(runs)):
+        assert table.answer == (NOTHING,)
+        assert {row[-1] for row in table.parts[0].rows} == {"0"}
+        assert all("not measured" in row for row in table.parts[0].rows)
 
 
 def test_stability_is_over_seeds(runs, work, tmp_path):
@@ -143,6 +164,23 @@ def test_maps_are_averaged_and_compared_inside_the_lungs(runs):
     assert {images for _, images in found} == {"COVID-19", "normal", "other pneumonia"}
 
 
+def test_all_goes_on_without_figure_8_where_there_is_one_seed(work, tmp_path, monkeypatch):
+    small = {"seeds": [0], "combinations": ["1234", "4"], "comparators": ["unet.yaml", "forest.yaml"]}
+    one = load_variants(written_recipe(tmp_path, left_out=[["cohen"]], **small))
+    drawn = []
+    monkeypatch.setattr(asked, "write_figure", lambda figure, folder, stem: drawn.append(stem) or ())
+    files = reproduce_comit_net("all", one, work, tmp_path / "out", command="cxrscreen reproduce comit-net all")
+    assert drawn == [f"comit-net-figure{number}" for number in (9, 11, 12)]
+    assert set(files) == {f"comit-net-{name}.{suffix}" for name in NAMES for suffix in ("md", "json")}
+    assert TOO_FEW in files["comit-net-figure8.md"].read_text(encoding="utf-8")
+    with pytest.raises(RecipeError, match="at least two seeds"):
+        reproduce_comit_net("figure8", one, work, tmp_path / "out")
+
+
+def _not_json(name):
+    raise AssertionError(f"{name} is no JSON")
+
+
 def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, made, tmp_path, monkeypatch):
     drawn = []
     makers = {name: lambda _, own=own: own for name, own in made.items()}
@@ -155,9 +193,8 @@ def test_every_table_is_written_with_what_must_not_be_concluded(variants, work, 
         assert RESEARCH_USE in page
         assert "What must not be concluded" in page
         assert f"reproduce comit-net {name} " in page
-        content = json.loads(files[f"comit-net-{name}.json"].read_text(encoding="utf-8"))
+        content = json.loads(files[f"comit-net-{name}.json"].read_text(encoding="utf-8"), parse_constant=_not_json)
         assert content["rows"]
-        assert not any(isinstance(value, float) and math.isnan(value) for value in content.values())
         assert (f"(comit-net-{name}.png)" in page) == name.startswith("figure")
     assert [stem for stem, _ in drawn] == [f"comit-net-figure{number}" for number in (8, 9, 11, 12)]
     for _, figure in drawn:

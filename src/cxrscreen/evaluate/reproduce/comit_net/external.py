@@ -49,7 +49,7 @@ def external_table(runs: ComitRuns) -> Table:
                     )
                 )
             content.append({"left_out": together, "variant": variant, "points": asdict(points), "changes": changes})
-    printed = tuple((source, as_printed(said), recomputed(said)) for source, said in EXTERNAL.items())
+    printed = tuple((say.SOURCES[source], as_printed(said), recomputed(said)) for source, said in EXTERNAL.items())
     parts = (
         Part("Printed: COVID-19 images alone", ("Source", "Sensitivity", "Recomputed from counts"), printed),
         Part(
@@ -77,7 +77,7 @@ def external_table(runs: ComitRuns) -> Table:
         "External test: sources never trained on",
         parts,
         content,
-        differs=(*say.EXTERNAL_DIFFERS, *say.DIFFERS),
+        differs=(*say.EXTERNAL_DIFFERS, *say.TASKS_DIFFER, *say.DIFFERS),
         not_to_conclude=(*say.EXTERNAL_CONCLUDED, *say.NOT_CONCLUDED),
         answer=all_tasks_answer(runs),
         system=say.SYSTEM,

@@ -133,7 +133,7 @@ def figure12_table(found: Sequence[MeanHeat]) -> Table:
         "Fig. 12: where the COVID-19 decision looks",
         (Part("", head, rows),),
         content,
-        differs=(*say.DIFFERS, "The paper shows maps of chosen images and prints no figures."),
+        differs=(*say.TASKS_DIFFER, *say.DIFFERS, "The paper shows maps of chosen images and prints no figures."),
         not_to_conclude=say.HEAT_CONCLUDED,
         figure="figure12",
         system=say.SYSTEM,

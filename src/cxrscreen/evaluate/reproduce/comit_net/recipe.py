@@ -1,6 +1,7 @@
 """Settings with which the tables and figures of the COMiT-Net paper are made again."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -76,8 +77,13 @@ class Variants:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that a finished training depends on: not which tables, seeds or sets are asked for."""
-        return hashlib.sha256(self.own.model_dump_json().encode()).hexdigest()
+        """SHA-256 of all that a finished training depends on: not which tables, seeds or sets are asked for.
+
+        Nor what a card says, or the tasks, seed and computer: a training has its own of the first two.
+        """
+        learned = {"data", "low", "high", "network", "loss", "phases", "augment"}
+        settings = {"splitting": self.own.splitting, **self.own.model_dump(mode="json", include=learned)}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @property
     def on_embedding(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from cxrscreen.systems.comit_net.answers import DISEASE, LUNG_BOXES, LUNGS
 
 LUNG_GOAL, DISEASE_GOAL = Goal(0.92), Goal(0.87)
 POOLED = "all sources"
+NOTHING = "No image that trained nothing has a reference, so that nothing was measured here: give more masks or boxes."
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def lungs_table(runs: ComitRuns) -> Table:
         (Part("Outlines", head, outline_rows), Part("Boxes around the lungs", head, box_rows)),
         [*rows, *boxes],
         answer=(
-            f"IoU of the lungs' outlines, goal at least {LUNG_GOAL.limit:g}: {_text(overlap)}, "
+            NOTHING
+            if overlap is None
+            else f"IoU of the lungs' outlines, goal at least {LUNG_GOAL.limit:g}: {_text(overlap)}, "
             f"{LUNG_GOAL.verdict(overlap)}.",
         ),
         differs=(*say.BOXES_PRINTED, *say.DIFFERS),
@@ -93,7 +96,9 @@ def disease_table(runs: ComitRuns) -> Table:
         (Part("Where the probability reaches 0.5", head, cells),),
         rows,
         answer=(
-            f"TPR of the disease at 0.5, goal at least {DISEASE_GOAL.limit:g}: {_text(found)}, "
+            NOTHING
+            if found is None
+            else f"TPR of the disease at 0.5, goal at least {DISEASE_GOAL.limit:g}: {_text(found)}, "
             f"{DISEASE_GOAL.verdict(found)}; precision {_text(own.get('precision'))}.",
         ),
         differs=(*say.SENSITIVITY_ALONE, *say.DISEASE_DIFFERS, *say.DIFFERS),

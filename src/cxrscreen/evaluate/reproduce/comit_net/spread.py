@@ -10,6 +10,7 @@ from cxrscreen.errors import RecipeError
 from cxrscreen.evaluate.figures import COLOURS
 from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS
+from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
 from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
 from cxrscreen.evaluate.reproduce.table import Part, Table
 from cxrscreen.evaluate.screening_points import screening_points
@@ -18,6 +19,7 @@ from cxrscreen.evaluate.stability import Spread, spread_over_trainings
 FIGURE = "sensitivity_0.99"
 WIDEST = 60
 """Points to which deviations are drawn: three shares of 0 and 1 deviate by no more."""
+TOO_FEW = "Fig. 8 needs several trainings: give the recipe at least two seeds, the paper has three."
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,11 @@ class VariantSpread:
     spread: Spread
 
 
+def enough_seeds(variants: Variants) -> bool:
+    """Whether a recipe trains often enough for a deviation."""
+    return len(variants.seeds()) > 1
+
+
 def spreads(runs: ComitRuns) -> tuple[VariantSpread, ...]:
     """Measure every variant of Table 4.
 
@@ -36,14 +43,21 @@ def spreads(runs: ComitRuns) -> tuple[VariantSpread, ...]:
     RecipeError
         If the recipe has one seed only.
     """
-    if len(runs.variants.seeds()) < 2:
-        raise RecipeError("Fig. 8 needs several trainings: give the recipe at least two seeds, the paper has three.")
+    if not enough_seeds(runs.variants):
+        raise RecipeError(TOO_FEW)
     names = (*runs.variants.of_kind("classifier"), *runs.variants.on_embedding, ALL_TASKS)
     found = []
     for name in names:
         points = screening_points(runs.trainings(name, "test"), replicates=1)
         found.append(VariantSpread(name, spread_over_trainings(points.by_training[FIGURE])))
     return tuple(found)
+
+
+def figure8_skipped() -> Table:
+    """The page of a recipe with one seed: a sentence in place of Fig. 8."""
+    return Table(
+        "figure8", "Fig. 8: not made", (), [], answer=(TOO_FEW,), system=say.SYSTEM, intervals=say.SPREAD_INTERVALS
+    )
 
 
 def figure8_table(found: Sequence[VariantSpread]) -> Table:

@@ -16,6 +16,13 @@ VARIANTS = {
     "1234": "COMiT-Net",
 }
 
+SOURCES = {
+    "bimcv-positive": "BIMCV-COVID19+ (bimcv-positive)",
+    "armiro": "Armiro's collection (armiro)",
+    "hannover": "ML-workgroup, Hannover (hannover)",
+}
+"""Sources that the paper measures apart, as it names them."""
+
 INTERVALS = (
     "Figures in percent. In brackets: 95 % intervals; ours are by patient (bootstrap; of rates Wilson with the sample "
     "size adjusted for patients), the paper's are Wilson's. Pooled and within-source figures read their threshold off "
@@ -32,11 +39,21 @@ DIFFERS = (
     "The images are others: the paper's healthy and other diseased images are those of ChestX-ray14 and CheXpert, its "
     "COVID-19 images come from seven collections of positives, its test part has 125 of them against 6174 others. Here "
     "parts share no patient and no known copy.",
-    "Networks, their initial weights, lengths and augmentation are those of the recipes. The paper begins all of them "
-    "from ImageNet weights; where a recipe says none for one network and imagenet for another, the beginning is part "
-    "of their difference.",
+    "Networks, their initial weights, lengths and augmentation are those of the recipes. The paper begins its encoder "
+    "and the four classifiers from pre-trained weights, those of ImageNet for the classifiers, and says of U-Net, "
+    "SegNet and Mask R-CNN no beginning; where a recipe says none for one network and imagenet for another, the "
+    "beginning is part of their difference.",
     "The comparators' loop is the one of this project (AdamW, one cycle, the best validation score kept); the paper "
-    "has Adam, or SGD for Mask R-CNN, and a fixed number of epochs.",
+    "has Adam, or SGD for Mask R-CNN, and a fixed number of epochs. U-Net and SegNet learn here by cross-entropy plus "
+    "soft Dice, and in the paper by cross-entropy alone, as the masks of COMiT-Net do in both.",
+    "Copies of COVID-19 images that are turned or shifted have black edges. Where a recipe varies no other image, as "
+    "the paper's does not, only COVID-19 images have such edges, and a network can learn them for the disease.",
+)
+TASKS_DIFFER = (
+    "Combinations of tasks differ in images too, not in tasks alone: an image from which nothing is asked is not "
+    "learned from. In the shipped recipes Kermany teaches outlines alone and leaves with task 1, and without task 2 "
+    "batches are no longer drawn evenly over whether the diseased region is known, where the recipe draws so. A "
+    "difference between combinations is that of both.",
 )
 NOT_CONCLUDED = (
     "That COVID-19 is recognised, from a pooled figure: most COVID-19 images and most others come from different "
