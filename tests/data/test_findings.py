@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from cxrscreen.data.findings import FINDINGS, finding_targets
+from cxrscreen.data.findings import FINDINGS, finding_targets, learned_apart
 from cxrscreen.data.manifest import check_manifest
 
 
@@ -26,3 +26,6 @@ def test_what_is_known_of_each_source(tmp_path):
     assert np.isnan(named[2]["Effusion"])
     assert named[4]["Nodule"] == 1
     assert np.isnan(targets[5]).all()
+    # A nodule of which nothing else is known comes without pneumonia; the effusion comes with it.
+    assert learned_apart(targets) == ("Nodule",)
+    assert learned_apart(targets[:4]) == ()

@@ -24,7 +24,13 @@ class Class(Enum):
 def explain(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Radiographs.")],
     *,
-    bundle: Annotated[str, typer.Option("--bundle", help="COVID-CXNet bundle: a folder, or a shipped one's name.")],
+    bundle: Annotated[
+        str | None,
+        typer.Option("--bundle", help="COVID-CXNet bundle: a folder, or a shipped one's name. Default: covid_cxnet."),
+    ] = None,
+    system_name: Annotated[
+        str | None, typer.Option("--system", help="Take the bundle that ships for this system, or check --bundle.")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the pictures; made if missing.")],
     finding: Annotated[
         Class | None, typer.Option("--class", help="Class to explain; without it the likeliest of each image.")
@@ -39,9 +45,10 @@ def explain(
 ) -> None:
     """Show what moved the network on each radiograph, by two methods, with the share inside the lungs.
 
-    Writes DIR/NAME-explanation.png and .svg for each file, DIR/explanations.json, and, where the bundle holds the
-    network of the 14 findings, DIR/findings.png and .svg (of four images each, numbered, for more). Neither method
-    proves that a disease was recognised. Exit code: 0 all done, 1 some files failed.
+    Writes DIR/NAME-explanation.png and .svg for each file, with the Grad-CAM of the network of the 14 findings where
+    the bundle holds it, DIR/explanations.json, and, where the bundle tells of the findings, DIR/findings.png and .svg
+    (of four images each, numbered, for more). Neither method proves that a disease was recognised. Exit code: 0 all
+    done, 1 some files failed.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.errors import BundleError, CxrscreenError, UnreadableImageError
@@ -51,11 +58,11 @@ def explain(
     from cxrscreen.systems.covid_cxnet.explanation import explain as explain_image
     from cxrscreen.systems.covid_cxnet.figures import CHARTED, explanation_figure, findings_figure
     from cxrscreen.systems.covid_cxnet.pipeline import CovidCxNet
-    from cxrscreen.systems.registry import load_system
+    from cxrscreen.systems.registry import bundle_named, load_system
 
     if len({file.stem for file in files}) < len(files):
         raise CxrscreenError("Two files have one name, and one picture would write over the other: rename one.")
-    system = load_system(bundle, threads)
+    system = load_system(bundle_named(bundle, system_name or (None if bundle else "covid_cxnet")), threads)
     if not isinstance(system, CovidCxNet):
         raise BundleError(f"{system.bundle_id} is of another system: give a bundle of covid_cxnet.")
     if finding is not None and finding.value not in system.classes:
@@ -98,12 +105,13 @@ def explain(
                 charts[file.name] = system.finding_probabilities(radiograph)
                 entry["findings"] = {name: round(p, 4) for name, p in charts[file.name].items()}
             results[file.name] = entry
-    names = list(charts)
+    names, told = list(charts), {"source": system.chart_source, "caution": system.chart_caution}
     for number, first in enumerate(range(0, len(names), CHARTED), start=1):
         shown = {name: charts[name] for name in names[first : first + CHARTED]}
         stem = "findings" if len(names) <= CHARTED else f"findings-{number}"
-        write_figure(findings_figure(shown, "Probabilities of 14 findings"), out, stem)
-    content = {"bundle": system.bundle_id, "samples": asked, "seed": seed, "images": results}
+        write_figure(findings_figure(shown, "Probabilities of 14 findings", **told), out, stem)
+    chart = told if charts else None
+    content = {"bundle": system.bundle_id, "samples": asked, "seed": seed, "chart": chart, "images": results}
     (out / "explanations.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     console.print(f"{len(results)} of {len(files)} explained, in {escape(str(out))}.", soft_wrap=True, highlight=False)
     if failed:

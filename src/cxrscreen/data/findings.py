@@ -24,8 +24,27 @@ FINDINGS = (
     "Hernia",
 )
 """In the order of CheXNet's outputs (Rajpurkar et al., 2017)."""
+PNEUMONIA = "Pneumonia"
 NIH = "nih"
 """The source whose column ``finding`` lists every finding, joined by ``|``."""
+
+
+def learned_apart(targets: NDArray[np.float32]) -> tuple[str, ...]:
+    """Findings that some image has which is not known to have pneumonia, in the order of :data:`FINDINGS`.
+
+    A network that has learned from nothing else tells the other ones from normal by pneumonia, and not from each other.
+
+    Parameters
+    ----------
+    targets
+        float32 (N, 14), as :func:`finding_targets` gives them.
+    """
+    without = targets[:, FINDINGS.index(PNEUMONIA)] != 1
+    return tuple(
+        name
+        for name, column in zip(FINDINGS, targets.T, strict=True)
+        if name != PNEUMONIA and bool((column[without] == 1).any())
+    )
 
 
 def finding_targets(manifest: Manifest, image_ids: Sequence[str]) -> NDArray[np.float32]:
@@ -55,7 +74,7 @@ def finding_targets(manifest: Manifest, image_ids: Sequence[str]) -> NDArray[np.
         elif label == "normal":
             result[row] = 0.0
         elif label in PNEUMONIA_LABELS:
-            result[row, FINDINGS.index("Pneumonia")] = 1.0
+            result[row, FINDINGS.index(PNEUMONIA)] = 1.0
         elif label == "nodule":
             result[row, FINDINGS.index("Nodule")] = 1.0
     return result

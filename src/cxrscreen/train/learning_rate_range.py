@@ -20,7 +20,7 @@ from cxrscreen.errors import RecipeError
 
 LOWEST, HIGHEST = 1e-7, 1.0
 SMOOTHING = 0.9
-"""Share of the loss so far in the smoothed one."""
+"""Share of the loss so far in the smoothed one, which is drawn and ends the test; it lags, so no slope is of it."""
 BLOWN_UP = 4.0
 """Smoothed loss, in multiples of its least, at which the test ends."""
 FEWEST = 8
@@ -41,7 +41,7 @@ class RangeTest:
     smoothed
         float64 (N,), the bias-corrected exponential mean of the losses.
     suggestion
-        The rate at which the smoothed loss falls fastest along the logarithm of the rate.
+        The rate at which the loss falls fastest along the logarithm of the rate, see :func:`steepest`.
     """
 
     rates: NDArray[np.float64]
@@ -105,8 +105,8 @@ def learning_rate_range(
         network.train(training)
     if len(losses) < FEWEST:
         raise RecipeError("The loss blew up or the batches ended within a few steps: begin at a lower rate.")
-    smooth = smoothed(losses)
-    return RangeTest(rates[: len(losses)], np.array(losses), smooth, steepest(rates[: len(losses)], smooth))
+    course, raw = rates[: len(losses)], np.array(losses)
+    return RangeTest(course, raw, smoothed(losses), steepest(course, raw))
 
 
 def smoothed(losses: list[float]) -> NDArray[np.float64]:
@@ -121,18 +121,19 @@ def smoothed(losses: list[float]) -> NDArray[np.float64]:
 def steepest(rates: NDArray[np.float64], losses: NDArray[np.float64]) -> float:
     """Rate at which the loss falls fastest, along the logarithm of the rate, before its least value.
 
-    Slopes are of straight lines through a :data:`WINDOW` of the test, since from batch to batch the loss jumps.
+    Loss and slope at each step are those of a straight line through a :data:`WINDOW` of the steps around it (Savitzky
+    and Golay), since from batch to batch the loss jumps.
 
     Parameters
     ----------
     rates
         float64 (N,), rising by one factor from step to step; N at least 3.
     losses
-        float64 (N,).
+        float64 (N,), of the batches.
     """
     window = 2 * max(1, round(WINDOW * len(losses) / 2)) + 1
-    slope = savgol_filter(losses, window, polyorder=1, deriv=1)
-    last = max(int(losses.argmin()), 1)
+    level, slope = (savgol_filter(losses, window, polyorder=1, deriv=order) for order in (0, 1))
+    last = max(int(level.argmin()), 1)
     return float(rates[int(slope[: last + 1].argmin())])
 
 

@@ -43,12 +43,33 @@ def test_the_published_code_never_stops(picture, gamma):
     assert table.max() <= 255
 
 
+@pytest.mark.parametrize(
+    ("picture", "levels"),
+    [
+        # The bins are those of the levels: mean 113, medians 60 and 200.
+        (
+            [[0, 30, 60, 90], [120, 150, 200, 255]],
+            {0: 0, 30: 11, 60: 57, 90: 102, 113: 113, 114: 113, 120: 114, 150: 121, 200: 187, 255: 255},
+        ),
+        # Bins of the range 40 to 200, read as levels: mean 86, medians 32 and 255 in place of 40 and 100.
+        (
+            [[40, 40, 60], [80, 100, 200]],
+            {0: 0, 20: 19, 40: 56, 60: 79, 80: 84, 86: 86, 87: 86, 120: 86, 150: 88, 200: 112, 230: 168, 255: 255},
+        ),
+    ],
+)
+def test_the_published_code_by_hand(picture, levels):
+    """What the authors' BEASF.py maps these levels to, slope 1.5."""
+    table = published_table(np.array(picture, np.uint8), 1.5)
+    assert {level: table[level] for level in levels} == levels
+
+
 def test_the_published_code_agrees_where_the_image_fills_the_scale():
     rng = np.random.default_rng(0)
     picture = np.clip(rng.normal(120, 60, (64, 64)), 0, 255).astype(np.uint8)
     picture[0, :2] = 0, 255
     ours, theirs = beasf_table(histogram_of(picture), 1.5), published_table(picture, 1.5)
-    # A level too low in the upper half, whose slope is at most 2, and two cuts to whole numbers.
+    # An upper half that begins a level late, with a slope of at most 2, and two cuts to whole numbers.
     assert np.abs(ours - theirs).max() <= 6
     narrow = np.asarray(60 + picture.astype(int) * 120 // 255, np.uint8)
     assert np.abs(beasf_table(histogram_of(narrow), 1.5) - published_table(narrow, 1.5)).max() > 6

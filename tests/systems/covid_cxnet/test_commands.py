@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrscreen.cli.app import app
+from cxrscreen.systems.covid_cxnet.pipeline import NOT_APART
 
 from .conftest import short_networks
 
@@ -32,6 +33,7 @@ def test_both_explanations_and_all_findings(bundle, phantom_data, tmp_path):
     entry = found["images"][file.name]
     assert entry["class"] == "covid19"
     assert len(entry["findings"]) == 14
+    assert found["chart"]["caution"] == NOT_APART
     assert entry["lime_in_lungs"] is None or 0 <= entry["lime_in_lungs"] <= 1
     assert 0.1 < entry["lungs_share_of_region"] < 0.9
 
@@ -44,6 +46,8 @@ def test_a_class_that_the_bundle_does_not_know(bundle, phantom_data, tmp_path, a
     assert said in done.output
     other = invoke("explain", file, "--bundle", "cascade", "--out", tmp_path)
     assert "is of another system" in other.output
+    checked = invoke("explain", file, "--bundle", bundle.folder, "--system", "cascade", "--out", tmp_path)
+    assert "is for the system covid_cxnet, not for cascade" in checked.output
 
 
 def test_the_curves_of_a_training_are_drawn(trained_folder, tmp_path):
@@ -64,8 +68,28 @@ def test_a_learning_rate_is_suggested(trained_folder, recipe_file, phantom_data,
             "--steps", 10, "--from", 1e-6, "--to", 1e-2,
         )  # fmt: skip
     assert done.exit_code == 0, done.output
+    assert "Begun from the kept state of phase1" in done.output
     found = json.loads((tmp_path / "r" / "learning-rate.json").read_text())
     assert 1e-6 <= found["suggestion"] <= 1e-2
     assert (tmp_path / "r" / "learning-rate.png").is_file()
     # What the training left is used and not touched.
     assert before == {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+
+
+def test_a_range_test_begins_where_the_tested_phase_would(trained_folder, recipe, phantom_data, tmp_path):
+    import shutil
+
+    import torch
+
+    from cxrscreen.errors import RecipeError
+    from cxrscreen.systems.covid_cxnet.range_test import kept_start, range_of_rates
+
+    assert kept_start(recipe, tmp_path) is None
+    work = shutil.copytree(trained_folder / "work", tmp_path / "work")
+    torch.save({"state_dict": {"network.other": torch.zeros(1)}}, work / "classifier" / "phase1" / "best.ckpt")
+    assert kept_start(recipe, work) == work / "classifier" / "phase1"
+    # A first phase has none before it.
+    alone = recipe.classifier.model_copy(update={"phases": recipe.classifier.phases[1:]})
+    assert kept_start(recipe.model_copy(update={"classifier": alone}), work) is None
+    with short_networks(), pytest.raises(RecipeError, match="of another classifier"):
+        range_of_rates(recipe, phantom_data, work, steps=8, lowest=1e-6, highest=1e-2)

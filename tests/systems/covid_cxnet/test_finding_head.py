@@ -48,10 +48,13 @@ def test_a_bundle_without_the_second_network_still_tells_of_the_findings(
     assert HEAD_FILE in bundle.card.files
     assert FINDINGS_FILE not in bundle.card.files
     assert any("linear layer on the classifier's features" in text for text in bundle.card.limits)
+    assert not any("is of the network that was pre-trained" in text for text in bundle.card.limits)
     system = load_system(bundle.folder, threads=1)
     radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
     found = system.finding_probabilities(radiograph)
     assert system.tells_findings
+    assert system.chart_source == "a linear layer on the classifier's features"
+    assert system.pneumonia_map(np.zeros((3, 96, 96), np.float32)) is None
     from cxrscreen.systems.covid_cxnet.preprocessing import view_input
 
     features = system.outputs_for(view_input(system.view(radiograph), system.settings))["features"][0]

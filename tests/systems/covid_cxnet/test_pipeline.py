@@ -9,8 +9,18 @@ from cxrscreen.data.findings import FINDINGS
 from cxrscreen.errors import BundleError
 from cxrscreen.imaging.read import read
 from cxrscreen.systems.bundle import write_card
+from cxrscreen.systems.contract import Stage
 from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE
-from cxrscreen.systems.covid_cxnet.pipeline import NO_OTHER_PNEUMONIA, class_shares, decision_logit, load
+from cxrscreen.systems.covid_cxnet.pipeline import (
+    APART,
+    NO_OTHER_PNEUMONIA,
+    NOT_APART,
+    NOT_STATED,
+    class_shares,
+    decision_logit,
+    disagreement,
+    load,
+)
 from cxrscreen.systems.registry import load_system
 
 
@@ -64,6 +74,44 @@ def test_all_findings_have_a_probability(system, radiograph, bundle, tmp_path):
     without = load(write_card(folder, bundle.card.model_copy(update={"files": files})))
     with pytest.raises(BundleError, match=r"findings\.onnx"):
         without.finding_probabilities(radiograph)
+
+
+def test_the_chart_says_what_its_card_says_of_how_it_was_learned(system, bundle, tmp_path):
+    # Of phantoms nothing but pneumonia is known.
+    assert system.chart_caution == NOT_APART
+    assert "pre-trained" in system.chart_source
+    folder = shutil.copytree(bundle.folder, tmp_path / "bundle")
+    for limits, said in (([f"{APART}Nodule."], ""), ([], NOT_STATED)):
+        written = write_card(folder, bundle.card.model_copy(update={"limits": limits}))
+        assert load(written).chart_caution == said
+
+
+def test_the_network_of_the_findings_shows_where_it_saw_pneumonia(system, radiograph):
+    from cxrscreen.systems.covid_cxnet.preprocessing import view_input
+
+    image = view_input(system.view(radiograph), system.settings)
+    found = system.pneumonia_map(image)
+    outputs, weights = system._findings(image[None]), system._findings.weights
+    by_hand = np.tensordot(weights["classifier.weight"][FINDINGS.index("Pneumonia")], outputs["features"][0], axes=1)
+    # Up to the factor of the mean over places, which a map drops.
+    np.testing.assert_allclose(found * by_hand.size, np.maximum(by_hand, 0), rtol=1e-4, atol=1e-5)
+
+
+def decisions(pneumonia, covid19, threshold):
+    return Stage("pneumonia", "", pneumonia, 0.5, "youden"), Stage("covid19", "", covid19, threshold, "youden")
+
+
+def test_a_finding_that_the_decisions_contradict_is_in_doubt():
+    # Shares of 0.05, 0.30 and 0.65 at the shipped bundle's threshold of COVID-19.
+    (sentence,) = disagreement("covid19", decisions(0.95, 0.65 / 0.95, 0.848))
+    assert "most probable class is COVID-19, but" in sentence
+    assert "say other pneumonia" in sentence
+    assert disagreement("covid19", decisions(0.95, 0.65 / 0.95, 0.5)) == []
+    assert disagreement("other_pneumonia", decisions(0.95, 0.2, 0.848)) == []
+    assert "say normal" in disagreement("other_pneumonia", decisions(0.4, 0.2, 0.848))[0]
+    # Behind a negative first decision the second one does not count.
+    assert disagreement("normal", decisions(0.4, 0.9, 0.848)) == []
+    assert disagreement("covid19", (Stage(BINARY_STAGE, "", 0.4, 0.5, "youden"),)) == []
 
 
 def test_features_are_the_ten_nodes(system, radiograph):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,20 +26,33 @@ def chest():
     return pixels, mask
 
 
-def test_what_lies_outside_the_lungs_changes_nothing_with_a_mask_but_does_without(chest):
+def test_what_lies_outside_the_box_changes_nothing_and_what_lies_in_it_does(chest):
     pixels, mask = chest
     marked = pixels.copy()
     marked[:30], marked[180:] = 1.0, 1.0
     for kind, same in (("mask", True), ("box", True), ("none", False)):
         views = [region_of_interest(image, mask, settings(roi=kind), SIDE) for image in (pixels, marked)]
         assert np.array_equal(views[0].grey, views[1].grey) == same, kind
-    # A mark between the lungs lies in the box, and only the mask takes it away.
+    # A mark between the lungs lies in the box, and the grey values are spread over that.
     between = pixels.copy()
-    between[100:110, 76:84] = 1.0
-    box, masked = (settings(roi=kind) for kind in ("box", "mask"))
-    assert not np.array_equal(*(region_of_interest(i, mask, box, SIDE).grey for i in (pixels, between)))
-    view = region_of_interest(between, mask, masked, SIDE)
-    assert (view_input(view, masked)[:, view.kept == 0] == -1).all()
+    between[60:140, 76:84] = 1.0
+    for kind in ("box", "mask"):
+        plain, seen = (region_of_interest(image, mask, settings(roi=kind), SIDE) for image in (pixels, between))
+        assert not np.array_equal(plain.grey[plain.lungs > 0], seen.grey[plain.lungs > 0])
+
+
+def test_with_a_mask_a_mark_in_the_box_is_not_seen_and_yet_moves_the_enhancement(chest):
+    masked = settings()
+    view = region_of_interest(*chest, masked, SIDE)
+    marked = view.grey.copy()
+    marked[:, SIDE // 2 - 2 : SIDE // 2 + 2] = 255
+    plain, seen = (view_input(replace(view, grey=grey), masked) for grey in (view.grey, marked))
+    inside = view.lungs > 0
+    assert (seen[:, view.kept == 0] == -1).all()
+    assert np.array_equal(seen[0, inside], plain[0, inside])
+    # The mean of BEASF and the histograms of CLAHE are those of the whole box.
+    assert not np.array_equal(seen[1, inside], plain[1, inside])
+    assert not np.array_equal(seen[2, inside], plain[2, inside])
 
 
 def test_the_lungs_lie_in_the_frame_of_the_region(chest):

@@ -26,6 +26,17 @@ def test_one_logit_and_two_give_the_same_loss():
     assert torch.equal(answers_of(logit), answers_of(two))
 
 
+def test_a_smoothed_image_weighs_by_its_own_class():
+    # Two classes of weights 1 and 4, smoothing 0.2, logits 0 and log 3: probabilities 0.25 and 0.75.
+    logits = torch.log(torch.tensor([[1.0, 3.0], [1.0, 3.0]]))
+    first, second = -np.log(0.25), -np.log(0.75)
+    by_hand = (1 * (0.9 * first + 0.1 * second) + 4 * (0.9 * second + 0.1 * first)) / 5
+    weights, truth = torch.tensor([1.0, 4.0]), torch.tensor([0, 1])
+    assert class_loss(logits, truth, weights, 0.2).item() == pytest.approx(by_hand, abs=1e-6)
+    one = (logits[:, 1] - logits[:, 0])[:, None]
+    torch.testing.assert_close(class_loss(one, truth, weights, 0.2), class_loss(logits, truth, weights, 0.2))
+
+
 def test_smoothing_punishes_certainty():
     truth = torch.ones(1, dtype=torch.long)
     sure, unsure = torch.tensor([[12.0]]), torch.tensor([[3.0]])

@@ -5,6 +5,8 @@ import pytest
 from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.imaging.read import read
 from cxrscreen.systems.bundle import open_bundle
+from cxrscreen.systems.covid_cxnet.pipeline import APART, NOT_APART
+from cxrscreen.systems.triage import suggest
 
 from .conftest import short_networks
 
@@ -16,10 +18,36 @@ def test_the_bundle_says_what_it_is(bundle):
     assert "normal or COVID-19" in card.summary
     assert "not a medical device" in card.intended_use
     assert any("never saw another pneumonia" in text for text in card.limits)
+    # No phantom has a finding besides pneumonia, and both kinds of chart say how good they are.
+    assert NOT_APART in card.limits
+    assert any("is of the network that was pre-trained on them: mean AUC" in text for text in card.limits)
     assert {"lungs.onnx", "classifier.onnx", "findings.onnx"} <= set(card.files)
     assert set(card.data.images) == {"phantom"}
     assert set(card.data.images["phantom"]) >= {"normal", "covid19"}
     assert open_bundle(bundle.folder).card == card
+
+
+def test_the_card_calls_the_chart_one_contrast_unless_a_finding_comes_without_pneumonia(tmp_path):
+    from types import SimpleNamespace
+
+    from cxrscreen.data.manifest import check_manifest
+    from cxrscreen.systems.covid_cxnet.export import _chart_limits
+
+    rows = [("normal", "No Finding"), ("pneumonia", "Effusion|Pneumonia"), ("other", "Mass|Effusion")]
+    columns = ("label", "finding")
+    table = pd.DataFrame([dict(zip(columns, row, strict=True)) for row in rows])
+    table = table.assign(image_id=[f"i{n}" for n in range(3)], path="x", source="nih")
+    manifest = check_manifest(table, tmp_path)
+    trained = SimpleNamespace(head=None, chart={"images": 40.0, "findings": 3.0, "auc_network": 0.71})
+
+    def limits(train):
+        return _chart_limits(manifest, {"findings": SimpleNamespace(train=train)}, trained)
+
+    quality, said = limits(("i0", "i1"))
+    assert said == NOT_APART
+    assert "mean AUC 0.71 (40 validation images, 3 findings" in quality
+    assert limits(("i0", "i1", "i2"))[1] == f"{APART}Effusion, Mass."
+    assert _chart_limits(manifest, {}, SimpleNamespace(chart=None)) == []
 
 
 def test_learning_curves_are_kept(trained_folder):
@@ -70,7 +98,8 @@ def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
 
     for step in ("store_regions", "_pretrain", "_train"):
         monkeypatch.setattr(training, step, never)
-    training.train_covid_cxnet(recipe, phantom_data, trained_folder / "work")
+    with short_networks():
+        training.train_covid_cxnet(recipe, phantom_data, trained_folder / "work")
     with pytest.raises(RecipeError, match="of another recipe or of other data"):
         training.train_covid_cxnet(recipe.model_copy(update={"roi": "box"}), phantom_data, trained_folder / "work")
     tiny = trained_folder / "tiny"
@@ -126,8 +155,50 @@ def test_three_classes_of_the_base_model_are_exported_and_explained(recipe, phan
     assert screening.probabilities["pneumonia"] == pytest.approx(1 - shares["normal"], abs=1e-5)
     expected = shares["covid19"] / (shares["covid19"] + shares["other_pneumonia"])
     assert screening.probabilities["covid19"] == pytest.approx(expected, abs=1e-5)
+    # The most probable class and the decisions, which the same shares make: 0.6 for pneumonia, 0.483 for COVID-19.
+    with pytest.MonkeyPatch.context() as patch:
+        shares = np.array([[0.40, 0.31, 0.29]], np.float32)
+        patch.setattr("cxrscreen.systems.covid_cxnet.pipeline.class_shares", lambda _: shares)
+        doubtful = system.screen(radiograph, policy="off", explain=False)
+    assert doubtful.finding == "normal"
+    assert any("decisions at their operating points say other pneumonia" in text for text in doubtful.warnings)
+    assert doubtful.quality == "limited"
+    assert suggest(doubtful).action == "cannot_say"
     # Matching and the whole image: what the network sees of the reference is the reference.
     assert system.view(radiograph).box == (0, 0, 1, 1)
+
+
+def test_resnet_begins_from_a_saved_checkpoint_with_another_last_layer(recipe, tmp_path, monkeypatch):
+    """A plain replaced last layer of three classes on a network whose checkpoint has three colours."""
+    import torch
+
+    from cxrscreen.nets import resnet
+    from cxrscreen.systems.covid_cxnet.saliency import class_grad_cam
+    from cxrscreen.systems.covid_cxnet.training import initial_network
+
+    monkeypatch.setitem(resnet.LAYERS, 50, (1, 1, 1, 1))
+    monkeypatch.setattr(resnet, "WIDTHS", (8, 8, 16, 16))
+    torch.manual_seed(0)
+    published = resnet.ResNet(50, 5).eval()
+    state = {name.replace("classifier.", "fc."): values for name, values in published.state_dict().items()}
+    state["conv1.weight"] = state["conv1.weight"].repeat(1, 3, 1, 1) / 3
+    torch.save(state, tmp_path / "r.pth")
+    changes = {"network": "resnet50", "weights": str(tmp_path / "r.pth"), "nodes": 0, "dropout": 0.0}
+    own = recipe.classifier.model_copy(update=changes)
+    network = initial_network(
+        recipe.model_copy(update={"classes": "three", "classifier": own, "pretraining": None}), None
+    )
+    grey = torch.rand(2, 1, 64, 64) * 4 - 1
+    with torch.no_grad():
+        maps = network.eval().feature_maps(grey.repeat(1, 3, 1, 1))
+        torch.testing.assert_close(maps, published.feature_maps(grey), atol=1e-4, rtol=1e-4)
+    outputs = {"features": maps.numpy(), "pooled": maps.mean(dim=(2, 3)).numpy()}
+    with torch.no_grad():
+        logits = network(grey.repeat(1, 3, 1, 1)).numpy()
+    last = network.classifier.weight.detach().numpy()
+    np.testing.assert_allclose(logits, outputs["pooled"] @ last.T, atol=1e-4)
+    assert logits.shape == (2, 3)
+    assert class_grad_cam(outputs, {"classifier.weight": last}, 2).shape == (2, 2)
 
 
 def test_chexnet_is_exported_with_its_normalisation(recipe, phantom_data, tmp_path, monkeypatch):

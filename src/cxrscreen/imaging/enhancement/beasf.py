@@ -78,11 +78,13 @@ def beasf_table(histogram: NDArray[np.int64], gamma: float) -> NDArray[np.float6
 
 
 def published_table(levels: NDArray[np.uint8], gamma: float) -> NDArray[np.float64]:
-    """New grey value of each level by the COVID-CXNet authors' Python code, with its three departures.
+    """New grey value of each level by the COVID-CXNet authors' ``BEASF.py``, as its repository has it.
 
-    Its histogram has 256 bins between the image's own darkest and brightest level and is then read as if they were
-    levels 0 to 255; the upper sigmoid is read one level too low; results are cut to whole numbers. Where the code
-    divides by zero (an image of one level, a mean at either end) the levels stay what they are.
+    It departs from :func:`beasf_table` in three ways. Its histogram has 256 bins between the image's own darkest and
+    brightest level and is then read as if they were levels 0 to 255. Its upper half begins a level late: what becomes m
+    is m + 1, not m. Results are cut to whole numbers. (The upper median and the upper sigmoid are each read a level too
+    low, which cancels out unless that median is the mean.) Where the code divides by zero (an image of one level, a
+    mean near either end) the levels stay what they are.
     """
     grey = np.arange(COUNT)
     mean = int(levels.sum(dtype=np.int64)) // levels.size
@@ -92,11 +94,13 @@ def published_table(levels: NDArray[np.uint8], gamma: float) -> NDArray[np.float
         return table
     low = np.trunc(mean * _sigmoid(grey[: mean + 1], _middle(histogram, 0, mean), mean, gamma))
     rest = BRIGHTEST - mean
-    upper = _sigmoid(grey[mean:BRIGHTEST], _middle(histogram, mean, BRIGHTEST), rest, gamma)
-    high = np.trunc(mean + rest * upper)
-    table[: mean + 1] = np.trunc((low - low[0]) * (mean / max(low[-1] - low[0], 1.0)))
-    table[mean + 1 :] = rest * (high - high[0]) / max(high[-1] - high[0], 1.0) + mean
-    return np.trunc(table)
+    upper_middle = max(_middle(histogram, mean, BRIGHTEST) - 1, mean)
+    high = np.trunc(mean + rest * _sigmoid(grey[mean:BRIGHTEST], upper_middle, rest, gamma))
+    if low[-1] > low[0]:
+        table[: mean + 1] = np.trunc((mean / (low[-1] - low[0])) * (low - low[0]))
+    if high[-1] > high[0]:
+        table[mean + 1 :] = np.trunc(rest * (high - high[0]) / (high[-1] - high[0]) + mean)
+    return table
 
 
 def _sigmoid(grey: NDArray[np.int64], middle: int, span: int, gamma: float) -> NDArray[np.float64]:

@@ -35,6 +35,9 @@ class Explanation:
         Superpixels and their weights.
     grad_cam_in_lungs, lime_in_lungs
         Share of Grad-CAM, and of the positive LIME weights, inside the lungs; None where there are none.
+    findings_cam
+        float32 (S, S) in [0, 1], Grad-CAM of pneumonia by the network that was pre-trained on the findings (paper,
+        Fig. 19), or None where the bundle does not hold it.
     """
 
     finding: Finding
@@ -44,6 +47,7 @@ class Explanation:
     lime: LimeExplanation
     grad_cam_in_lungs: float | None
     lime_in_lungs: float | None
+    findings_cam: NDArray[np.float32] | None = None
 
 
 def explain(
@@ -99,6 +103,7 @@ def explain(
         advance=advance,
     )
     heat = heat_map(class_grad_cam(outputs, system.weights, place), size)
+    before = system.pneumonia_map(image)
     return Explanation(
         finding=chosen,
         grey=grey * view.kept.astype(np.float32),
@@ -107,6 +112,7 @@ def explain(
         lime=found,
         grad_cam_in_lungs=lung_share(heat, view.lungs),
         lime_in_lungs=lung_share(np.maximum(found.map(), 0), view.lungs),
+        findings_cam=None if before is None else heat_map(before, size),
     )
 
 

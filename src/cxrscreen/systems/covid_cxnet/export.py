@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from cxrscreen.data.findings import finding_targets, learned_apart
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.runtime.export import export_classifier
@@ -26,18 +27,17 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
 from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
-from cxrscreen.systems.covid_cxnet.finding_head import FindingHead
 from cxrscreen.systems.covid_cxnet.networks import class_network, finding_network
-from cxrscreen.systems.covid_cxnet.pipeline import FINDINGS_FILE, HEAD_FILE
+from cxrscreen.systems.covid_cxnet.pipeline import APART, FINDINGS_FILE, HEAD_FILE, NOT_APART
 from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
-from cxrscreen.systems.covid_cxnet.splits import splits_of
+from cxrscreen.systems.covid_cxnet.splits import FINDING_SPLIT, splits_of
 from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_cxnet
 from cxrscreen.systems.learned import data_card
 from cxrscreen.train.recipe import load_recipe
 
 NETWORKS: Mapping[Network, str] = {
-    "chexnet": "CheXNet's DenseNet-121",
+    "chexnet": "DenseNet-121, the network of CheXNet",
     "resnet50": "ResNet-50",
     "efficientnet-lite0": "EfficientNet-Lite0",
     "base": "the paper's base model of five convolutions",
@@ -96,7 +96,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         version=recipe.version,
         system="covid_cxnet",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe, trained.head),
+        **_words(recipe, _chart_limits(manifest, learned, trained)),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(STAGES[recipe.classes], PROVISIONAL),
@@ -123,7 +123,28 @@ def _data_card(
     return named.model_copy(update={"images": used.images, "licences": used.licences})
 
 
-def _words(recipe: CovidCxNetRecipe, head: FindingHead | None) -> dict[str, Any]:
+def _chart_limits(manifest: Manifest, learned: Mapping[str, Split], trained: Trained) -> list[str]:
+    """How good the chart of findings is, and whether any of them was learned apart from pneumonia."""
+    if trained.chart is None:
+        return []
+    said = trained.chart
+    of = f"{said['images']:.0f} validation images, {said['findings']:.0f} findings that are told apart there"
+    if trained.head is None:
+        quality = (
+            "The chart of 14 findings is of the network that was pre-trained on them: mean AUC "
+            f"{said['auc_network']:.2f} ({of}, by which its epoch was chosen)."
+        )
+    else:
+        quality = (
+            "The chart of 14 findings is of a linear layer on the classifier's features, not of the network that was "
+            f"pre-trained on them: mean AUC {said['auc_head']:.2f} where that network has {said['auc_network']:.2f}, "
+            f"rank correlation {said['rank_correlation']:.2f} ({of}, by which its penalty was chosen)."
+        )
+    apart = learned_apart(finding_targets(manifest, learned[FINDING_SPLIT].train))
+    return [quality, f"{APART}{', '.join(apart)}." if apart else NOT_APART]
+
+
+def _words(recipe: CovidCxNetRecipe, chart: list[str]) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
     own = recipe.classifier
     words["summary"] = words["summary"].format(
@@ -137,13 +158,7 @@ def _words(recipe: CovidCxNetRecipe, head: FindingHead | None) -> dict[str, Any]
         limits.append("It never saw another pneumonia than COVID-19, and will call some of them COVID-19.")
     if recipe.pretraining is None and own.weights == "none" and own.network != "base":
         limits.append("Its network began from random weights, not from those of CheXNet.")
-    if head is not None:
-        said = head.agreement
-        limits.append(
-            "The chart of 14 findings is of a linear layer on the classifier's features, not of the network that was "
-            f"pre-trained on them: mean AUC {said['auc_head']:.2f} where that network has {said['auc_network']:.2f}, "
-            f"rank correlation {said['rank_correlation']:.2f} ({said['images']:.0f} validation images, "
-            f"{said['findings']:.0f} findings, by which its penalty was chosen)."
-        )
-    words["limits"] = [*words["limits"], *limits, *recipe.data_limits]
+    if recipe.pretraining is None and own.weights == "imagenet":
+        limits.append("Its network began from the weights of ImageNet, not from those of CheXNet.")
+    words["limits"] = [*words["limits"], *limits, *chart, *recipe.data_limits]
     return words

@@ -1,6 +1,7 @@
-"""Grad-CAM beside LIME (paper, Fig. 15), and the chart of the 14 findings (Fig. 17)."""
+"""Grad-CAM beside LIME (paper, Figs. 15 and 19), and the chart of the 14 findings (Fig. 17)."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,14 +18,21 @@ SHOWN = 10
 """Superpixels that are coloured, the strongest."""
 CHARTED = 4
 """Most images in one chart of findings."""
+CAPTION = 132
+"""Characters in a line below the chart."""
 
 
 def explanation_figure(found: Explanation, title: str) -> Figure:
-    """Draw the region, Grad-CAM on it, and LIME's strongest superpixels; the lungs are outlined."""
-    figure = Figure(figsize=(11.4, 4.8), layout="constrained")
-    region, gradient, superpixels = figure.subplots(1, 3)
+    """Draw the region, Grad-CAM on it, that of the network of the findings, and LIME's strongest superpixels.
+
+    The lungs are outlined. A bundle without that network has no such panel.
+    """
+    before = found.findings_cam
+    figure = Figure(figsize=(11.4 if before is None else 15.0, 4.8), layout="constrained")
+    region, *pretrained, gradient, superpixels = figure.subplots(1, 3 if before is None else 4)
     for axes, name in (
         (region, "What the network sees, before enhancement"),
+        *((axes, "Grad-CAM of the network of the findings,\nfor its finding pneumonia") for axes in pretrained),
         (gradient, f"Grad-CAM{_in_lungs(found.grad_cam_in_lungs)}"),
         (superpixels, _of_superpixels(found)),
     ):
@@ -33,7 +41,8 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
         axes.set_axis_off()
         if found.lungs.any() and not found.lungs.all():
             axes.contour(found.lungs, levels=[0.5], colors=[OUTLINE], linewidths=0.8)
-    gradient.imshow(found.grad_cam, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * (found.grad_cam > 0.05))
+    for axes, heat in ((gradient, found.grad_cam), *((axes, before) for axes in pretrained)):
+        axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * (heat > 0.05))
     _superpixels(superpixels, found)
     figure.suptitle(f"{title}: what spoke for {WORDS[found.finding]}", fontsize=11, x=0.01, ha="left")
     figure.supxlabel(
@@ -49,7 +58,9 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
     return figure
 
 
-def findings_figure(by_image: Mapping[str, Mapping[str, float]], title: str) -> Figure:
+def findings_figure(
+    by_image: Mapping[str, Mapping[str, float]], title: str, *, source: str, caution: str = ""
+) -> Figure:
     """Draw the probabilities of the 14 findings, a colour for each image.
 
     Parameters
@@ -58,6 +69,9 @@ def findings_figure(by_image: Mapping[str, Mapping[str, float]], title: str) -> 
         Probability in [0, 1] by finding, by image; at most :data:`CHARTED` of them.
     title
         One line above the bars.
+    source, caution
+        By what the findings are told, and what must be said of how they were learned; see
+        :attr:`cxrscreen.systems.covid_cxnet.pipeline.CovidCxNet.chart_caution`.
     """
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
     figure = Figure(figsize=(8.6, 5.4), layout="constrained")
@@ -70,15 +84,23 @@ def findings_figure(by_image: Mapping[str, Mapping[str, float]], title: str) -> 
         axes.barh(places, [probabilities[name] for name in names], height=height, color=colour, label=image)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel="Probability given by the network that was pre-trained on findings")
+    axes.set(xlim=(0, 1), xlabel=f"Probability given by {source}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9, loc="lower right")
     axes.set_title(title, fontsize=11, loc="left")
     figure.supxlabel(
-        "Not calibrated, and of labels read from reports by a program; a finding that few training images had is "
-        f"little more than a guess.\n{RESEARCH_USE}",
+        "\n".join(
+            line
+            for text in (
+                caution,
+                "Not calibrated, and of labels read from reports by a program; a finding that few training images had "
+                "is little more than a guess.",
+                RESEARCH_USE,
+            )
+            for line in wrap(text, CAPTION)
+        ),
         fontsize=7.5,
         color="#555555",
         x=0.01,

@@ -69,6 +69,17 @@ def fit_finding_head(
     return FindingHead(weight, bias, agreement_of(known[1], _logits(network, held), said[best]))
 
 
+def chart_quality(network: Classifier, held: RegionImages, threads: int | None = None) -> dict[str, float]:
+    """What the network itself reaches on the validation images: ``images``, ``findings`` and ``auc_network``.
+
+    See :class:`FindingHead`.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    areas = finding_aucs(np.asarray(held.truth.numpy(), np.float32), _logits(network, held))
+    return {"images": float(len(held)), "findings": float(len(areas)), "auc_network": _mean(list(areas.values()))}
+
+
 def fit_layer(
     features: NDArray[np.float32], known: NDArray[np.float32], strength: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

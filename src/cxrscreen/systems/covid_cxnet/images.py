@@ -17,7 +17,14 @@ from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import Engine
 from cxrscreen.systems.cascade.lungs import at_size
 from cxrscreen.systems.cascade.pipeline import find_lungs
-from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, classifier_input, region_of_interest
+from cxrscreen.systems.cascade.roi import network_input
+from cxrscreen.systems.covid_cxnet.preprocessing import (
+    Preprocessing,
+    classifier_input,
+    enhanced,
+    matched,
+    region_of_interest,
+)
 from cxrscreen.train.augment import (
     apply_geometry,
     apply_intensity,
@@ -130,9 +137,14 @@ class RegionImages(Dataset[tuple[Tensor, Tensor, int, Tensor]]):
         if self.augment is not None:
             rng = np.random.default_rng(seed)
             geometry, side = draw_geometry(self.augment, rng), region.shape[1]
-            # Before enhancement, as another exposure of the same chest would differ before it.
-            grey = apply_intensity(apply_geometry(grey, geometry, side), draw_intensity(self.augment, rng))
+            # Behind the matching, which goes by ranks and would undo it, and before the enhancement, as another
+            # exposure of the same chest would differ before it.
+            grey = apply_intensity(matched(grey, self.settings), draw_intensity(self.augment, rng))
+            # Moved last: what comes in from outside is no part of the chest's mean and histograms.
+            channels = np.stack([apply_geometry(channel, geometry, side) for channel in enhanced(grey, self.settings)])
             kept = apply_rectangle(apply_geometry(kept, geometry, side), draw_rectangle(self.augment, rng))
             lungs = apply_geometry(lungs, geometry, side, nearest=True).astype(np.uint8)
-        image = classifier_input(grey, kept, self.settings)
+            image = network_input(channels * kept)
+        else:
+            image = classifier_input(grey, kept, self.settings)
         return torch.from_numpy(image), self.truth[index], index, torch.from_numpy(np.array(lungs))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from cxrscreen.data.findings import FINDINGS
+from cxrscreen.data.findings import FINDINGS, PNEUMONIA
 from cxrscreen.errors import BundleError
 from cxrscreen.explain.heat_map import normalise, upsample
 from cxrscreen.explain.lung_share import lung_share
@@ -30,6 +30,17 @@ FINDINGS_FILE = "findings.onnx"
 """The bundle's network of the 14 findings, if it has one."""
 HEAD_FILE = "findings-head.safetensors"
 """Or a linear layer, ``weight`` (14, K) and ``bias``, on the classifier's last feature maps, averaged."""
+NOT_APART = (
+    "In the images that taught the findings none of them comes without pneumonia: all bars of their chart are versions "
+    "of one contrast, pneumonia against normal."
+)
+"""A limit of a card, and what its chart must say; exports write it or :data:`APART`."""
+APART = "Findings that the training images also have without pneumonia: "
+"""Before their names, likewise."""
+NOT_STATED = (
+    "The card names no finding that was learned apart from pneumonia; where none was, as for the bundle that ships, "
+    "all bars are versions of one contrast, pneumonia against normal."
+)
 NO_OTHER_PNEUMONIA = "This version knows COVID-19 and normal alone: what it calls COVID-19 may be another pneumonia."
 
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -94,8 +105,11 @@ class CovidCxNet:
         found = _warnings(lungs.mask, view, stages)
         if self.settings.classes == "binary" and finding == "covid19":
             found.append(NO_OTHER_PNEUMONIA)
+        contradiction = disagreement(finding, stages)
+        found += contradiction
         warnings = tuple(dict.fromkeys((*verdict.sentences, *radiograph.warnings, *found)))
-        limited = bool(radiograph.warnings or verdict.concerns) or any(text in LIMITING for text in warnings)
+        limited = bool(radiograph.warnings or verdict.concerns or contradiction)
+        limited = limited or any(text in LIMITING for text in warnings)
         seconds["total"] = time.perf_counter() - start
         return Screening(
             stages=stages,
@@ -138,6 +152,20 @@ class CovidCxNet:
         """Whether :meth:`finding_probabilities` can be asked."""
         return self._findings is not None
 
+    @property
+    def chart_source(self) -> str:
+        """By what the findings are told, in words."""
+        if isinstance(self._findings, Weights):
+            return "a linear layer on the classifier's features"
+        return "the network that was pre-trained on findings"
+
+    @property
+    def chart_caution(self) -> str:
+        """What the card says of how the findings were learned, for their chart; empty where they were learned apart."""
+        if NOT_APART in self.card.limits:
+            return NOT_APART
+        return "" if any(text.startswith(APART) for text in self.card.limits) else NOT_STATED
+
     def outputs_for(self, image: NDArray[np.float32]) -> Outputs:
         """What the classifier gives for one region, float32 (C, S, S), by output name."""
         return self._classifier(image[None])
@@ -168,6 +196,15 @@ class CovidCxNet:
         else:
             logits = self._findings(image)["logits"][0]
         return dict(zip(FINDINGS, _sigmoid(logits).tolist(), strict=True))
+
+    def pneumonia_map(self, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Grad-CAM of pneumonia by the network of the findings for one region, float32 (h, w); None without it.
+
+        What the pre-trained network saw, beside the classifier (paper, Fig. 19).
+        """
+        if self._findings is None or isinstance(self._findings, Weights):
+            return None
+        return class_grad_cam(self._findings(image[None]), self._findings.weights, FINDINGS.index(PNEUMONIA))
 
     def _stages(self, shares: NDArray[np.float32] | None) -> tuple[Stage, ...]:
         stages = []
@@ -233,6 +270,23 @@ def class_shares(logits: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.stack([1 - second, second], axis=1).astype(np.float32)
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def disagreement(finding: Finding, stages: tuple[Stage, ...]) -> list[str]:
+    """A sentence where the most probable of three classes is not the one that the decisions lead to, else nothing.
+
+    Temperature and operating point move a decision away from the point at which two classes are as likely.
+    """
+    if len(stages) < 2:
+        return []
+    pneumonia, covid19 = stages
+    decided: Finding = ("covid19" if covid19.positive else "other_pneumonia") if pneumonia.positive else "normal"
+    if decided == finding:
+        return []
+    return [
+        f"The most probable class is {WORDS[finding]}, but the decisions at their operating points say {WORDS[decided]}"
+        ": the finding is in doubt."
+    ]
 
 
 def decision_logit(stage: str, shares: NDArray[np.float32]) -> float:

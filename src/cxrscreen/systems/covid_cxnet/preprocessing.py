@@ -97,7 +97,9 @@ class View:
 def region_of_interest(
     pixels: NDArray[np.float32], mask: NDArray[np.uint8], settings: Preprocessing, side: int
 ) -> View:
-    """Cut the region of interest out of a radiograph (paper, Fig. 9), in the order of the paper: before enhancement.
+    """Cut the region of interest out of a radiograph (paper, Fig. 9), before enhancement.
+
+    Its grey values are spread over those of the whole box.
 
     Parameters
     ----------
@@ -123,7 +125,9 @@ def classifier_input(
 ) -> NDArray[np.float32]:
     """Match, enhance and filter a region as the classifier takes it.
 
-    The enhancement sees the unfiltered region: black surroundings would decide the mean and the histograms.
+    The statistics of matching and enhancement are taken over the unfiltered region, so that what lies in the box but
+    outside the lungs moves the grey values inside them. The paper filters first (sections 3.2 and 5.3); then the black
+    surroundings would decide the mean and the histograms.
 
     Parameters
     ----------
@@ -139,10 +143,17 @@ def classifier_input(
     ndarray
         float32 (C, S, S) in [-1, 3], -1 where nothing is kept.
     """
-    if settings.reference is not None:
-        grey = match_histogram(grey, settings.reference)
-    channels = three_channels(grey, settings.enhancement) if settings.channels == "stack" else grey[None]
-    return network_input(channels * kept)
+    return network_input(enhanced(matched(grey, settings), settings) * kept)
+
+
+def matched(grey: NDArray[np.float32], settings: Preprocessing) -> NDArray[np.float32]:
+    """Give a region float32 (S, S) in [0, 1] the grey values of the settings' reference, if there is one."""
+    return grey if settings.reference is None else match_histogram(grey, settings.reference)
+
+
+def enhanced(grey: NDArray[np.float32], settings: Preprocessing) -> NDArray[np.float32]:
+    """The channels of a matched region, float32 (C, S, S) in [0, 1]."""
+    return three_channels(grey, settings.enhancement) if settings.channels == "stack" else grey[None]
 
 
 def view_input(view: View, settings: Preprocessing) -> NDArray[np.float32]:

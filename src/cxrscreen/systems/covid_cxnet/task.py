@@ -117,9 +117,11 @@ def class_loss(logits: Tensor, truth: Tensor, weights: Tensor, smoothing: float)
         The mean over images, weighted by their classes' weights.
     """
     if logits.shape[1] > 1:
-        return F.cross_entropy(logits, truth, weight=weights, label_smoothing=smoothing)
-    target = truth.to(logits.dtype) * (1 - smoothing) + smoothing / 2
-    each = F.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
+        # Torch's own weights would weigh the smoothed part by the classes that it is given to, not by the image's.
+        each = F.cross_entropy(logits, truth, reduction="none", label_smoothing=smoothing)
+    else:
+        target = truth.to(logits.dtype) * (1 - smoothing) + smoothing / 2
+        each = F.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
     own = weights[truth]
     return (each * own).sum() / own.sum()
 

@@ -24,7 +24,7 @@ from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.systems.bundle import open_bundle, sha256_of
 from cxrscreen.systems.cascade.pipeline import find_lungs
 from cxrscreen.systems.covid_cxnet.classes import CLASSES
-from cxrscreen.systems.covid_cxnet.finding_head import FindingHead, fit_finding_head
+from cxrscreen.systems.covid_cxnet.finding_head import FindingHead, chart_quality, fit_finding_head
 from cxrscreen.systems.covid_cxnet.images import RegionImages, RegionTable, store_regions
 from cxrscreen.systems.covid_cxnet.networks import backbone, class_network, finding_network
 from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, region_of_interest
@@ -55,12 +55,15 @@ class Trained:
         The preprocessing, with the reference of histogram matching.
     head
         The findings by a layer on the classifier's features, where the recipe asks for it.
+    chart
+        How good the exported chart of findings is; see `finding_head.FindingHead.agreement`.
     """
 
     classifier: Mapping[str, Tensor]
     findings: Mapping[str, Tensor] | None
     settings: Preprocessing
     head: FindingHead | None = None
+    chart: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,9 @@ def train_covid_cxnet(
         lambda part: _save(_train(recipe, manifest, prepared, file.parent), part),
     )
     state = load_file(file)
-    head = None
-    if recipe.pretraining is not None and recipe.pretraining.exported and recipe.pretraining.chart == "head":
-        head = _finding_head(recipe, manifest, prepared, state)
-    return Trained(state, prepared.findings, prepared.settings, head)
+    if recipe.pretraining is None or not recipe.pretraining.exported:
+        return Trained(state, prepared.findings, prepared.settings)
+    return Trained(state, prepared.findings, prepared.settings, *_findings_chart(recipe, manifest, prepared, state))
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,20 +313,21 @@ def _pretrain(
     return _run(network, own.phases, task, images, batches, recipe, folder)
 
 
-def _finding_head(
+def _findings_chart(
     recipe: CovidCxNetRecipe, manifest: Manifest, prepared: Prepared, state: Mapping[str, Tensor]
-) -> FindingHead:
-    if prepared.findings is None or FINDING_SPLIT not in prepared.splits:
-        raise RecipeError("A chart by head needs the network that was pre-trained on the findings: add pretraining.")
+) -> tuple[FindingHead | None, Mapping[str, float]]:
     classifier, network = class_network(recipe), finding_network(recipe)
     classifier.load_state_dict(dict(state))
-    network.load_state_dict(dict(prepared.findings))
+    network.load_state_dict(dict(prepared.findings or {}))
     split = prepared.splits[FINDING_SPLIT]
     learned, held = (
         RegionImages(prepared.table, ids, finding_targets(manifest, ids), prepared.settings, None)
         for ids in (split.train, split.validation)
     )
-    return fit_finding_head(classifier, network, learned, held, recipe.compute.threads)
+    if recipe.pretraining is None or recipe.pretraining.chart == "network":
+        return None, chart_quality(network, held, recipe.compute.threads)
+    head = fit_finding_head(classifier, network, learned, held, recipe.compute.threads)
+    return head, head.agreement
 
 
 def _run(
@@ -385,8 +388,7 @@ def _check(recipe: CovidCxNetRecipe, manifest: Manifest, learned: Sequence[str],
 
 def _cutting(settings: Preprocessing) -> dict[str, object]:
     """What the stored regions depend on; enhancement comes later."""
-    names = ("roi", "working_side", "margin", "dilation")
-    return {name: getattr(settings, name) for name in names}
+    return {name: getattr(settings, name) for name in ("roi", "working_side", "margin", "dilation")}
 
 
 def _as_cut(settings: Preprocessing) -> Preprocessing:

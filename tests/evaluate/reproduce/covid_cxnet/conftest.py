@@ -72,6 +72,7 @@ def finished(recipe, tmp_path):
     write(runs, "own", answers("binary", 2, lungs=0.8, area=0.5))
     write(runs, "box", answers("binary", 1, lungs=0.6, area=0.5))
     write(runs, "base-v1", answers("binary", 10))
+    write(runs, "base-v1-adults", answers("binary", 4))
     write(runs, "base-v2", answers("binary", 1))
     write(runs, "three", answers("three", 3))
     write(runs, "imagenet", answers("binary", 3))
@@ -84,7 +85,8 @@ def finished(recipe, tmp_path):
         for sources in recipe.left_out:
             if model in {"own", "three"} or "cohen" in sources:
                 write(runs, f"{model}-without-{'+'.join(sources)}", without(answers(version, 4), sources))
-    write(runs, "base-v2-without-cohen", without(answers("binary", 4), ("cohen",)))
+    for model in ("base-v1-adults", "base-v2"):
+        write(runs, f"{model}-without-cohen", without(answers("binary", 4), ("cohen",)))
     for kind, moved in {"whole": 0.2, "box": 0.1, "own": 0.0}.items():
         rows = pd.read_csv(runs.work / TRAININGS / kind / "outputs.csv")
         rows = rows[rows["part"] == "test"]

@@ -83,15 +83,24 @@ def test_all_rows_begin_from_one_pre_training_but_where_its_images_are_left_out(
 
 def test_the_base_model_and_imagenet_begin_from_no_findings(noted):
     runs, asked = noted
-    for name in ("base-v1", "base-v2", "imagenet", "imagenet-frozen"):
+    for name in ("base-v1", "base-v1-adults", "base-v2", "imagenet", "imagenet-frozen"):
         runs.outputs(name)
-    assert [(what, findings) for what, _, _, findings in asked] == [("train", None)] * 4
+    assert [(what, findings) for what, _, _, findings in asked] == [("train", None)] * 5
     recipes = {folder.name: recipe for _, recipe, folder, _ in asked}
     assert recipes["base-v1"].data.paediatric == "normals"
     assert recipes["base-v1"].channels == "original"
     assert "kermany" in recipes["base-v1"].data.sources
     assert "kermany" not in recipes["base-v2"].data.sources
-    assert all(phase.frozen for phase in recipes["imagenet-frozen"].classifier.phases)
+    # Whose normal images they are is all that parts them.
+    children, adults = (recipes[name].model_dump() for name in ("base-v1", "base-v1-adults"))
+    assert {key for key, value in children.items() if value != adults[key]} == {"data"}
+    assert adults["data"] == recipes["base-v2"].model_dump()["data"]
+    head, *_ = runs.recipe.own.classifier.phases
+    assert head.frozen
+    for phase in recipes["imagenet-frozen"].classifier.phases:
+        assert phase.frozen
+        assert phase.learning_rate == head.learning_rate
+    assert recipes["imagenet"].classifier.phases[0].learning_rate != head.learning_rate
 
 
 def test_a_finished_run_is_read_and_an_edit_needs_its_training(noted):

@@ -33,7 +33,8 @@ class CxNetReproduceRecipe(Settings):
     three
         Phases of the three-class version.
     imagenet
-        Phases of the classifier that begins from ImageNet weights (section 5.2), with its features frozen or not.
+        Phases of the classifier that begins from ImageNet weights (section 5.2), with its features frozen or not;
+        frozen it learns at the rate of own's first frozen phase.
     seeds, seed_phases
         Of the range of accuracy over trainings (Table 5): at least two, and short phases.
     shares
@@ -92,8 +93,9 @@ class CxNetReproduceRecipe(Settings):
         Parameters
         ----------
         name
-            ``own``; ``whole`` and ``box`` (other regions); ``three``; ``base-v1`` and ``base-v2``; ``imagenet`` and
-            ``imagenet-frozen``; ``share-0.5``; ``seed-3``; any of them with ``-without-cohen+hannover``.
+            ``own``; ``whole`` and ``box`` (other regions); ``three``; ``base-v1``, ``base-v1-adults`` (the same with
+            the normal images of adults) and ``base-v2``; ``imagenet`` and ``imagenet-frozen``; ``share-0.5``;
+            ``seed-3``; any of them with ``-without-cohen+hannover``.
         """
         name, _, left_out = name.partition(WITHOUT)
         recipe = _changed(self.own, self._changes(name))
@@ -123,19 +125,26 @@ class CxNetReproduceRecipe(Settings):
             "box": {"roi": "box"},
             "three": {"classes": "three", "match": self.match, "classifier": {"phases": self.three}},
             "base-v1": plain | {"channels": "original", "data": children, "classifier": even},
+            "base-v1-adults": plain | {"channels": "original", "classifier": even},
             "base-v2": plain | {"classifier": self.base_model},
         }
         if name in fixed:
             return fixed[name]
         kind, _, value = name.partition("-")
         if kind == "imagenet":
-            phases = tuple(phase.model_copy(update={"frozen": value == "frozen"}) for phase in self.imagenet)
+            learns = {"frozen": True, **self._rate_of_a_head} if value == "frozen" else {"frozen": False}
+            phases = tuple(phase.model_copy(update=learns) for phase in self.imagenet)
             return plain | {"classifier": {"weights": "imagenet", "phases": phases}}
         if kind == "share":
             return {"data": {"share": float(value)}}
         if kind == "seed":
             return {"seed": int(value), "classifier": {"phases": self.seed_phases}}
         raise RecipeError(f"There is no training {name!r} behind the tables of COVID-CXNet.")
+
+    @property
+    def _rate_of_a_head(self) -> dict[str, float]:
+        """The learning rate with which ``own`` trains its head alone, where it does."""
+        return next(({"learning_rate": p.learning_rate} for p in self.own.classifier.phases if p.frozen), {})
 
 
 def _changed(recipe: CovidCxNetRecipe, changes: dict[str, Any]) -> CovidCxNetRecipe:

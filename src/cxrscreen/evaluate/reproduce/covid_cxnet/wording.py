@@ -34,18 +34,31 @@ FEW_NORMAL = (
 )
 
 CHILDREN_DIFFERS = (
-    "Version 1 learns normal chests from children alone (Kermany), and COVID-19 from adults; both versions are tested "
-    "on the same adults. The paper's 60 external images are not published as a list.",
+    "Version 1 learns normal chests from children alone (Kermany), and COVID-19 from adults; all are tested on the "
+    "same adults. The paper's 60 external images are not published as a list.",
+    "The paper's two versions differ in more than age, so version 1 is trained here with the normal images of adults "
+    "as well, which the paper lacks.",
+)
+CHILDREN_ALONE_DIFFER = (
+    "These two trainings differ in nothing but their normal images: in age, and with it in hospital and number, since "
+    "all children are of one hospital."
+)
+VERSIONS_DIFFER = (
+    "They differ in the age of their normal images, in channels (one and three) and in balance (even batches and a "
+    "weighted loss) at once, so this difference is no measure of age."
 )
 CHILDREN_CONCLUDE = (
+    "That the difference is one of age: the children are all of one hospital, of which the test has no image.",
     "That version 2 recognises COVID-19 because it does better: it has learned what the hospitals of the test's normal "
-    "images look like, and version 1 has not.",
+    "images look like, and version 1 of children has not; nor that it does better for any one of its differences.",
 )
 
 ROI_DIFFERS = (
     "The paper shows maps and no share. Here it is the share of the sum of Grad-CAM inside the lungs as they were "
     "found, of each image's true class, at the resolution of the feature maps (7 x 7), beside the share that a map "
     "has which is the same everywhere: a region cut to the lungs raises both.",
+    "All rows, those of the box and of the lungs alone too, begin from one pre-training that saw whole radiographs: "
+    "what it learned outside the lungs is in their first weights.",
 )
 ROI_CONCLUDE = (
     "That the network looks at disease where its map lies in the lungs: with the mask there is nothing else to look "
@@ -66,6 +79,9 @@ TEXT_CONCLUDE = (
 IMAGENET_DIFFERS = (
     "The paper gives no figures for its section 5.2, only a curve of DenseNet-121 that does not learn with frozen "
     "features and overfits otherwise, trained with the normal images of children.",
+    "The paper replaces the last layer alone; here all rows keep the ten nodes, dropout and label smoothing of "
+    "COVID-CXNet, so that the start alone differs. The frozen row learns at the rate with which the recipe trains a "
+    "head alone, the others at that of the whole network.",
 )
 
 CURVE_DIFFERS = (
