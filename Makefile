@@ -14,7 +14,7 @@ screen: $(VENV)/.screen
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages"
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not services and not pages"
 
 # With real peers, where they are installed: Chromium, PostgreSQL, Orthanc, DCMTK, dicom3tools. One after the other.
 test-services: $(VENV)/.test

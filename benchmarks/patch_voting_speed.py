@@ -6,11 +6,12 @@
 On images of the bundle's own split, each segmented and preprocessed beforehand: separate eager torch forwards of each
 patch (the published code's way), and each mode of the bundle (cxrscreen.systems.patch_voting.modes). Processor seconds,
 so that other work on the machine counts little. On the validation part each mode gets the least ask_again with which
-the same class wins as in the reference in at least 99 % of the images; on the test part all have the card's. The rule:
-of the modes that hold that and are at least 15 times faster than the separate forwards, the one with the highest
-agreement of the patches; else the reference. --fit first fits a linear layer for shared maps to that many training
-images and puts it into the bundle, which is asked in exact from then on. --write puts the chosen mode and its agreement
-into the bundle's card: choose on the validation part, and measure the test part afterwards. Prints one JSON object.
+the same class wins as in the reference in every image; on the test part all have the card's. The rule: of the modes
+that agree in at least 99 % of the images and are at least 15 times faster than the separate forwards, the one with the
+highest agreement of the patches; else the reference. --fit first fits a linear layer for shared maps to that many
+training images and puts it into the bundle, which is asked in exact from then on. --write puts the chosen mode and its
+agreement into the bundle's card: choose on the validation part, and measure the test part afterwards. Prints one JSON
+object.
 """
 
 import argparse
@@ -114,7 +115,7 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """Time each mode on prepared images, and compare its votes with the reference's; intervals by patient group.
 
-    ``choose``: each mode with the least ask_again that agrees often enough; else all with the card's.
+    ``choose``: each mode with the least ask_again with which no winner differs; else all with the card's.
     """
     settings = preprocessing_of(bundle, Preprocessing)
     eager = _eager_seconds(bundle, settings, pictures[:EAGER_IMAGES])

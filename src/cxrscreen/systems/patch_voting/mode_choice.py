@@ -45,9 +45,12 @@ def shipped_mode(modes: Mapping[str, Mapping[str, Any]]) -> Mode:
 
 
 def least_lead(reference: Answers, answers: Answers) -> float:
-    """The least of :data:`LEADS` with which the same class wins often enough; the greatest, if none suffices."""
+    """The least of :data:`LEADS` with which the same class wins in every image; the greatest, if none suffices.
+
+    In every one, although :data:`AGREEMENT` is less: the images that choose a lead flatter it.
+    """
     same, leads = same_winner(reference, answers), np.array([majority_vote(answer).lead for answer in answers])
-    return next((lead for lead in LEADS if (same | (leads < lead)).mean() >= AGREEMENT), LEADS[-1])
+    return next((lead for lead in LEADS if (same | (leads < lead)).all()), LEADS[-1])
 
 
 def same_winner(reference: Answers, answers: Answers) -> NDArray[np.bool_]:
