@@ -41,7 +41,8 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
         axes.set_axis_off()
         if found.lungs.any() and not found.lungs.all():
             axes.contour(found.lungs, levels=[0.5], colors=[OUTLINE], linewidths=0.8)
-    for axes, heat in ((gradient, found.grad_cam), *((axes, before) for axes in pretrained)):
+    maps = [found.grad_cam] if before is None else [before, found.grad_cam]
+    for axes, heat in zip((*pretrained, gradient), maps, strict=True):
         axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * (heat > 0.05))
     _superpixels(superpixels, found)
     figure.suptitle(f"{title}: what spoke for {WORDS[found.finding]}", fontsize=11, x=0.01, ha="left")
