@@ -44,7 +44,7 @@ def fit_head(
         Strength of half the squared norm of the standardised weights, against the weighted mean cross-entropy.
     mirrored
         Fit the mean features of each image and its mirror image; see
-        :func:`cxrscreen.systems.cascade.pipeline.mirrored_outputs`.
+        :func:`cxrscreen.systems.mirrored.mirrored_outputs`.
     """
     features = pooled_features(network, images, mirrored=mirrored)
     scaler = StandardScaler().fit(features)

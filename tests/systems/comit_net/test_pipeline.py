@@ -73,6 +73,20 @@ def test_the_temperature_divides_the_logit(system, bundle, radiograph, screening
         )
 
 
+def test_mirrored_a_radiograph_and_its_mirror_image_are_answered_alike(bundle, radiograph, tmp_path):
+    folder = shutil.copytree(bundle.folder, tmp_path / "mirrored")
+    preprocessing = bundle.card.preprocessing | {"mirrored": True}
+    system = load_system(write_card(folder, bundle.card.model_copy(update={"preprocessing": preprocessing})).folder)
+    turned = replace(radiograph, pixels=np.ascontiguousarray(radiograph.pixels[:, ::-1]))
+    seen, other = system.outputs(radiograph), system.outputs(turned)
+    np.testing.assert_allclose(other["lungs"][..., ::-1], seen["lungs"], atol=1e-4)
+    np.testing.assert_allclose(other["diagnosis"], seen["diagnosis"], atol=1e-3)
+    alone, alone_turned = (load_system(bundle.folder).outputs(each)["diagnosis"] for each in (radiograph, turned))
+    assert np.abs(alone - alone_turned).max() > 1e-4
+    np.testing.assert_allclose(seen["diagnosis"], (alone + alone_turned) / 2, atol=1e-3)
+    assert system.screen(radiograph, policy="off").lung_mask.shape == radiograph.shape
+
+
 def test_the_embedding_is_what_audits_see(system, radiograph):
     features = system.features(radiograph)
     assert set(features) == {UNHEALTHY, COVID19, OTHER}

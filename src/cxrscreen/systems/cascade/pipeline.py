@@ -24,6 +24,7 @@ from cxrscreen.systems.cascade.roi import Roi, RoiSettings, cut_lungs, network_i
 from cxrscreen.systems.cautions import LIMITING, NEAR_THRESHOLD, lung_cautions
 from cxrscreen.systems.contract import Finding, Policy, Quality, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
+from cxrscreen.systems.mirrored import mirrored_outputs
 from cxrscreen.systems.reading_order import triage_score
 
 H2Reading = Literal["cam", "literal"]
@@ -35,7 +36,7 @@ class Preprocessing:
     """The card's ``preprocessing``: what training and screening share beside the networks' own input sizes.
 
     With ``pooling`` over the lungs nothing outside them counts, so the maps are cut to them. Where ``mirrored``, stage
-    3 sees the radiograph and its mirror image; see :func:`mirrored_outputs`.
+    3 sees the radiograph and its mirror image, see :mod:`cxrscreen.systems.mirrored`.
     """
 
     h2: H2Reading
@@ -100,30 +101,6 @@ def pneumonia_map(
 def weighted_input(roi: Roi, h2: NDArray[np.float32]) -> NDArray[np.float32]:
     """Eq. 3: the masked region multiplied by H2, enlarged to its size; float32 (S, S) in [0, 1]."""
     return roi.masked * upsample(h2, (roi.pixels.shape[0], roi.pixels.shape[1]))
-
-
-def mirrored_outputs(engine: Engine, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Outputs of a classifier for an image, averaged with those for its mirror image, which are mirrored back.
-
-    The head is linear, so that the averaged features give the averaged logit, and the maps made from them explain it.
-
-    Parameters
-    ----------
-    engine
-        A classifier with outputs ``logits`` (N, 1), ``pooled`` (N, K), maps (N, K, h, w) and so on.
-    image
-        float32 (1, C, S, S).
-
-    Returns
-    -------
-    dict
-        As the engine's for one image.
-    """
-    both = engine(np.concatenate([image, image[..., ::-1]]))
-    return {
-        name: (values[:1] + (values[1:, ..., ::-1] if values.ndim == 4 else values[1:])) / np.float32(2)
-        for name, values in both.items()
-    }
 
 
 class Cascade:

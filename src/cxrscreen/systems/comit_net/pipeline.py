@@ -22,6 +22,7 @@ from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, 
 from cxrscreen.systems.comit_net.saliency import branch_grad_cam
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
+from cxrscreen.systems.mirrored import mirrored_outputs
 from cxrscreen.systems.reading_order import triage_score
 
 LUNGS_FILE = "lungs.onnx"
@@ -112,7 +113,8 @@ class ComitNet:
     def outputs(self, radiograph: Radiograph) -> Outputs:
         """All that the network gives for a radiograph, by output name; see :mod:`cxrscreen.runtime.export_comit`."""
         view = grey_view(radiograph.pixels, self._network.image_shape[1], self.settings)
-        return self._network(view_input(view)[None])
+        image = view_input(view)[None]
+        return mirrored_outputs(self._network, image) if self.settings.mirrored else self._network(image)
 
     @property
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
@@ -168,7 +170,7 @@ def load(bundle: Bundle, engine: EngineSettings = DEFAULT_ENGINE) -> ComitNet:
     settings = preprocessing_of(bundle, Preprocessing)
     if not set(bundle.card.stages) & set(STAGES):
         raise BundleError(f"The card of {bundle.card.bundle_id} has no decision of this system: restore it.")
-    network = engine_for(bundle.file(f"{NETWORK}.onnx"), engine)
+    network = engine_for(bundle.file(f"{NETWORK}.onnx"), engine, batch=2 if settings.mirrored else 1)
     needed = {"lungs", REGION} & set(settings.masks)
     if not needed <= set(network.outputs):
         raise BundleError(f"The network of {bundle.card.bundle_id} lacks a mask that its card names: restore it.")

@@ -23,11 +23,14 @@ class Preprocessing:
         Which of the two masks the network has learned: where no image had one, the others were trained without.
     low, high
         Percentiles of the grey values that become black and white; 0 and 100: the image's own range.
+    mirrored
+        The network sees the radiograph and its mirror image, and its answers are averaged.
     """
 
     masks: tuple[MaskTask, ...]
     low: float = Field(default=1.0, ge=0, lt=50)
     high: float = Field(default=99.0, gt=50, le=100)
+    mirrored: bool = False
 
 
 def grey_view(pixels: NDArray[np.float32], side: int, settings: Preprocessing) -> NDArray[np.uint8]:

@@ -148,7 +148,7 @@ class ComitNetRecipe(Settings):
     lungs
         Bundle whose lung network finds the lungs where this network has not learned them: the name of a shipped one, or
         a folder.
-    low, high
+    low, high, mirrored
         See :class:`cxrscreen.systems.comit_net.preprocessing.Preprocessing`.
     data, network, loss, phases, augment
         What is learned from, by what, and how; runs one after the other, each from the best state of the one before.
@@ -165,6 +165,7 @@ class ComitNetRecipe(Settings):
     lungs: str = "cascade"
     low: float = Field(default=1.0, ge=0, lt=50)
     high: float = Field(default=99.0, gt=50, le=100)
+    mirrored: bool = False
     data: DataRules
     network: NetworkRules = NetworkRules()
     loss: LossRules = LossRules()

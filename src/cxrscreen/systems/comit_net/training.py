@@ -110,7 +110,7 @@ def learned_from(parts: Parts) -> tuple[str, ...]:
 
 def settings_of(recipe: ComitNetRecipe, parts: Parts) -> Preprocessing:
     """What screening must do as training did."""
-    return Preprocessing(masks=parts.masks, low=recipe.low, high=recipe.high)
+    return Preprocessing(masks=parts.masks, low=recipe.low, high=recipe.high, mirrored=recipe.mirrored)
 
 
 def stored_images(recipe: ComitNetRecipe, manifest: Manifest, parts: Parts, shared: Shared) -> tuple[ImageTable, str]:

@@ -12,6 +12,8 @@ from cxrscreen.systems.patch_voting.voting import majority_vote
 
 TIMES, AGREEMENT = 15.0, 0.99
 """Least speed-up over separate eager forwards, and least share of images with the same winner, of a shipped mode."""
+SPARE = 0.05
+"""Speed to spare when a lead is chosen, since seconds differ from run to run."""
 LEADS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 """Leads below which a mode may ask the reference."""
 SAID = "Screening asks about patches in the mode "
@@ -44,13 +46,26 @@ def shipped_mode(modes: Mapping[str, Mapping[str, Any]]) -> Mode:
     return cast(Mode, max(holding, key=lambda name: modes[name]["same_patch"]["value"], default="exact"))
 
 
-def least_lead(reference: Answers, answers: Answers) -> float:
-    """The least of :data:`LEADS` with which the same class wins in every image; the greatest, if none suffices.
+def greatest_lead(answers: Answers, *, eager: float, alone: float, exact: float) -> float:
+    """The greatest of :data:`LEADS` with which a mode would still be :data:`TIMES` faster, with :data:`SPARE` of it.
 
-    In every one, although :data:`AGREEMENT` is less: the images that choose a lead flatter it.
+    What speed there is to spare is spent on agreement, and nothing is chosen by the agreement that is then reported.
+
+    Parameters
+    ----------
+    answers
+        The mode's own, with nothing asked again.
+    eager, alone, exact
+        Seconds of an image: of separate eager forwards, of the mode with nothing asked again, and of the reference.
+
+    Returns
+    -------
+    float
+        0 where the mode is too slow already.
     """
-    same, leads = same_winner(reference, answers), np.array([majority_vote(answer).lead for answer in answers])
-    return next((lead for lead in LEADS if (same | (leads < lead)).all()), LEADS[-1])
+    leads = np.array([majority_vote(answer).lead for answer in answers])
+    allowed = eager / (TIMES * (1 + SPARE))
+    return max((lead for lead in LEADS if alone + (leads < lead).mean() * exact <= allowed), default=0.0)
 
 
 def same_winner(reference: Answers, answers: Answers) -> NDArray[np.bool_]:
@@ -80,7 +95,8 @@ def asked_in(card: Card, mode: Mode, found: Mapping[str, Any]) -> Card:
             f"{SAID}{mode}, {found['times_faster']:.0f} times faster than separate forwards; each patch by itself is "
             f"asked where the lead is less than {100 * again:.0f} % of the patches. The same class as patch by patch "
             f"won in {100 * same['value']:.1f} % [{100 * same['ci_low']:.1f}, {100 * same['ci_high']:.1f}] of "
-            f"{same['n']} validation images. Mode and lead were chosen on these images; on others it may be less."
+            f"{same['n']} validation images. The lead was chosen by the speed on these images; on others the agreement "
+            "may be less."
         )
     preprocessing = {**card.preprocessing, "mode": mode, "ask_again": again}
     return card.model_copy(update={"preprocessing": preprocessing, "limits": limits})

@@ -1,0 +1,19 @@
+import numpy as np
+
+from cxrscreen.systems.mirrored import mirrored_outputs
+
+
+def test_an_image_and_its_mirror_image_have_the_same_mirrored_outputs():
+    def engine(image):
+        features = np.concatenate([image, 3 * np.roll(image, 1, axis=3)], axis=1)
+        pooled = features.mean(axis=(2, 3)) * np.array([1.0, 2.0], np.float32) + image[:, 0, :1, 0]
+        return {"features": features, "pooled": pooled, "logits": pooled.sum(axis=1, keepdims=True)}
+
+    image = np.random.default_rng(0).random((1, 1, 4, 6), dtype=np.float32)
+    seen, turned = mirrored_outputs(engine, image), mirrored_outputs(engine, image[..., ::-1].copy())
+    np.testing.assert_allclose(turned["features"], seen["features"][..., ::-1], atol=1e-6)
+    np.testing.assert_allclose(turned["logits"], seen["logits"], atol=1e-6)
+    by_hand = (engine(image)["logits"] + engine(image[..., ::-1])["logits"]) / 2
+    np.testing.assert_allclose(seen["logits"], by_hand, atol=1e-6)
+    assert seen["pooled"].shape == (1, 2)
+    assert abs(float(engine(image)["logits"][0, 0] - by_hand[0, 0])) > 1e-3
