@@ -68,7 +68,7 @@ def test_an_answer_that_fits_no_column_is_a_failed_row_of_that_file_alone(
     screen = system.screen
 
     def odd(radiograph: Radiograph, **options: Any) -> Screening:
-        return replace(screen(radiograph, **options), classes={"covid19": "PATIENT^NAME"})  # type: ignore[dict-item]
+        return replace(screen(radiograph, **options), classes={"PATIENT^NAME": 0.5, 7: 0.1})  # type: ignore[dict-item]
 
     monkeypatch.setattr(system, "screen", odd)
     found = row("p.png", system, read)
