@@ -72,12 +72,12 @@ def test_files_of_a_run_on_ray_are_known_and_others_in_folders_of_these_names_ar
         "run.json",
         "results/status=screened/feed.parquet",
         f"pictures/ab/{key}/lung_mask.png",
-        f"pictures/ab/{key}/h2.webp",
+        f"pictures/ab/{key}/h2.jpg",
     ]
     others = [
         "c.png",
         "pictures/patient.png",
-        f"pictures/cd/{key}/h2.webp",
+        f"pictures/cd/{key}/h2.jpg",
         f"pictures/ab/{key}/new.dcm",
         "results/first.png",
         "results/status=screened/second.png",

@@ -27,13 +27,13 @@ def test_small_pictures_hold_the_same_in_fewer_pixels(tmp_path: Path, system: Sy
         (item.name, item.title, item.note, item.is_map) for item in full
     ]
     written = {path.name for path in (tmp_path / "small").iterdir()}
-    assert written == {"lung_mask.png", "lung_overlay.png", "original.webp", "h2.webp"}
+    assert written == {"lung_mask.png", "lung_overlay.png", "original.jpg", "h2.jpg"}
     assert {item.file for item in small} <= written
     mask = cv2.imread(str(tmp_path / "small" / "lung_mask.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask, screening.lung_mask)
     for ours, theirs in zip(small, full, strict=True):
         assert (ours.width, ours.height) == (theirs.width, theirs.height) == (420, 327)
-        pictures = [cv2.imdecode(np.frombuffer(item.webp, np.uint8), cv2.IMREAD_COLOR) for item in (ours, theirs)]
+        pictures = [cv2.imdecode(np.frombuffer(item.jpeg, np.uint8), cv2.IMREAD_COLOR) for item in (ours, theirs)]
         assert np.abs(pictures[0].astype(int) - pictures[1].astype(int)).mean() < 4
     assert is_result_folder(tmp_path / "small")
 
@@ -41,9 +41,9 @@ def test_small_pictures_hold_the_same_in_fewer_pixels(tmp_path: Path, system: Sy
 def test_pictures_of_an_earlier_run_do_not_stay(tmp_path: Path, system: System, large: Radiograph) -> None:
     write_pictures(tmp_path / "c", large, system.screen(large), "small")
     write_pictures(tmp_path / "c", large, system.screen(large), "full")
-    assert not list((tmp_path / "c").glob("*.webp"))
+    assert not list((tmp_path / "c").glob("*.jpg"))
     write_pictures(tmp_path / "c", large, system.screen(large, explain=False), "small")
-    assert {path.name for path in (tmp_path / "c").iterdir()} == {"lung_mask.png", "lung_overlay.png", "original.webp"}
+    assert {path.name for path in (tmp_path / "c").iterdir()} == {"lung_mask.png", "lung_overlay.png", "original.jpg"}
 
 
 @pytest.mark.parametrize("pictures", ["full", "small"])
@@ -68,7 +68,7 @@ def test_small_pictures_are_results_and_no_radiographs(
     run_batch([Path("c.png")], system, tmp_path, read=read, options=Options(pictures="small"))
     assert all(is_earlier_result(path) for path in (tmp_path / "c").iterdir())
     assert all(is_earlier_result(path) for path in tmp_path.iterdir() if path.is_file())
-    assert "./c/h2.webp" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "./c/h2.jpg" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_no_pictures_leave_the_record_alone(tmp_path: Path, system: System, read: Callable[[Path], Radiograph]) -> None:

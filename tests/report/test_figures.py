@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,3 +76,24 @@ def test_a_mask_keeps_its_labels_and_shape_at_another_size(size: int) -> None:
     assert np.unique(small).tolist() == [0, 1, 2]
     for label in (1, 2):
         assert (small == label).mean() == pytest.approx((mask == label).mean(), rel=0.05)
+
+
+def test_a_map_is_blended_by_its_own_value_everywhere() -> None:
+    """The table of colours gives what blending each pixel gives."""
+    values, grey = np.meshgrid(np.arange(256), np.arange(256))
+    picture = saliency_picture(grey.astype(np.uint8), (values / 255).astype(np.float32), np.zeros((256, 256), np.uint8))
+    colours = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_INFERNO)[0, :, ::-1].astype(float)
+    opacity = 0.72 * values[..., None] / 255
+    blended = grey[..., None] + (colours[values] - grey[..., None]) * opacity
+    assert np.abs(picture - blended).max() <= 0.5 + 1e-3
+
+
+def test_the_lungs_are_tinted_and_the_rest_stays() -> None:
+    grey = np.tile(np.arange(100, 164, dtype=np.uint8), (64, 1))
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:50, 8:24], mask[10:50, 40:56] = 1, 2
+    picture = lung_picture(grey, mask)
+    np.testing.assert_array_equal(picture[:, 30], np.repeat(grey[:, 30, None], 3, axis=1))
+    for column, colour in ((16, RIGHT_LUNG), (48, LEFT_LUNG)):
+        wanted = 0.78 * grey[30, column] + 0.22 * np.array(colour)
+        assert np.abs(picture[30, column] - wanted).max() <= 1

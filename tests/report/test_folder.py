@@ -34,7 +34,7 @@ def test_every_picture_is_written_and_has_a_small_copy(
     assert [thumbnail.name for thumbnail in thumbnails] == names
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"lung_mask.png", *(f"{name}.png" for name in names)}
     for thumbnail in thumbnails:
-        with Image.open(io.BytesIO(thumbnail.webp)) as small:
+        with Image.open(io.BytesIO(thumbnail.jpeg)) as small:
             assert small.size == (thumbnail.width, thumbnail.height) == (364, 420)
         with Image.open(tmp_path / "a" / thumbnail.file) as full:
             assert max(full.size) <= 1024 + 120

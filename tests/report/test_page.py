@@ -117,7 +117,7 @@ def test_the_page_asks_nothing_from_outside(make_entry: Callable[..., Entry]) ->
     html = rendered(make_entry("a.png"), make_entry("b.png", covid=None), failed(Path("c.png"), "c.png is empty."))
     page = Page(html)
     assert not re.search(r"https?:|url\(|@import|<link|<script|<iframe", html)
-    assert all(str(image["src"]).startswith("data:image/webp;base64,") for image in page.all("img"))
+    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") for image in page.all("img"))
     assert all(re.match(r"#|\./", str(link["href"])) for link in page.all("a"))
 
 

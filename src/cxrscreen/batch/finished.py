@@ -127,7 +127,7 @@ def write_card(folder: Path, details: Details | None) -> None:
             return
         content = asdict(details)
         for thumbnail in content["thumbnails"]:
-            thumbnail["webp"] = base64.b64encode(thumbnail["webp"]).decode("ascii")
+            thumbnail["jpeg"] = base64.b64encode(thumbnail["jpeg"]).decode("ascii")
         (folder / CARD_FILE).write_text(json.dumps(content), encoding="utf-8")
     except OSError as error:
         raise ResultNotWrittenError(
@@ -140,7 +140,7 @@ def read_card(folder: Path) -> Details | None:
     try:
         content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
         thumbnails = [
-            Thumbnail(**(thumbnail | {"webp": base64.b64decode(thumbnail["webp"])}))
+            Thumbnail(**(thumbnail | {"jpeg": base64.b64decode(thumbnail["jpeg"])}))
             for thumbnail in content["thumbnails"]
         ]
         return Details(tuple(Stage(**stage) for stage in content["stages"]), tuple(thumbnails))

@@ -19,10 +19,10 @@ PICTURES: Final = "pictures"
 _OWN_FILES: Final = frozenset(
     name + end for name in (REPORT_FILE, RECORDS_FILE, FINISHED_FILE) for end in ("", ".part")
 )
-_SUFFIXES: Final = (".png", ".webp")
+_SUFFIXES: Final = (".png", ".jpg")
 _ON_RAY: Final = re.compile(
     rf"/({RUN_FILE}|{RESULTS}/status=\w+/[^/]+\.parquet"
-    rf"|{PICTURES}/(?P<start>[0-9a-f]{{2}})/(?P=start)[0-9a-f]{{30}}/[^/]+\.(png|webp))\Z"
+    rf"|{PICTURES}/(?P<start>[0-9a-f]{{2}})/(?P=start)[0-9a-f]{{30}}/[^/]+\.(png|jpg))\Z"
 )
 _LONGEST_NAME: Final = 200
 """Bytes of a folder's name; file systems hold 255, and a number may follow."""

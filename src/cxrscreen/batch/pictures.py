@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.figures import grey_picture
+from cxrscreen.report.figures import grey_picture, mask_picture
 from cxrscreen.report.folder import (
     MASK_FILE,
     OVERLAY_FILE,
     THUMBNAIL_SIDE,
     Thumbnail,
     not_written,
-    png,
     remove_stale,
     thumbnail,
     views_of,
@@ -40,7 +40,7 @@ def write_pictures(
         return write_small(folder, radiograph, screening)
     found = write_folder(folder, radiograph, screening)
     try:
-        remove_stale(folder, "*.webp")
+        remove_stale(folder, "*.jpg")
     except OSError as error:
         raise not_written(folder, error) from error
     return found
@@ -50,7 +50,7 @@ def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> t
     """Write the lung mask at the radiograph's own size, and pictures of at most 420 pixels without frames.
 
     For many radiographs: a third of the time and an eighth of the space of the full pictures. ``lung_mask.png`` and
-    ``lung_overlay.png`` as in a full folder; ``original.webp`` and one WebP picture for each saliency map.
+    ``lung_overlay.png`` as in a full folder; ``original.jpg`` and one JPEG picture for each saliency map.
 
     Parameters
     ----------
@@ -69,16 +69,17 @@ def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> t
     ResultNotWrittenError
         If the folder or a file cannot be written.
     """
-    views = views_of(grey_picture(radiograph.pixels, largest=THUMBNAIL_SIDE, smallest=1), screening)
+    grey = grey_picture(radiograph.pixels, largest=THUMBNAIL_SIDE, smallest=1)
+    views = views_of(grey, mask_picture(screening.lung_mask, grey.shape), screening)
     original, lungs = next(views), next(views)
-    found = [thumbnail(original, "original.webp"), thumbnail(lungs, OVERLAY_FILE)]
-    found += [thumbnail(view, f"{view.name}.webp") for view in views]
+    found = [thumbnail(original, "original.jpg"), thumbnail(lungs, OVERLAY_FILE)]
+    found += [thumbnail(view, f"{view.name}.jpg") for view in views]
     # The overlay first: it marks the folder as one of ours, and stays where an earlier run wrote one.
-    contents = {OVERLAY_FILE: png(lungs.picture), MASK_FILE: png(screening.lung_mask)}
-    contents |= {item.file: item.webp for item in found if item.file != OVERLAY_FILE}
+    contents = {OVERLAY_FILE: encode_png(lungs.picture), MASK_FILE: encode_png(screening.lung_mask)}
+    contents |= {item.file: item.jpeg for item in found if item.file != OVERLAY_FILE}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder, "*.png", "*.webp")
+        remove_stale(folder, "*.png", "*.jpg")
         for name, content in contents.items():
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -262,7 +262,7 @@ def _figure(thumbnail: Thumbnail, folder: str) -> dict[str, Any]:
         "title": printable(thumbnail.title),
         "note": printable(thumbnail.note),
         "link": f"{folder}/{quote(thumbnail.file)}",
-        "source": "data:image/webp;base64," + base64.b64encode(thumbnail.webp).decode("ascii"),
+        "source": "data:image/jpeg;base64," + base64.b64encode(thumbnail.jpeg).decode("ascii"),
         "width": thumbnail.width,
         "height": thumbnail.height,
     }

@@ -12,6 +12,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
 from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG, picture_size
@@ -206,16 +207,6 @@ def windowed(pixels: NDArray[np.float32], window: Window) -> NDArray[np.uint8]:
     return np.asarray(shown * 255 + 0.5, np.uint8)
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """Encode (h, w), or (h, w, 4) as red, green, blue, alpha."""
-    if picture.ndim == 3:
-        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA), np.uint8)
-    done, encoded = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
-        raise FilesError(f"A picture of {picture.shape[1]} x {picture.shape[0]} pixels could not be encoded.")
-    return encoded.tobytes()
-
-
 def _map_overlay(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     colours = cv2.cvtColor(cv2.applyColorMap(values, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     return np.dstack([np.asarray(colours, np.uint8), values])
@@ -229,4 +220,4 @@ def _mask_overlay(name: str, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _weight(folder: ResultFolder) -> int:
-    return sum(map(len, folder.files.values())) + sum(len(thumbnail.webp) for thumbnail in folder.thumbnails)
+    return sum(map(len, folder.files.values())) + sum(len(thumbnail.jpeg) for thumbnail in folder.thumbnails)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.figures import picture_size
 from cxrscreen.report.record import ScreeningRecord
@@ -185,10 +186,7 @@ def _encoded(
     lung_share: float | None,
     values: NDArray[np.uint8],
 ) -> _Encoded:
-    done, encoded = cv2.imencode(".png", values)
-    if not done:
-        raise FilesError(f"A map of {values.shape[1]} x {values.shape[0]} pixels could not be encoded.")
-    png = encoded.tobytes()
+    png = encode_png(values)
     stored = files.put(io.BytesIO(png))
     row = StoredMap(
         id=new_id(),
