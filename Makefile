@@ -7,14 +7,18 @@ OUT ?= screenings
 WORKERS ?= 2
 EXAMPLES ?= 200
 
-.PHONY: screen test test-services test-docs test-interface lint docs examples clean
+.PHONY: screen test test-full-size test-services test-docs test-interface lint docs examples clean
 
 screen: $(VENV)/.screen
 	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not services and not pages"
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages and not full_size"
+
+# Networks at their full size, exported anew and compared; make test has short ones of the same parts.
+test-full-size: $(VENV)/.test
+	$(BIN)/python -m pytest tests/runtime -m full_size
 
 # With real peers, where they are installed: Chromium, PostgreSQL, Orthanc, DCMTK, dicom3tools. One after the other.
 test-services: $(VENV)/.test

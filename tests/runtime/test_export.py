@@ -81,6 +81,7 @@ def test_a_side_that_does_not_fit_and_scattered_files_are_refused(tmp_path):
         export_segmenter(UNet(width=2), 16, tmp_path / "b" / "a.safetensors", tmp_path / "a.onnx")
 
 
+@pytest.mark.full_size
 def test_the_full_classifier_is_small_and_agrees_with_torch(tmp_path):
     network = settled(DenseNet121(in_channels=3))
     weights, graph = tmp_path / "full.safetensors", tmp_path / "full.onnx"

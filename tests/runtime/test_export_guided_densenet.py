@@ -79,6 +79,7 @@ def test_the_compiled_graph_agrees_with_captum(exported):
     np.testing.assert_allclose(guided, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.full_size
 def test_the_full_graph_is_small_and_agrees_with_torch(tmp_path):
     network = settled(DenseNet121(pooling="lungs"))
     export_guided(network, SIDE, tmp_path / "full.safetensors", tmp_path / "full.onnx")

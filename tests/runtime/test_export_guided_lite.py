@@ -118,6 +118,7 @@ def test_both_graphs_agree_with_the_network_on_every_engine(exported, monkeypatc
         np.testing.assert_allclose(given["pooled"] @ head[0].T + head[1], given["logits"], atol=1e-4)
 
 
+@pytest.mark.full_size
 def test_the_full_graph_is_small_and_agrees_with_torch(tmp_path):
     network = settled(EfficientNetLite0(1, pooling="lungs"))
     export_guided(network, SIDE, tmp_path / "full.safetensors", tmp_path / "full.onnx")
