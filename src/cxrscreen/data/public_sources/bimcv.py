@@ -28,20 +28,21 @@ def tested_label(answer: str, findings: tuple[str, ...], *, all_positive: bool) 
     findings
         The report's; empty where there is none.
     all_positive
-        Whether everybody in the set had a positive test at some time.
+        Whether everybody in the set had a positive test at some time; else nobody had.
 
     Returns
     -------
     str
-        A positive answer is COVID-19, whatever the report calls. Else the report decides; but where the tests say no
-        and the report COVID-19, that is unknown, and so is all else than COVID-19 where no test can be set to an image
-        of somebody who had a positive one: a pneumonia may be COVID-19's, and a normal image that of a case.
+        A positive answer is COVID-19, whatever the report calls. Else the report decides; but where the report says
+        COVID-19 and the tests, or belonging to a set of people with negative ones, say no, that is unknown, and so is
+        all else than COVID-19 where no test can be set to an image of somebody who had a positive one: a pneumonia may
+        be COVID-19's, and a normal image that of a case.
     """
     if answer == "positive":
         return "covid19"
     if answer == "unknown" and all_positive:
         return "covid19" if COVID in findings else "unknown"
-    return "unknown" if answer == "negative" and COVID in findings else label_of(findings)
+    return "unknown" if COVID in findings else label_of(findings)
 
 
 def read_positive(folder: Path, into: Gathering) -> None:
@@ -229,7 +230,8 @@ BIMCV_NEGATIVE = Source(
         "derivatives/labels/Labels_covid_NEG_JAN21.tsv",
     ),
     labels=(
-        "By the report alone, as in padchest: no table of tests is published with it; COVID 19 uncertain -> unknown",
+        "By the report alone, as in padchest: no table of tests is published with it; COVID 19, which the tests deny, "
+        "and COVID 19 uncertain -> unknown",
     ),
     faults=("Negative means that the patients' tests were; the days of the tests are not told.", *_FAULTS),
     read=read_negative,
