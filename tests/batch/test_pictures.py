@@ -82,3 +82,12 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, system:
     (tmp_path / "c").write_text("in the way")
     with pytest.raises(ResultNotWrittenError, match="'c' could not be written"):
         write_pictures(tmp_path / "c", large, system.screen(large), "small")
+
+
+@pytest.mark.parametrize("pictures", ["full", "small"])
+def test_pictures_of_somebody_else_stay(tmp_path: Path, system: System, large: Radiograph, pictures: Pictures) -> None:
+    (tmp_path / "c").mkdir()
+    for name in ("holiday.png", "holiday.jpg"):
+        (tmp_path / "c" / name).write_bytes(b"mine")
+    write_pictures(tmp_path / "c", large, system.screen(large), pictures)
+    assert (tmp_path / "c" / "holiday.png").read_bytes() == (tmp_path / "c" / "holiday.jpg").read_bytes() == b"mine"

@@ -38,12 +38,7 @@ def write_pictures(
         return ()
     if pictures == "small":
         return write_small(folder, radiograph, screening)
-    found = write_folder(folder, radiograph, screening)
-    try:
-        remove_stale(folder, "*.jpg")
-    except OSError as error:
-        raise not_written(folder, error) from error
-    return found
+    return write_folder(folder, radiograph, screening)
 
 
 def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> tuple[Thumbnail, ...]:
@@ -79,7 +74,7 @@ def write_small(folder: Path, radiograph: Radiograph, screening: Screening) -> t
     contents |= {item.file: item.jpeg for item in found if item.file != OVERLAY_FILE}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        remove_stale(folder, "*.png", "*.jpg")
+        remove_stale(folder)
         for name, content in contents.items():
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -64,7 +64,7 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     ``lung_mask.png`` is 8-bit grey at the radiograph's own size and holds the plain values 0 background, 1 right
     lung, 2 left lung (so it looks black; ``lung_overlay.png`` is the one to look at). ``original.png`` and
     ``lung_overlay.png`` follow, and one picture for each saliency map, named as the map; their longest side is at
-    most 1024 pixels, the frame not counted. Where the folder is one of an earlier run, its PNG files are removed or
+    most 1024 pixels, the frame not counted. Where the folder is one of an earlier run, its pictures are removed or
     overwritten, so that no map of another run is left beside the new ones.
 
     Parameters
@@ -86,8 +86,7 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if is_result_folder(folder):
-            remove_stale(folder, "*.png")
+        remove_stale(folder)
     except OSError as error:
         raise not_written(folder, error) from error
 
@@ -149,9 +148,14 @@ def is_result_folder(folder: Path) -> bool:
     return (folder / OVERLAY_FILE).exists()
 
 
-def remove_stale(folder: Path, *patterns: str) -> None:
-    """Take away an earlier run's pictures, but not the one that marks the folder as ours: a kill may follow."""
-    for pattern in patterns:
+def remove_stale(folder: Path) -> None:
+    """Take away an earlier run's pictures, but not the one that marks the folder as ours: a kill may follow.
+
+    Where nothing marks it so, the pictures in it are somebody else's and stay.
+    """
+    if not is_result_folder(folder):
+        return
+    for pattern in ("*.png", "*.jpg"):
         for stale in folder.glob(pattern):
             if stale.name != OVERLAY_FILE:
                 stale.unlink()
