@@ -44,7 +44,7 @@ NETWORKS: Mapping[Network, str] = {
 }
 REGIONS: Mapping[RoiKind, str] = {
     "none": "the whole radiograph",
-    "box": "the box around the lungs, in which marks and shoulders stay",
+    "box": "the box around the lungs (marks and shoulders inside it stay)",
     "mask": "the lungs alone",
 }
 WORDS_FILE = Path(__file__).with_name("card.yaml")
