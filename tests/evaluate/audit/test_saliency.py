@@ -1,5 +1,7 @@
 """Maps against lungs and boxes, by hand and on a system whose maps are known."""
 
+import gzip
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.audit import saliency
 from cxrscreen.evaluate.audit.part import AuditData
+from cxrscreen.evaluate.disease_regions import LEARNED
 from cxrscreen.imaging.radiograph import Provenance, Radiograph
 from cxrscreen.systems.contract import SaliencyMap, Screening, Stage
 
@@ -104,7 +107,7 @@ def audit_data(root, system, n=24):
     split = SimpleNamespace(truth=dict.fromkeys(ids, 1), train=tuple(ids[:9]))
     return AuditData(
         system,
-        SimpleNamespace(card=SimpleNamespace(system="cascade")),
+        SimpleNamespace(card=SimpleNamespace(system="cascade"), file=root.joinpath),
         check_manifest(table, root),
         {"stage2": split},
         {("stage2", "test"): tuple(ids[9:])},
@@ -156,6 +159,17 @@ def test_a_map_beside_the_disease_or_outside_the_lungs_fails(tmp_path):
     part = saliency.audit_saliency(audit_data(tmp_path, Mapped(outside)))
     assert part.passed is False
     assert part.tables[0].rows[0][3].value < saliency.IN_LUNGS
+
+
+@pytest.mark.parametrize(("train", "left"), [(range(11), 1), (range(1), 11), (range(12), 0)])
+def test_boxes_that_taught_a_system_its_regions_are_not_measured(tmp_path, train, left):
+    data = audit_data(tmp_path, Mapped(on_box()))
+    parts = {"train": [f"x{i:02d}" for i in train], "validation": [], "test": []}
+    (tmp_path / LEARNED).write_bytes(gzip.compress(json.dumps(parts).encode()))
+    part = saliency.audit_saliency(data)
+    counts = {row[2] for table in part.tables for row in table.rows if row[:2] == (saliency.ALL_BOXED, "h2")}
+    assert counts == ({left} if left else set())
+    assert ("the place of the disease was not judged" in part.finding) == (left < saliency.FEWEST)
 
 
 def test_without_boxes_the_place_of_the_disease_is_not_judged(tmp_path):

@@ -14,6 +14,7 @@ from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
+from cxrscreen.evaluate.disease_regions import LEARNED, taught_by
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.contract import Screening
 
@@ -63,11 +64,12 @@ def audit_saliency(data: AuditData) -> AuditPart:
             f"Lungs: up to {IMAGES} positive test images of each split, drawn by the seed; the share of each map's sum "
             "inside human lung masks where the manifest has them (some include the lung behind the heart), and inside "
             "the lungs the system found. Boxes: the images of boxes.csv, the boxes of one image taken together, "
-            "whatever the finding; pointing game (is the hottest pixel inside, several counting as their share), "
-            "intersection "
-            "over union with the map cut at Otsu's threshold of the map itself, so that no box chose it, and the share "
-            "of the sum inside. Beside them maps that know nothing. Where a system did not look, its map has no value: "
-            "such pixels count for no map of the image, and an image none of whose boxes was looked at is left out; "
+            "whatever the finding, without the patients whose boxes or masks taught the system to draw regions or "
+            "chose when that training ended; pointing game (is the hottest pixel inside, several counting as their "
+            "share), intersection over union with the map cut at Otsu's threshold of the map itself, so that no box "
+            "chose it, and the share of the sum inside. Beside them maps that know nothing. Where a system did not "
+            "look, its map has no value: such pixels count for no map of the image, and an image none of whose boxes "
+            "was looked at is left out; "
             "maps of where was looked are no explanations, and stand among those that know nothing. Means with "
             "bootstrap intervals by patient group. "
             f"Passed where every map has a mean share of at least {IN_LUNGS} inside the system's lungs and, with boxes "
@@ -81,8 +83,9 @@ def audit_saliency(data: AuditData) -> AuditPart:
         not_to_conclude=(
             "A map cut to the lungs lies in the lungs whatever the network looked at: that share says nothing about "
             "what the decision rests on. A map on the disease does not prove that the decision is right, and boxes on "
-            "a few images of one source say little about others. Boxes of images that were trained on (no box was) "
-            "flatter the map. Of what was not looked at a map says nothing, not that there is no disease."
+            "a few images of one source say little about others. Images that a decision was trained on flatter the "
+            "map, though no box that is measured here was learned from. Of what was not looked at a map says nothing, "
+            "not that there is no disease."
         ),
     )
 
@@ -205,8 +208,10 @@ def _on_boxes(data: AuditData) -> Iterator[tuple[object, ...]]:
     if not file.is_file():
         return
     trained = {image_id for split in data.splits.values() for image_id in split.train}
+    # A map that was taught by boxes lies on those: that is memory, and no explanation.
+    taught = taught_by(data.bundle.file(LEARNED), data.manifest, "test") or frozenset()
     for image_id, boxes in load_boxes(file).groupby("image_id", sort=True):
-        if image_id not in data.manifest.table.index:
+        if image_id not in data.manifest.table.index or image_id in taught:
             continue
         data.advance("maps of images with boxes")
         screening = _screened(data, str(image_id))
