@@ -108,6 +108,7 @@ def _leads(dates: Path, calls: "Calls", decision: str, earliest: int, replicates
     ):
         if count:
             left_out[reason] = count
+    calls = calls.beside(images)
     rate = false_call_rate(calls, images)
     summary = summarise_leads(lines, false_call_rate=rate, replicates=replicates, seed=seed)
     return Study(decision, {CONFIRMATION: (lines, summary)}, left_out, false_calls(calls), rate)
@@ -130,4 +131,5 @@ def _offsets(manifest: Path, label: str, calls: "Calls", decision: str, replicat
     }
     images = [image for patient in patients for image, _ in patient.images]
     reasons = {f"cases, {reason}": count for reason, count in (left_out | unscored).items()}
+    calls = calls.beside(images)
     return Study(decision, parts, reasons, false_calls(calls), false_call_rate(calls, images))

@@ -112,7 +112,7 @@ def test_false_calls_are_of_the_sources_the_cases_come_from():
     others = pd.DataFrame(
         {"source": ["H", "H", "K"], "group": ["1", "2", "3"], "called": [True, False, True]}, index=["x", "y", "z"]
     )
-    calls = Calls(called={}, others=others, sources={"a": "H", "x": "H", "z": "K"})
+    calls = Calls(called={}, others=others, sources={"a": "H", "x": "H", "z": "K"}, groups={})
     assert {name: rate.value for name, rate in false_calls(calls).items()} == {"H": 0.5, "K": 1.0}
     assert false_call_rate(calls, ["a"]) == 0.5
     assert false_call_rate(calls, ["unknown"]) is None

@@ -119,6 +119,16 @@ def test_scores_are_called_at_the_threshold_and_above(write):
     assert list(calls.others["source"]) == ["H", "K"]
 
 
+def test_no_image_of_a_case_is_a_false_call(write):
+    # Patient 1 is ill on another day, patient 4 by the table of dates alone; where no patient is given, images are.
+    rows = ["a,H,1,1,0.9", "b,H,1,0,0.9", "c,H,3,0,0.9", "d,H,4,0,0.9", "e,H,4,0,0.1", "f,H,,1,0.9", "g,H,,0,0.9"]
+    calls = read_calls(write("image_id,source,group,truth,score\n" + "\n".join(rows) + "\n"), 0.5)
+    assert list(calls.others.index) == ["c", "d", "e", "g"]
+    beside = calls.beside(["d", "not scored"])
+    assert list(beside.others.index) == ["c", "g"]
+    assert beside.called == calls.called
+
+
 def test_decisions_need_no_threshold(write):
     calls = read_calls(write("image_id,positive\na,Yes\nb,0\nc,true\n"), None)
     assert calls.called == {"a": True, "b": False, "c": True}

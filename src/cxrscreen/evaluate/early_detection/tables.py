@@ -1,7 +1,8 @@
 """The tables of early detection: days of each patient, and what was called on each image."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -29,15 +30,23 @@ class Calls:
     called
         Whether each image was called positive, by image id.
     others
-        Images of people without the disease (``truth`` 0): columns ``source``, ``group`` and ``called``; empty where
-        the table has no ``truth``.
-    sources
-        Source of each image, by image id; empty strings where not given.
+        Images (``truth`` 0) of people without the disease, who have no other image of ``truth`` 1: columns ``source``,
+        ``group`` and ``called``; empty where the table has no ``truth``.
+    sources, groups
+        Source and patient group of each image, by image id; empty strings, and the image's own id, where not given.
     """
 
     called: dict[str, bool]
     others: pd.DataFrame
     sources: dict[str, str]
+    groups: dict[str, str]
+
+    def beside(self, images: Iterable[str]) -> "Calls":
+        """The same, with nobody among the others of whom an image is given: a case's early image is no false call."""
+        given = set(images)
+        people = {self.groups[image] for image in given if image in self.groups}
+        own = self.others.index.isin(given) | self.others["group"].isin(people)
+        return replace(self, others=self.others[~own])
 
 
 def read_dates(path: Path) -> tuple[tuple[Patient, ...], int]:
@@ -170,11 +179,14 @@ def read_calls(path: Path, threshold: float | None) -> Calls:
     for column, default in (("source", ""), ("group", table["image_id"])):
         if column not in table.columns:
             table[column] = default
+    table["group"] = table["group"].where(table["group"] != "", table["image_id"])
     ill = _flags(table["truth"], path.name) if "truth" in table.columns else pd.Series(True, index=table.index)
+    well = ~table["group"].isin(table.loc[ill.astype(bool), "group"])
     return Calls(
         called=dict(zip(table["image_id"], table["called"].astype(bool), strict=True)),
-        others=table.loc[~ill.astype(bool), ["image_id", "source", "group", "called"]].set_index("image_id"),
+        others=table.loc[well, ["image_id", "source", "group", "called"]].set_index("image_id"),
         sources=dict(zip(table["image_id"], table["source"], strict=True)),
+        groups=dict(zip(table["image_id"], table["group"], strict=True)),
     )
 
 
