@@ -92,6 +92,12 @@ def test_rate_of_copied_patients_is_that_of_the_patients():
     assert (all_right.ci_low, all_right.ci_high) == pytest.approx(wilson_interval(10, 10))
 
 
+@pytest.mark.parametrize("right", [0, 1, 10, 20])
+def test_many_images_of_one_patient_are_one_patient(right):
+    estimate = grouped_rate([True] * right + [False] * (20 - right), ["one"] * 20)
+    assert (estimate.ci_low, estimate.ci_high) == pytest.approx(wilson_interval(right / 20, 1))
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=40))
 def test_rate_interval_holds_the_rate_and_is_never_narrower_than_wilson(cases):
     events, groups = [event for event, _ in cases], [str(group) for _, group in cases]

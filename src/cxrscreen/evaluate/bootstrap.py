@@ -139,8 +139,9 @@ def grouped_rate(events: ArrayLike, groups: ArrayLike, *, level: float = 0.95) -
     """Wilson interval of a proportion, its sample size reduced where images of one group behave alike.
 
     The effective sample size is n divided by the design effect of a ratio estimate over groups, never more than n.
-    Where all events agree that effect cannot be estimated, and the number of groups is taken. With one image per group
-    this is the plain Wilson interval. Unlike a bootstrap it does not shrink to a point at 0 or 1.
+    Where all events agree, or all are of one group, that effect cannot be estimated, and the number of groups is taken.
+    With one image per group this is the plain Wilson interval. Unlike a bootstrap it does not shrink to a point at 0
+    or 1.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def grouped_rate(events: ArrayLike, groups: ArrayLike, *, level: float = 0.95) -
     _, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     sizes = np.bincount(member)
     rate = float(happened.mean())
-    if 0 < rate < 1:
+    if 0 < rate < 1 and sizes.size > 1:
         variance = float(np.sum((np.bincount(member, weights=happened) - rate * sizes) ** 2)) / happened.size**2
         effective = happened.size / max(1.0, variance / (rate * (1 - rate) / happened.size))
     else:
