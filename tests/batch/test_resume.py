@@ -155,6 +155,11 @@ def test_what_is_finished_stays_also_where_its_file_is_not_named_or_named_otherw
     assert asked(system) == ["d.png"]
     assert run_batch(files[1:4], system, out, read=read, resume=True).screened == 5
     assert asked(system) == []
+    # The same files by a way round, and through a link.
+    (tmp_path / "link").symlink_to(files[1].parent)
+    for folder in (files[1].parent / ".." / files[1].parent.name, tmp_path / "link"):
+        assert run_batch([folder / file.name for file in files[1:4]], system, out, read=read, resume=True).screened == 5
+        assert asked(system) == []
 
 
 def test_a_file_that_changes_while_a_run_goes_on_is_screened_by_the_next(

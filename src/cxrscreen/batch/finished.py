@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,8 +60,8 @@ class Ledger:
 
 
 def place_of(path: Path) -> str:
-    """Tell a file from every other, however it is named: a digest of its absolute path, which itself may say much."""
-    return _digest(str(path.absolute()))
+    """Tell a file from every other, however it is named: a digest of its real path, which itself may say much."""
+    return _digest(os.path.realpath(path))
 
 
 def stamp_of(path: Path) -> str | None:
