@@ -119,6 +119,21 @@ def test_a_corrected_address_goes_on_where_nothing_was_screened(
     assert cxrscreen(images, "--out", tmp_path / "out", "--on", "ray", "--address", "head:6379").exit_code == 3
 
 
+def test_rows_of_failed_files_stay_until_the_work_can_begin(
+    cxrscreen: Cxrscreen, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(address: str | None, workers: int | None) -> None:
+        raise CxrscreenError("No Ray cluster answers.")
+
+    (images / "failed1.png").write_bytes(b"image")
+    assert cxrscreen(images, "--out", tmp_path / "out", "--on", "ray").exit_code == 1
+    rows = ds.dataset(tmp_path / "out" / "results", partitioning="hive").count_rows()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(sys.modules["cxrscreen.batch.cluster.on_ray"], "connected", unreachable)
+        assert cxrscreen(images, "--out", tmp_path / "out", "--on", "ray", "--resume").exit_code == 2
+    assert ds.dataset(tmp_path / "out" / "results", partitioning="hive").count_rows() == rows == 4
+
+
 def test_a_bundles_folder_is_absolute_and_a_shipped_one_keeps_its_name(
     cxrscreen: Cxrscreen, images: Path, tmp_path: Path, asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,9 @@ def screen_items(
     counts = Counts()
 
     def written(rows: pa.Table) -> None:
+        if not any(counts.by_status.values()):
+            # Until there is a first new row, the old ones say more than none.
+            store.take_out(items)
         new = store.write(rows)
         counts.add(new)
         if on_written is not None:

@@ -100,10 +100,9 @@ class ResultStore:
             yield
 
     def unfinished(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]]:
-        """Find what is still to be screened, and take out the rows that it will replace.
+        """Find what is still to be screened; nothing is changed.
 
-        A row stays where its file was screened or refused and has not changed since, or is not named this time. Of
-        what failed, or has changed, the row goes, so that the new one is the only one.
+        A row stays where its file was screened or refused and has not changed since, or is not named this time.
 
         Returns
         -------
@@ -115,11 +114,39 @@ class ResultStore:
         Raises
         ------
         OutputError
-            If a file cannot be read, written or removed.
+            If a file cannot be read.
         """
-        named = {item.key: item for item in items}
         there: set[str] = set()
         kept = dict.fromkeys(STATUSES, 0)
+        for status, _, keys, stays in self._staying(items):
+            there.update(key for key, stay in zip(keys, stays, strict=True) if stay)
+            kept[status] += sum(stays)
+        return [item for item in items if item.key not in there], kept
+
+    def take_out(self, items: Sequence[Item]) -> None:
+        """Take out the rows that new ones will replace, of what failed or has changed, so that those are the only ones.
+
+        Parameters
+        ----------
+        items
+            What is screened again.
+
+        Raises
+        ------
+        OutputError
+            If a file cannot be read, written or removed.
+        """
+        for _, path, _, stays in list(self._staying(items)):
+            if not any(stays):
+                with self._writing():
+                    self._files.rm_file(path)
+            elif not all(stays):
+                self._put(path, _parquet(self._read(path).filter(pa.array(stays))))
+
+    def _staying(self, items: Sequence[Item]) -> Iterator[tuple[str, str, list[str], list[bool]]]:
+        """Of each file of results its status, its path, its rows' keys, and which rows stay."""
+        named = {item.key: item for item in items}
+        there: set[str] = set()
         for status in STATUSES:
             for path in self._results(status):
                 rows = self._read(path, ["key", "stamp"])
@@ -129,13 +156,7 @@ class ResultStore:
                     for key, stamp in zip(keys, stamps, strict=True)
                 ]
                 there.update(key for key, stay in zip(keys, stays, strict=True) if stay)
-                kept[status] += sum(stays)
-                if not any(stays):
-                    with self._writing():
-                        self._files.rm_file(path)
-                elif not all(stays):
-                    self._put(path, _parquet(self._read(path).filter(pa.array(stays))))
-        return [item for item in items if item.key not in there], kept
+                yield status, path, keys, stays
 
     def write(self, rows: pa.Table) -> dict[str, int]:
         """Write the rows of one shard, a file for each status that occurs.
