@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from cxrscreen.cli.evaluate import evaluate
 from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.protocols import make_split
-from cxrscreen.errors import BundleError, ManifestError
+from cxrscreen.errors import BundleError, CxrscreenError, ManifestError
 from cxrscreen.systems.contract import Screening, Stage
+from cxrscreen.systems.learned import images_digest
 
 SIDE = 64
 
@@ -58,8 +59,14 @@ def invoke(monkeypatch, pack):
             raise BundleError(f"There is no bundle {bundle}: train one.")
         return MeanSystem()
 
-    split = make_split("stage2", load_manifest(pack))
-    card = SimpleNamespace(system="cascade", data=SimpleNamespace(splits={"stage2": split.digest}, sources={}))
+    manifest = load_manifest(pack)
+    data = SimpleNamespace(
+        splits={"stage2": make_split("stage2", manifest).digest},
+        sources={},
+        seed=0,
+        images_sha256=images_digest(manifest),
+    )
+    card = SimpleNamespace(system="cascade", bundle_id="mean@2", data=data)
     monkeypatch.setattr("cxrscreen.systems.registry.load_system", load_system)
     monkeypatch.setattr("cxrscreen.systems.bundle.open_bundle", lambda bundle: SimpleNamespace(card=card))
     app = typer.Typer()
@@ -177,4 +184,14 @@ def test_operating_points_of_a_site_are_chosen_on_validation_and_stored(invoke, 
     assert "sensitivity-0.95 Here, positive at 0.2500" in " ".join(done.output.split())
     for wrong in (("--target", "youden"), ("--part", "validation", "--target", "best")):
         assert invoke(*common, *wrong).exit_code == 2
+    for wrong, sentence in (("--limit=3", "on the whole part"), ("--seed=1", "learned from these images")):
+        refused = invoke(*common, "--part", "validation", "--target", "youden", wrong)
+        assert isinstance(refused.exception, CxrscreenError)
+        assert sentence in str(refused.exception)
     assert len(asked) == 1
+    own = shutil.copytree(pack, tmp_path / "own")
+    text = (own / "manifest.csv").read_text().replace("shenzhen", "montgomery")
+    (own / "manifest.csv").write_text(text)
+    done = invoke(*common[:2], own, *common[3:], "--part", "validation", "--target", "youden", "--seed", 1)
+    assert done.exit_code == 0, done.exception
+    assert len(asked) == 2

@@ -3,13 +3,17 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from cxrscreen.data.manifest import Manifest
+    from cxrscreen.systems.bundle import Card
 
 
 def evaluate(
@@ -88,6 +92,8 @@ def evaluate(
     sources = tuple(source or own)
     split = make_split(protocol, table, seed, sources)
     images = chosen_images(split.part(part), limit, seed)
+    if rules and card is not None:
+        _refuse_trials(card, table, seed, whole=len(images) == len(split.part(part)))
     stage = decision_for(card.system, protocol).stage if decides and card else None
     check_writable(out)
     loaded = load_system(chosen)
@@ -135,6 +141,20 @@ def _checked_targets(targets: list[str], part: str, decides: bool) -> list[str]:
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--target") from None
     return targets
+
+
+def _refuse_trials(card: "Card", table: "Manifest", seed: int, *, whole: bool) -> None:
+    """An operating point goes into use: it must not come from a few images, nor from those that were learned from."""
+    from cxrscreen.errors import CxrscreenError
+    from cxrscreen.systems.learned import images_digest
+
+    if not whole:
+        raise CxrscreenError("An operating point is chosen on the whole part: leave --limit out.")
+    if seed != card.data.seed and images_digest(table) == card.data.images_sha256:
+        raise CxrscreenError(
+            f"{card.bundle_id} learned from these images by a split of seed {card.data.seed}; another seed puts some "
+            f"of those into the validation part: give --seed {card.data.seed}, or images of your own."
+        )
 
 
 def _manifest_file(manifest: Path) -> Path:
