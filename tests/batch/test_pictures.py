@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,7 +76,10 @@ def test_no_pictures_leave_the_record_alone(tmp_path: Path, system: System, read
     result = run_batch([Path("c.png")], system, tmp_path, read=read, options=Options(pictures="none"))
     assert result.screened == 1
     assert not (tmp_path / "c").exists()
-    assert "c.png" in result.report.read_text(encoding="utf-8")
+    page = result.report.read_text(encoding="utf-8")
+    assert "c.png" in page
+    assert "No pictures were asked for" in page
+    assert not re.search("None/|in their folders|>folder<", page)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, system: System, large: Radiograph) -> None:

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
+from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.app import app
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.systems.contract import Screening, Stage
@@ -78,6 +79,7 @@ def test_an_audit_writes_its_page(arguments, tmp_path):
     assert len(pd.read_csv(out / "scores.csv")) == 8
     assert (out / "figures" / "black-lungs.svg").is_file()
     assert "no verdict" in done.stdout
+    assert RESEARCH_USE in done.stdout
 
 
 def test_an_unknown_audit_is_one_sentence(arguments, tmp_path):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.app import app
 from cxrscreen.data.phantoms import write_set
 
@@ -27,6 +28,7 @@ def test_phantoms_with_their_masks(invoke, folder, tmp_path, monkeypatch):
     done = invoke(folder, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "6 radiographs of" in done.output
+    assert RESEARCH_USE in done.output
     assert len(pd.read_csv(tmp_path / "out" / "biomarkers.csv")) == 6
     content = json.loads((tmp_path / "out" / "biomarkers.json").read_text())
     assert content["command"] == "cxrscreen biomarkers MANIFEST --out DIR"

@@ -112,3 +112,6 @@ def test_the_command(tmp_path):
     result = CliRunner().invoke(app, ["label-by-tests", files[1], files[0], "--out", str(tmp_path / "labels.csv")])
     assert result.exit_code == 2
     assert "tests.csv lacks the column(s) image_id" in result.stderr
+    result = CliRunner().invoke(app, ["label-by-tests", *files, "--out", str(tmp_path / "new")])
+    assert result.exit_code == 2
+    assert "new cannot be written" in " ".join(result.stderr.split())

@@ -10,6 +10,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cxrscreen import RESEARCH_USE
+
 
 def audit(
     bundle: Annotated[
@@ -86,6 +88,7 @@ def audit(
     for part in parts:
         table.add_row(escape(part.title), VERDICTS[part.passed], escape(part.finding))
     console.print(table)
+    console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
     errors.print(
         f"Written to {escape(str(out))}: audit.html, audit.json, scores.csv, figures", soft_wrap=True, highlight=False
     )

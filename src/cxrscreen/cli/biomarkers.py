@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cxrscreen import RESEARCH_USE
+
 if TYPE_CHECKING:
     from cxrscreen.biomarkers.references import OrganMask
     from cxrscreen.imaging.radiograph import Radiograph
@@ -70,6 +72,7 @@ def biomarkers(
         files = write_report(out, study, analysis, command=_command(bundle, everywhere, limit, seed), seed=seed)
     for sentence in findings(study, analysis):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
+    console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
     names = ", ".join(sorted(files))
     errors.print(f"Written to {escape(str(out))}: {names}", soft_wrap=True, highlight=False)
     if len(study.failures):

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from cxrscreen import RESEARCH_USE
+
 
 class Class(Enum):
     """The classes, for the command line."""
@@ -111,7 +113,8 @@ def explain(
         stem = "findings" if len(names) <= CHARTED else f"findings-{number}"
         write_figure(findings_figure(shown, "Probabilities of 14 findings", **told), out, stem)
     chart = told if charts else None
-    content = {"bundle": system.bundle_id, "samples": asked, "seed": seed, "chart": chart, "images": results}
+    content = {"notice": RESEARCH_USE, "bundle": system.bundle_id, "samples": asked, "seed": seed}
+    content |= {"chart": chart, "images": results}
     (out / "explanations.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     console.print(f"{len(results)} of {len(files)} explained, in {escape(str(out))}.", soft_wrap=True, highlight=False)
     if failed:

@@ -30,13 +30,13 @@ def label_by_tests(
     anything.
     """
     from cxrscreen.batch.run import check_writable
+    from cxrscreen.data.public_sources.build import write_table
     from cxrscreen.data.test_history import IMAGE_COLUMNS, TEST_COLUMNS, read_table
     from cxrscreen.data.test_history import label_by_tests as label
 
     labels = label(read_table(images, IMAGE_COLUMNS), read_table(tests, TEST_COLUMNS), limit_days=days)
     check_writable(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    labels.to_csv(out, index=False, lineterminator="\n")
+    write_table(labels, out)
     counts = labels["covid19"].value_counts()
     said = ", ".join(f"{counts.get(answer, 0)} {answer}" for answer in ("positive", "negative", "unknown"))
     Console(stderr=True).print(

@@ -96,7 +96,7 @@ def load_boxes(file: Path) -> pd.DataFrame:
     """
     try:
         boxes = pd.read_csv(file, dtype={"image_id": str, "finding": str})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{file.name} is not a readable CSV table: give one row per box.") from error
     missing = [column for column in BOX_COLUMNS if column not in boxes.columns]
     if missing:

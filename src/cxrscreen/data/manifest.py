@@ -116,7 +116,7 @@ def load_manifest(path: Path | str) -> Manifest:
         raise ManifestError(f"No manifest at {file}: give a CSV file or a folder that holds manifest.csv.")
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise ManifestError(f"{file.name} is not a readable CSV table: {str(error).splitlines()[0]}") from error
     return check_manifest(table, file.parent, name=file.name)
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.app import app
 from cxrscreen.systems.covid_cxnet.pipeline import NOT_APART
 
@@ -30,6 +31,7 @@ def test_both_explanations_and_all_findings(bundle, phantom_data, tmp_path):
     found, again = (json.loads((tmp_path / name / "explanations.json").read_text()) for name in ("a", "b"))
     # Seeded: the same command, the same explanation.
     assert found == again
+    assert found["notice"] == RESEARCH_USE
     entry = found["images"][file.name]
     assert entry["class"] == "covid19"
     assert len(entry["findings"]) == 14
