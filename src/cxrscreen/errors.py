@@ -9,6 +9,14 @@ class UnreadableImageError(CxrscreenError):
     """A file that cannot become a radiograph (damaged, not an image, not a projection radiograph, too large)."""
 
 
+class UnreachableImageError(UnreadableImageError):
+    """A file that the storage does not give, which says nothing of the image; it may be read later."""
+
+
+class OutOfMemoryError(UnreadableImageError):
+    """A file that the memory at hand does not hold; another moment or machine may read it."""
+
+
 class ManifestError(CxrscreenError):
     """A manifest or protocol that is incomplete, malformed or contradicts itself."""
 

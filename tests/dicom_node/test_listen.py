@@ -14,7 +14,7 @@ from cxrscreen.dicom_node.scp import CallingPeer
 from cxrscreen.dicom_node.scu import send
 from cxrscreen.dicom_node.settings import NodeSettings, Peer
 from cxrscreen.dicom_node.spool import Spool
-from cxrscreen.errors import CxrscreenError, UnreadableImageError
+from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError, UnreadableImageError
 
 from .prompt_node import prompt_screen
 
@@ -101,6 +101,51 @@ def test_a_full_disk_costs_no_instance_its_turn(tmp_path, image, monkeypatch):
     assert [record.status for record in records] == ["screened"]
     assert len(failures) == ATTEMPTS + 2
     assert len(names(folder / "screened")) == 1
+
+
+def test_an_instance_that_the_disk_does_not_give_stays_and_holds_up_no_other(tmp_path, many, monkeypatch):
+    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.01)
+    folder, stop = tmp_path / "node", threading.Event()
+    spool = Spool(folder)
+    for path in many(2):
+        spool.received(path.read_bytes(), CallingPeer("XRAY1", "127.0.0.1"))
+    failing, other = (waiting.path for waiting in spool.waiting())
+    tries, screened = [], []
+
+    def screen(path):
+        if path == failing and len(tries) < ATTEMPTS + 2:
+            tries.append(len(screened))
+            raise UnreachableImageError("It cannot be opened (Input/output error); check the name and your rights.")
+        return prompt_screen(path)
+
+    def seen(record):
+        screened.append(record.file)
+        if len(screened) == 2:
+            stop.set()
+
+    listen(NodeSettings(port=0, study_quiet_seconds=0), folder, screen, stop, on_record=seen, poll_seconds=0.01)
+    assert screened == [other.name, failing.name]
+    assert tries == [0, *[1] * (ATTEMPTS + 1)]
+    assert names(folder / "set-aside") == []
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("It does not fit into the memory; free memory.")])
+def test_an_instance_that_fills_the_memory_each_time_is_set_aside_in_the_end(tmp_path, image, monkeypatch, error):
+    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.01)
+    folder, stop, records, tries = tmp_path / "node", threading.Event(), [], []
+    Spool(folder).received(image.read_bytes(), CallingPeer("XRAY1", "127.0.0.1"))
+
+    def screen(_path):
+        tries.append(1)
+        raise error
+
+    def seen(record):
+        records.append(record)
+        stop.set()
+
+    listen(NodeSettings(port=0, study_quiet_seconds=0), folder, screen, stop, on_record=seen, poll_seconds=0.01)
+    assert len(tries) == ATTEMPTS
+    assert "filled the memory" in records[0].error
 
 
 def test_a_node_receives_screens_and_stops_and_holds_its_folder_alone(tmp_path, image, node_at, shelf):

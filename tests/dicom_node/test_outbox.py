@@ -1,7 +1,9 @@
 """Results on their way: states, order, repeats, commitment."""
 
+import json
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -143,12 +145,62 @@ def test_a_peer_that_is_down_keeps_everything_pending(outbox, many, monkeypatch)
     assert states(outbox)["sent"] == 3
 
 
-def test_refused_for_good_only_after_several_tries(outbox, image, monkeypatch):
+def test_refused_for_good_only_after_several_tries(tmp_path, image, monkeypatch):
+    now = [10.0**9]
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
     Scripted(monkeypatch, *["refused"] * REFUSALS)
     outbox.put(image)
     sender = Sender("ME", PEER, outbox)
-    assert [sender.once() for _ in range(REFUSALS)] == [True] * REFUSALS
+    for tries in range(1, REFUSALS):
+        assert sender.once() is False
+        assert states(outbox)["pending"] == 1
+        assert outbox.pending() == ()
+        now[0] += backoff(tries)
+    sender.once()
     assert states(outbox) == {"pending": 0, "awaiting-commitment": 0, "sent": 0, "refused": 1}
+
+
+def test_what_is_never_taken_holds_up_nobody_shows_its_reason_and_ends_refused(tmp_path, many, monkeypatch):
+    now, tried = [10.0**9], Counter()
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    monkeypatch.setattr(sending, "BATCH", 2)
+    monkeypatch.setattr(sending, "TRIES", 12)
+    paths = many(5)
+    for path in paths[:3]:
+        outbox.put(path)
+    stuck = {path.name for path in outbox.pending()}
+
+    def send(_own_title, _peer, some, **_):
+        for path in some:
+            tried[path.name] += 1
+            yield Delivery(path, "later" if path.name in stuck else "stored", "the peer answered 0x0110")
+
+    monkeypatch.setattr(sending, "send", send)
+    sender = Sender("ME", PEER, outbox)
+    assert sender.once() is False, "the peer is there, so nothing waits for it"
+    for path in paths[3:]:
+        outbox.put(path)
+    assert sender.once() is False
+    assert states(outbox) == {"pending": 3, "awaiting-commitment": 0, "sent": 2, "refused": 0}
+    notes = [json.loads(note.read_text()) for note in (outbox.root / "pending").glob("*.json")]
+    assert {note["reason"] for note in notes} == {"pacs did not take it: the peer answered 0x0110."}
+    while states(outbox)["pending"]:
+        now[0] += LONGEST_WAIT
+        sender.once()
+    assert [tried[name] for name in stuck] == [12] * 3
+    reasons = {path.read_text() for path in (outbox.root / "refused").glob("*.txt")}
+    assert reasons == {"pacs did not take it in 12 tries: the peer answered 0x0110.\n"}
+
+
+def test_a_connection_that_breaks_is_charged_to_nobody_whose_turn_had_not_come(outbox, many, monkeypatch):
+    Scripted(monkeypatch, "stored", "later", "unsent")
+    for path in many(3):
+        outbox.put(path)
+    sender = Sender("ME", PEER, outbox)
+    assert sender.once() is True
+    assert states(outbox)["sent"] == 1
+    assert len(outbox.pending()) == 1
+    assert len(list((outbox.root / "pending").glob("*.json"))) == 1
 
 
 def test_commitment_is_asked_for_and_noted_before(outbox, many, monkeypatch):

@@ -10,8 +10,9 @@ import pytest
 from pydicom import uid
 from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
 
-from cxrscreen.dicom_node.instance import CANNOT_UNDERSTAND, OTHER_MODALITY, OUT_OF_RESOURCES
+from cxrscreen.dicom_node.instance import CANNOT_UNDERSTAND, OTHER_MODALITY, OUT_OF_RESOURCES, TOO_LARGE
 from cxrscreen.dicom_node.scp import Node
 from cxrscreen.dicom_node.scu import PeerError, echo, send
 from cxrscreen.dicom_node.settings import NodeSettings, NodeSettingsError
@@ -44,6 +45,34 @@ def test_a_fault_of_the_receiver_is_an_answer_and_no_end(node_at, image):
     node = node_at(broken)
     assert [delivery.reason for delivery in send("X", node, [image])] == ["the peer answered 0x0110"]
     echo("X", node)
+
+
+def test_a_disk_that_is_away_refuses_no_file(node_at, shelf, many, monkeypatch):
+    gone, failing, sent = many(3)
+    gone.unlink()
+    original = Association.send_c_store
+
+    def send_c_store(association, path):
+        if path == failing:
+            raise OSError(5, "Input/output error")
+        return original(association, path)
+
+    monkeypatch.setattr(Association, "send_c_store", send_c_store)
+    found = {one.path: (one.outcome, one.reason) for one in send("X", node_at(), [gone, failing, sent])}
+    assert found == {
+        gone: ("later", "the file cannot be read now (No such file or directory)"),
+        failing: ("later", "the file cannot be read now (Input/output error)"),
+        sent: ("stored", ""),
+    }
+
+
+def test_a_connection_that_breaks_tells_the_file_in_the_air_from_those_behind(node_at, many, monkeypatch):
+    def broken(_node, event):
+        event.assoc.abort()
+        return 0x0000
+
+    monkeypatch.setattr(Node, "_store", broken)
+    assert [one.outcome for one in send("X", node_at(), many(3))] == ["later", "unsent", "unsent"]
 
 
 def test_other_modalities_are_refused(node_at, shelf, image, tmp_path):
@@ -85,7 +114,8 @@ def test_who_cannot_be_judged_is_not_let_in(node_at, monkeypatch):
 
 def test_too_large_an_instance_and_too_many_callers(node_at, shelf, image):
     node = node_at(max_instance_bytes=1000)
-    assert next(iter(send("X", node, [image]))).outcome == "later"
+    (delivery,) = send("X", node, [image])
+    assert (delivery.outcome, delivery.reason) == ("refused", f"the peer answered 0x{TOO_LARGE:04X}")
     assert not shelf.contents
     narrow = node_at(max_associations=1)
     entity = ApplicationEntity("X")

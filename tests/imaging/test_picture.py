@@ -59,6 +59,43 @@ def test_twelve_bits_in_sixteen_are_not_dark() -> None:
     assert decode(save(Image.fromarray(deep), "PNG")).pixels.max() == 1.0
 
 
+@pytest.mark.parametrize("largest", [4095, 61432])
+def test_the_byte_order_of_a_tiff_changes_nothing(largest: int) -> None:
+    deep = (np.arange(80 * 96).reshape(80, 96) * 8 % (largest + 1) + 100).clip(max=largest).astype(np.uint16)
+    little = save(Image.fromarray(deep), "TIFF")
+    big = save(Image.frombytes("I;16B", (96, 80), deep.astype(">u2").tobytes()), "TIFF")
+    assert (little[:2], big[:2]) == (b"II", b"MM")
+    assert np.array_equal(decode(big).pixels, decode(little).pixels)
+    assert decode(big).provenance.bits == 16
+
+
+@pytest.mark.parametrize("extension", [".png", ".tiff"])
+def test_opaque_alpha_does_not_darken_twelve_bits_in_sixteen(extension: str) -> None:
+    deep = (np.arange(80 * 96).reshape(80, 96) % 4096).astype(np.uint16)
+    opaque = np.full_like(deep, 65535)
+    plain, with_alpha = (
+        decode(cv2.imencode(extension, np.dstack(channels))[1].tobytes())
+        for channels in ([deep] * 3, [*[deep] * 3, opaque])
+    )
+    assert plain.pixels.max() == 1.0
+    assert np.array_equal(with_alpha.pixels, plain.pixels)
+    assert with_alpha.background is None
+
+
+def test_grey_of_twelve_bits_in_sixteen_with_alpha() -> None:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    deep = np.array([[0, 1000, 4095, 4095]], np.uint16).repeat(4, axis=0)
+    alpha = np.array([[65535, 65535, 65535, 0]], np.uint16).repeat(4, axis=0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in np.dstack([deep, alpha]))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 4, 0, 0, 0))
+    decoded = decode(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    np.testing.assert_allclose(decoded.pixels[0], [0, 1000 / 4095, 1, 0], atol=1e-6)
+    assert decoded.background is not None
+    assert decoded.background[0].tolist() == [False, False, False, True]
+
+
 @pytest.mark.parametrize("extension", [".png", ".tiff"])
 def test_sixteen_bit_colour_keeps_its_depth(extension: str) -> None:
     deep = (np.arange(80 * 96).reshape(80, 96) * 8).astype(np.uint16)

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import time
@@ -13,7 +14,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from cxrscreen.errors import UnreadableImageError
+from cxrscreen.errors import OutOfMemoryError, UnreachableImageError, UnreadableImageError
 from cxrscreen.imaging.limits import ReadLimits
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import INVERTED_WARNING, UNSURE_WARNING, read
@@ -118,6 +119,36 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnreadableImageError, match=reason):
             read(path)
+
+
+def test_a_disk_or_a_memory_that_fails_is_not_the_image_s_fault(
+    tmp_path: Path, chest: np.ndarray, dataset_of: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(picture(chest, "PNG"))
+    (tmp_path / "x.dcm").write_bytes(compressed(dataset_of(np.ones((80, 80), np.uint16)), uid.RLELossless))
+
+    def failing(error: Exception) -> Callable[..., None]:
+        def fail(*_given: object, **_named: object) -> None:
+            raise error
+
+        return fail
+
+    with pytest.raises(UnreachableImageError, match="does not exist"):
+        read(tmp_path / "missing.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing(OSError(errno.EIO, "Input/output error")))
+        with pytest.raises(UnreachableImageError, match=r"Input/output error.*; check the name and your rights\.$"):
+            read(path)
+    for place, name in (("PIL.Image.open", "x.png"), ("cxrscreen.imaging.transfer.get_decoder", "x.dcm")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, failing(MemoryError()))
+            with pytest.raises(OutOfMemoryError, match=r"does not fit into the memory that is left; .*\.$"):
+                read(tmp_path / name)
+    (tmp_path / "damaged.png").write_bytes(picture(chest, "PNG")[:100])
+    with pytest.raises(UnreadableImageError) as damaged:
+        read(tmp_path / "damaged.png")
+    assert not isinstance(damaged.value, UnreachableImageError | OutOfMemoryError)
 
 
 def test_limits(tmp_path: Path, chest: np.ndarray) -> None:

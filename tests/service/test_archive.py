@@ -54,6 +54,33 @@ def test_too_many_files():
         unpacked(packed([(str(n), b"") for n in range(11)]))
 
 
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_list_of_files_that_is_longer_than_its_files_could_need_is_not_read(zip64, monkeypatch):
+    many = packed([(f"folder {n}/", b"") for n in range(5000)])
+    if zip64:
+        # The end record then says that the sizes stand in another one before it.
+        monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 10)
+        many = packed([(f"folder {n}/", b"") for n in range(5000)])
+    made = []
+    entry = zipfile.ZipInfo
+
+    class Counted(entry):
+        __slots__ = ()
+
+        def __init__(self, *given):
+            made.append(1)
+            super().__init__(*given)
+
+    monkeypatch.setattr(zipfile, "ZipInfo", Counted)
+    with pytest.raises(TooLargeError, match="more than 10 files"):
+        unpacked(many)
+    assert made == []
+
+
+def test_long_names_are_no_long_list():
+    assert len(unpacked(packed([(f"{n} {'x' * 250}", b"1") for n in range(10)]))) == 10
+
+
 def test_other_methods_and_encryption_are_refused():
     ((_, reason),) = unpacked(packed([("a", b"1" * 100)], zipfile.ZIP_LZMA))
     assert "method" in reason

@@ -23,10 +23,13 @@ from pynetdicom import AE, AllStoragePresentationContexts, evt
 from sqlalchemy import select
 
 from cxrscreen.data.phantoms import TransferSyntax
+from cxrscreen.dicom_node import sender as sending
 from cxrscreen.dicom_node.scp import Commitment
+from cxrscreen.dicom_node.scu import Delivery as Sent
 from cxrscreen.dicom_node.scu import PeerError, send
 from cxrscreen.dicom_node.sender import Sender
 from cxrscreen.dicom_node.settings import Peer
+from cxrscreen.service import dicom_outbox as module
 from cxrscreen.service.dicom_exchange import exchange
 from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.dicom_outbox import HOLD, DatabaseOutbox
@@ -186,6 +189,45 @@ def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
     clock.pass_(seconds=101)
     assert outbox.overdue(100) == OBJECTS - 2
     assert outbox.pending() == paths[2:]
+
+
+def test_an_object_that_is_never_taken_holds_up_no_other_and_shows_why(context, queued, clock, client, monkeypatch):
+    monkeypatch.setattr(sending, "BATCH", 2)
+    monkeypatch.setattr(module, "BATCH", 2)
+    stuck = {row.key for row in queued[:3]}
+    tried = Counter()
+
+    def store(_own_title, _peer, paths):
+        for path in paths:
+            uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+            tried[uid] += 1
+            yield Sent(path, "later" if uid in stuck else "stored", "the peer answered 0x0110")
+
+    monkeypatch.setattr(sending, "send", store)
+    sender = Sender("CXRSCREEN", context.settings.node.peers[0], DatabaseOutbox(context, "pacs", "one"))
+    assert sender.once() is False
+    assert Counter(row.state for row in rows(context, Delivery)) == {"pending": 3, "sent": OBJECTS - 3}
+    assert {tried[key] for key in stuck} == {1}
+    for wait in (2, 4, 8):
+        sender.once()
+        clock.pass_(seconds=wait)
+        sender.once()
+    shown = client.get("/api/v1/deliveries", params={"state": "pending"}).json()["deliveries"]
+    assert {(one["attempts"], one["reason"]) for one in shown} == {
+        (4, "pacs did not take it: the peer answered 0x0110.")
+    }
+    monkeypatch.setattr(sending, "TRIES", 5)
+    clock.pass_(seconds=16)
+    sender.once()
+    ended = [row for row in rows(context, Delivery) if row.key in stuck]
+    assert {(row.state, row.reason) for row in ended} == {
+        ("refused", "pacs did not take it in 5 tries: the peer answered 0x0110.")
+    }
+    stuck.clear()
+    assert client.post(f"/api/v1/deliveries/{ended[0].id}/again").status_code == 200
+    sender.once()
+    (again,) = [row for row in rows(context, Delivery) if row.id == ended[0].id]
+    assert (again.state, again.reason) == ("sent", None)
 
 
 def test_a_peer_that_is_away_leaves_everything_pending(context, queued):

@@ -1,18 +1,20 @@
+import io
 from datetime import timedelta
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom import uid
 from sqlalchemy import select
 
-from cxrscreen.errors import CxrscreenError
+from cxrscreen.errors import CxrscreenError, UnreadableImageError
 from cxrscreen.service import dicom_objects as module
 from cxrscreen.service.dicom_catalogue import list_unlisted
 from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.housekeeping import delete_study, sweep
 from cxrscreen.service.jobs import enqueue
 from cxrscreen.service.store.exchange import Delivery, Export, FhirResource, Instance
-from cxrscreen.service.store.models import Image, Study
+from cxrscreen.service.store.models import Image, Result, Study
 
 MADE = [uid.SegmentationStorage, uid.ParametricMapStorage, uid.SecondaryCaptureImageStorage]
 MADE += [uid.SecondaryCaptureImageStorage, uid.GrayscaleSoftcopyPresentationStateStorage, uid.ComprehensiveSRStorage]
@@ -66,6 +68,51 @@ def test_screened_again_it_makes_no_second_objects(context, send, dicom, work):
     assert len(rows(context, Delivery)) == 2 * len(MADE)
 
 
+@pytest.fixture
+def under_one_uid(send, dicom):
+    """Two images under one SOP instance UID, the second one brighter."""
+    pixels = pydicom.dcmread(io.BytesIO(dicom())).pixel_array
+    brighter = np.clip(pixels.astype(int) + 700, 0, 4095).astype(np.uint16)
+    return send(dicom(), dicom(changes={"PixelData": brighter.tobytes()}))
+
+
+def test_of_two_images_under_one_uid_the_first_speaks_in_dicom_and_in_fhir(context, under_one_uid, work, clock):
+    first, second = under_one_uid
+    work()
+    with context.database.writing() as session:
+        result_of = {result.image_id: result.id for result in session.scalars(select(Result))}
+        score_of = {result.image_id: f"{result.triage_score:.3f}" for result in session.scalars(select(Result))}
+        session.get_one(Export, result_of[first]).not_before += timedelta(hours=1)
+    assert score_of[first] != score_of[second]
+    clock.pass_(hours=2)
+    assert export_once(context)
+    assert [one.image_id for one in rows(context, Instance)] == [first]
+    assert export_once(context)
+    (report,) = [one for one in rows(context, Instance) if one.sop_class_uid == uid.ComprehensiveSRStorage]
+    for said in (
+        str(pydicom.dcmread(context.files.path(report.sha256))),
+        str([one.content for one in rows(context, FhirResource)]),
+    ):
+        assert score_of[first] in said
+        assert score_of[second] not in said
+    (late,) = [one for one in rows(context, Export) if one.result_id == result_of[second]]
+    assert (late.state, late.reason) == ("done", "Another image under the same SOP instance UID came first.")
+    assert len(rows(context, Delivery)) == 2 * len(MADE)
+
+
+def test_where_the_first_of_two_cannot_be_screened_the_second_speaks(context, under_one_uid, work, system):
+    first, second = under_one_uid
+    system.fails.append(UnreadableImageError("The file is cut off."))
+    work()
+    assert export_once(context)
+    assert {one.image_id for one in rows(context, Instance) if one.result_id is not None} == {second}
+    with context.database.writing() as session:
+        enqueue(session, first, "quick", context.now(), orders_worklist=True, again=True)
+    work()
+    assert export_once(context)
+    assert {one.image_id for one in rows(context, Instance) if one.result_id is not None} == {second}
+
+
 def test_what_ends_in_the_middle_is_done_by_the_next_one(context, send, dicom, work, clock, monkeypatch):
     send(dicom())
     work()
@@ -111,6 +158,28 @@ def test_what_fails_is_tried_again_and_then_set_aside_with_its_reason(
     (export,) = rows(context, Export)
     assert (export.state, export.reason) == ("set_aside", "The disk is full.")
     assert client.get("/api/v1/deliveries").json()["exports"] == {"set_aside": 1}
+
+
+def test_a_folder_that_is_away_costs_no_result_its_objects_unless_for_days(context, send, dicom, work, clock):
+    send(dicom())
+    work()
+    folder = context.files.folder
+    folder.rename(folder.with_name("away"))
+    for _ in range(2 * context.settings.max_attempts):
+        assert export_once(context)
+        clock.pass_(minutes=6)
+    (export,) = rows(context, Export)
+    assert (export.state, export.attempts) == ("waiting", 0)
+    assert export.reason
+    folder.with_name("away").rename(folder)
+    assert export_once(context)
+    assert rows(context, Export)[0].state == "done"
+    send(dicom(image_number=2))
+    work()
+    folder.rename(folder.with_name("away"))
+    clock.pass_(days=8)
+    assert export_once(context)
+    assert sorted(one.state for one in rows(context, Export)) == ["done", "set_aside"]
 
 
 def test_a_refused_image_has_a_report_alone(context, send, dicom, work, system):

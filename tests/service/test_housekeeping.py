@@ -1,5 +1,6 @@
 import os
 import time
+from contextlib import contextmanager
 
 from sqlalchemy import func, select
 
@@ -40,12 +41,56 @@ def test_old_studies_go_with_all_that_is_theirs_and_others_stay(context, send, p
     assert set(context.files.names()) == named
 
 
-def test_names_of_files_go_with_their_study_and_uploads_with_time(context, send, png, clock):
+def test_a_study_stays_as_long_as_its_newest_image_and_until_that_is_screened(context, send, dicom, work, clock):
+    send(dicom())
+    work()
+    clock.pass_(days=29)
+    send(dicom(image_number=2))
+    clock.pass_(days=2)
+    work()
+    assert purge(context, 30) == 0
+    clock.pass_(days=40)
+    send(dicom(image_number=3))
+    clock.pass_(days=40)
+    assert purge(context, 30) == 0
+    work()
+    assert purge(context, 30) == 1
+    assert count(context, Study, Image, Patient) == [0, 0, 0]
+
+
+def test_an_image_that_comes_while_old_studies_are_deleted_keeps_its_study(context, send, dicom, work, clock):
+    send(dicom())
+    work()
+    clock.pass_(days=40)
+    before, meanwhile = context.database.writing, [lambda: send(dicom(image_number=2))]
+
+    @contextmanager
+    def writing():
+        if meanwhile:
+            meanwhile.pop()()
+        with before() as session:
+            yield session
+
+    context.database.writing = writing
+    assert purge(context, 30) == 0
+    assert count(context, Study, Image) == [1, 2]
+
+
+def test_jobs_of_a_system_that_is_gone_keep_no_study(context, send, png, clock):
+    send(png(100))
+    clock.pass_(days=40)
+    assert purge(context, 30) == 0
+    context.settings.systems.pop("quick")
+    assert purge(context, 30) == 1
+
+
+def test_names_of_files_go_with_their_study_and_uploads_with_time(context, send, png, work, clock):
     (image,) = send(png(100))
     send(png(200))
     delete_study(context, study_of(context, image))
     with context.database.reading() as session:
         assert sorted(session.scalars(select(SubmissionItem.name)), key=str) == [None, "picture.png"]
+    work()
     clock.pass_(days=10)
     send(png(150))
     purge(context, 5)

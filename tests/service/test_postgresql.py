@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from alembic import command
 from fastapi.testclient import TestClient
 from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import DBAPIError
@@ -31,9 +32,10 @@ from cxrscreen.service.dicom_store import store_instance
 from cxrscreen.service.feed import announce, deliver_once
 from cxrscreen.service.feed_targets import feeds_of
 from cxrscreen.service.intake import Sender, Upload, take_in
+from cxrscreen.service.store import upgrade as steps
 from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.files import Files
-from cxrscreen.service.store.models import Image, Job, Result, Study
+from cxrscreen.service.store.models import Image, Job, Patient, Result, Study
 from cxrscreen.service.store.studies import Search, find_studies
 from cxrscreen.service.store.upgrade import current_revision, differences, latest_revision, upgrade
 from cxrscreen.service.worker import Worker
@@ -154,6 +156,31 @@ def test_clients_that_send_the_same_and_others_at_once(postgres, png, dicom):
         assert len(session.scalars(select(Image)).all()) == 8
         assert len(session.scalars(select(Study)).all()) == 5
         assert len(session.scalars(select(Job)).all()) == 8
+
+
+def test_people_under_one_number_stay_apart_when_they_come_at_once(postgres, dicom):
+    people = ("PHANTOM^ANNA", "MODEL^PETER", "DUMMY^MARIA")
+
+    def client(number):
+        for turn in range(3):
+            changes = {"PatientName": people[(number + turn) % 3], "StudyInstanceUID": f"1.2.{number}.{turn}"}
+            content = dicom(patient_id="0", image_number=number * 3 + turn + 1, changes=changes)
+            take_in(postgres, [Upload(io.BytesIO(content))], SENDER)
+
+    in_threads(6, client)
+    with postgres.database.reading() as session:
+        known = {patient.id: patient for patient in session.scalars(select(Patient))}
+        assert sorted(patient.bearer for patient in known.values()) == [1, 2, 3]
+        assert sorted(patient.name for patient in known.values()) == sorted(people)
+        assert Counter(study.patient_id for study in session.scalars(select(Study))) == dict.fromkeys(known, 6)
+    with postgres.database.engine.begin() as connection:
+        config = steps._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0005")
+    with postgres.database.engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM studies WHERE patient_id IS NULL")).scalar() == 12
+    upgrade(postgres.database)
+    assert differences(postgres.database) == []
 
 
 def test_workers_share_the_jobs_and_end_each_once(postgres, png, dicom, system):

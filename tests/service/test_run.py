@@ -41,6 +41,36 @@ def test_a_worker_that_dies_at_once_waits_longer_each_time_and_one_that_lived_do
     assert place.start_at - (now + 100) == 0.5
 
 
+def test_a_worker_that_cannot_be_started_is_started_later(settings, monkeypatch):
+    stop, started = threading.Event(), []
+
+    class Unlucky:
+        exitcode = None
+
+        def __init__(self, **_given):
+            started.append(self)
+
+        def start(self):
+            if len(started) < 3:
+                raise BlockingIOError("Resource temporarily unavailable")
+            self.exitcode = 0
+            stop.set()
+
+        def is_alive(self):
+            return False
+
+        def join(self, _seconds=None):
+            assert self.exitcode == 0
+
+    class Spawn:
+        Process = Unlucky
+
+    monkeypatch.setattr(run.multiprocessing, "get_context", lambda _way: Spawn)
+    monkeypatch.setattr(run, "_FIRST_PAUSE_SECONDS", 0.01)
+    run._supervise(settings.model_copy(update={"workers": 1}), stop)
+    assert len(started) == 3
+
+
 def test_the_server_answers_until_it_is_told_to_stop(context, settings, monkeypatch):
     servers, ports = [], []
     made = run._Server

@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.service import jobs
-from cxrscreen.service.store.models import Job, Result, StoredMap, Study
+from cxrscreen.service.store.files import FilesError
+from cxrscreen.service.store.models import Image, Job, Result, StoredMap, Study
 from cxrscreen.service.store.results import load_screening, record_of
 from cxrscreen.systems.contract import SaliencyMap
 
@@ -50,6 +51,67 @@ def test_a_file_that_cannot_be_read_is_set_aside_at_once_with_its_reason(context
     assert (job.state, job.attempts, system.calls) == ("set_aside", 1, 0)
     assert job.reason.startswith("The file is a truncated or damaged PNG file")
     assert str(context.files.folder) not in job.reason
+
+
+def test_a_folder_that_is_away_costs_no_image_its_screening(context, send, png, work, worker, clock, client):
+    (image, *_) = send(png(100), png(150, seed=1), png(200, seed=2))
+    folder = context.files.folder
+    folder.rename(folder.with_name("away"))
+    for _ in range(3 * context.settings.max_attempts):
+        worker.work_once()
+        clock.pass_(minutes=1)
+    with context.database.reading() as session:
+        kept = session.scalars(select(Job)).all()
+    assert {(job.state, job.attempts) for job in kept} == {("waiting", 0)}
+    (shown,) = client.get(f"/api/v1/images/{image}").json()["jobs"]
+    assert (shown["state"], shown["reason"]) == ("waiting", "The file does not exist; check the name.")
+    folder.with_name("away").rename(folder)
+    clock.pass_(minutes=6)
+    assert work() == 3
+    with context.database.reading() as session:
+        assert {(job.state, job.reason) for job in session.scalars(select(Job))} == {("done", None)}
+
+
+def test_a_file_that_is_gone_for_good_ends_after_days_with_its_reason(context, send, png, work, clock):
+    send(png(100))
+    with context.database.reading() as session:
+        context.files.path(session.scalars(select(Image.sha256)).one()).unlink()
+    for _ in range(7):
+        assert work() == 1
+        assert only(context, Job).state == "waiting"
+        clock.pass_(days=1)
+    clock.pass_(minutes=1)
+    assert work() == 1
+    job = only(context, Job)
+    assert (job.state, only(context, Study).state) == ("set_aside", "failed")
+    assert job.reason == "The file does not exist; check the name. It has been so for days."
+
+
+def test_a_full_disk_is_no_attempt_and_too_little_memory_is_one(context, send, png, work, system, clock, monkeypatch):
+    send(png(100))
+
+    def full(_source):
+        raise FilesError("A file could not be stored (No space left on device); check the disk's space and rights.")
+
+    def no_memory(*_given, **_named):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.files, "put", full)
+        for _ in range(2 * context.settings.max_attempts):
+            assert work() == 1
+            clock.pass_(minutes=6)
+    job = only(context, Job)
+    assert (job.state, job.attempts) == ("waiting", 0)
+    assert "No space left" in job.reason
+    with monkeypatch.context() as patch:
+        patch.setattr("PIL.Image.open", no_memory)
+        for _ in range(context.settings.max_attempts):
+            assert work() == 1
+            clock.pass_(hours=2)
+        assert work() == 0
+    assert only(context, Job).state == "set_aside"
+    assert only(context, Job).reason.startswith("The file does not fit into the memory that is left")
 
 
 def test_what_fails_is_tried_again_later(context, send, png, work, system, clock):

@@ -35,6 +35,8 @@ CANNOT_UNDERSTAND: Final = 0xC000
 OTHER_MODALITY: Final = 0xC010
 OWN_RESULT: Final = 0xC011
 NOT_DEIDENTIFIED: Final = 0xC012
+TOO_LARGE: Final = 0xC013
+"""Not 0xA700, which asks the sender to try again: that would never succeed."""
 
 _HEADER_BYTES: Final = 8 * 2**20
 """As much of a file is parsed; what is looked at stands in its first kilobytes."""

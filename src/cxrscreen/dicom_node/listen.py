@@ -17,7 +17,7 @@ from cxrscreen.dicom_node.scp import CallingPeer, Commitment, Node
 from cxrscreen.dicom_node.sender import Sender
 from cxrscreen.dicom_node.settings import NodeSettings
 from cxrscreen.dicom_node.spool import Spool, Waiting
-from cxrscreen.errors import CxrscreenError
+from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
 from cxrscreen.report.fhir import screening_bundle
@@ -34,7 +34,7 @@ OUTBOX: Final = "outbox"
 LOCK: Final = "node.lock"
 RETRY_SECONDS: Final = 5.0
 ATTEMPTS: Final = 3
-"""An instance whose screening ended the process so often is set aside, since it would end it for ever."""
+"""An instance whose screening ended the process, or filled its memory, so often is set aside: it would for ever."""
 
 
 class ListenError(CxrscreenError):
@@ -138,12 +138,14 @@ def listen(
                     break
                 try:
                     record = screen_one(waiting, spool, root / RESULTS, screen, tuple(outboxes.values()))
-                except (OSError, CxrscreenError) as error:
-                    # The disk is full or gone: the instance stays where it is, and its turn comes again.
-                    _LOG.error("a result could not be written (%s)", type(error).__name__)
-                    spool.forget(waiting)
+                except (OSError, MemoryError, CxrscreenError) as error:
+                    # The instance stays where it is, and its turn comes again; those behind it do not wait for it.
+                    _LOG.error("an instance or its result could not be read or written (%s)", type(error).__name__)
+                    if not isinstance(error, MemoryError | OutOfMemoryError):
+                        # The disk is full or gone, which is not the instance's fault.
+                        _forget(spool, waiting)
                     stop.wait(RETRY_SECONDS)
-                    break
+                    continue
                 for event in wake.values():
                     event.set()
                 if on_record is not None:
@@ -161,12 +163,13 @@ def screen_one(
 
     Raises
     ------
-    OSError, CxrscreenError
-        If a result cannot be written; the instance stays where it is.
+    OSError, MemoryError, CxrscreenError
+        If the instance cannot be read or a result cannot be written, because disk or memory fail; the instance stays
+        where it is.
     """
     path = waiting.path
     if spool.begin(waiting) > ATTEMPTS:
-        reason = f"Its screening ended the process {ATTEMPTS} times; the file may be damaged."
+        reason = f"Its screening ended the process {ATTEMPTS} times or filled the memory; the file may be damaged."
         spool.set_aside(waiting, reason)
         return ScreeningRecord.failed(Path(path.name), reason, "none")
     try:
@@ -175,6 +178,8 @@ def screen_one(
             path, found.radiograph, found.screening, read_seconds=0.0, write_seconds=0.0
         ).model_copy(update={"file": path.name})
         objects = dicom_objects(found.screening, found.radiograph)
+    except (OSError, MemoryError, UnreachableImageError, OutOfMemoryError):
+        raise
     except Exception as error:
         # the text of an unexpected error may carry what is in the file, so it is not repeated
         known = str(error).replace(f"{path.parent}/", "") if isinstance(error, CxrscreenError) else ""
@@ -202,6 +207,14 @@ def screen_one(
             outbox.put(result, order)
     spool.done(waiting)
     return record
+
+
+def _forget(spool: Spool, waiting: Waiting) -> None:
+    try:
+        spool.forget(waiting)
+    except OSError:
+        # The disk that is gone holds the note too; at worst the instance has one turn less.
+        _LOG.warning("a note of what was begun could not be removed")
 
 
 def _deidentified(content: bytes, deidentify: Deidentify) -> bytes:

@@ -18,6 +18,7 @@ PENDING: Final = "pending"
 AWAITING: Final = "awaiting-commitment"
 SENT: Final = "sent"
 REFUSED: Final = "refused"
+NOT_KEPT: Final = "The peer did not commit itself to it."
 
 
 class Outbox(Protocol):
@@ -32,6 +33,9 @@ class Outbox(Protocol):
     def refused(self, path: Path, reason: str) -> None:
         """Note that the peer will not have a file."""
 
+    def later(self, path: Path, reason: str) -> int:
+        """Note why a file was not taken; it is pending again later with each time. Return how often it failed."""
+
     def awaiting(self, transaction_uid: str, paths: Sequence[Path]) -> None:
         """Note which files the peer is asked to commit itself to; called before it is asked."""
 
@@ -45,7 +49,7 @@ class Outbox(Protocol):
 class FolderOutbox:
     """An outbox in a folder; see :class:`Outbox`.
 
-    Beside a pending file whose keeping the peer has refused lies a note of how often, and of when it is sent again.
+    Beside a pending file that the peer did not take or keep lies a note of why, how often, and when it is sent again.
 
     Parameters
     ----------
@@ -115,6 +119,13 @@ class FolderOutbox:
         move_durably(path, self.root / REFUSED)
         self._note(path.name).unlink(missing_ok=True)
 
+    def later(self, path: Path, reason: str) -> int:
+        """See :meth:`Outbox.later`."""
+        failures = self._failures(path.name)[0] + 1
+        note = {"failures": failures, "not_before": self._clock() + backoff(failures), "reason": reason}
+        write_durably(self._note(path.name), json.dumps(note).encode())
+        return failures
+
     def awaiting(self, transaction_uid: str, paths: Sequence[Path]) -> None:
         """See :meth:`Outbox.awaiting`."""
         folder = self.root / AWAITING / transaction_uid
@@ -132,10 +143,8 @@ class FolderOutbox:
             if (folder / f"{uid}.dcm").exists():
                 self.sent(folder / f"{uid}.dcm")
         for path in folder.glob("*.dcm"):
-            failures = self._failures(path.name)[0] + 1
             # Later with each failure: what an archive never commits itself to would go to it without a pause.
-            note = {"failures": failures, "not_before": self._clock() + backoff(failures)}
-            write_durably(self._note(path.name), json.dumps(note).encode())
+            self.later(path, NOT_KEPT)
         self._reopen(folder)
         return True
 
@@ -148,7 +157,7 @@ class FolderOutbox:
         return self.root / PENDING / f"{name}.json"
 
     def _failures(self, name: str) -> tuple[int, float]:
-        """Read how often the peer did not commit itself to a file, and when it is sent again."""
+        """Read how often the peer did not take or keep a file, and when it is sent again."""
         try:
             note = json.loads(self._note(name).read_bytes())
             return int(note["failures"]), float(note["not_before"])

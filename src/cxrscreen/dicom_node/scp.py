@@ -21,6 +21,7 @@ from cxrscreen.dicom_node.instance import (
     PROCESSING_FAILURE,
     STORED_CLASSES,
     SUCCESS,
+    TOO_LARGE,
     NotTakenError,
     examine,
     is_uid,
@@ -192,7 +193,7 @@ class Node:
         try:
             size = cast(BytesIO, request.DataSet).getbuffer().nbytes
             if size > self._settings.max_instance_bytes:
-                raise NotTakenError(OUT_OF_RESOURCES, "The instance is larger than this node takes")
+                raise NotTakenError(TOO_LARGE, "The instance is larger than this node takes")
             # The file meta information is made of these, so they are looked at before it is.
             if not is_uid(str(request.AffectedSOPInstanceUID or "")):
                 raise NotTakenError(INVALID_INSTANCE, "The SOP instance UID is invalid")

@@ -48,13 +48,13 @@ class Delivery:
         The file.
     outcome
         ``"stored"``: the peer has it. ``"refused"``: it does not want it, and will not later. ``"later"``: it can not
-        take it now.
+        take it now, or the file cannot be read now. ``"unsent"``: the connection broke before its turn came.
     reason
         In words, with the status of the peer; empty where stored.
     """
 
     path: Path
-    outcome: Literal["stored", "refused", "later"]
+    outcome: Literal["stored", "refused", "later", "unsent"]
     reason: str = ""
 
 
@@ -89,7 +89,7 @@ def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 
     Yields
     ------
     Delivery
-        For each file, as soon as it is known; where the connection breaks, the rest come as ``"later"``.
+        For each file, as soon as it is known; where the connection breaks, the rest come as ``"unsent"``.
 
     Raises
     ------
@@ -100,6 +100,8 @@ def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 
     for path in paths:
         try:
             readable.append((path, _kind(path)))
+        except OSError as error:
+            yield _unreadable(path, error)
         except Exception:
             yield Delivery(path, "refused", "the file cannot be read as DICOM")
     wanted = list(dict.fromkeys((storage, _offered(syntax)) for _, (storage, syntax) in readable))[:MOST_CONTEXTS]
@@ -170,15 +172,25 @@ def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Deli
     storage, syntax = kind
     accepted = {str(one.transfer_syntax[0]) for one in association.accepted_contexts if one.abstract_syntax == storage}
     if not association.is_established:
-        return Delivery(path, "later", "the connection was lost")
+        return Delivery(path, "unsent", "the connection was lost")
     if not accepted & set(_offered(syntax)):
         return Delivery(path, "refused", "the peer takes no such object in this transfer syntax")
     try:
         with without_warnings():
-            answer = association.send_c_store(path)
+            status = association.send_c_store(path).get("Status")
+    except OSError as error:
+        return _unreadable(path, error)
     except Exception as error:
-        return Delivery(path, "refused", f"the file cannot be sent ({type(error).__name__})")
-    status = answer.get("Status")
+        if association.is_established:
+            return Delivery(path, "refused", f"the file cannot be sent ({type(error).__name__})")
+        status = None
+    if status is None:
+        # What is left of the connection would mistake a late answer for that to the next file.
+        association.abort()
+    return _answered(path, status)
+
+
+def _answered(path: Path, status: int | None) -> Delivery:
     if status is None:
         return Delivery(path, "later", "the peer did not answer")
     # Warnings (Bxxx) say that the peer has it, with something changed or dropped.
@@ -187,6 +199,11 @@ def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Deli
     said = f"the peer answered 0x{status:04X}"
     lasting = status & 0xFF00 == 0xA900 or status & 0xF000 == 0xC000 or status in (0x0117, 0x0122, 0x0124)
     return Delivery(path, "refused" if lasting else "later", said)
+
+
+def _unreadable(path: Path, error: OSError) -> Delivery:
+    # The disk's fault, not the file's: it is not given up for it.
+    return Delivery(path, "later", f"the file cannot be read now ({error.strerror or type(error).__name__})")
 
 
 def _offered(syntax: str) -> tuple[str, ...]:

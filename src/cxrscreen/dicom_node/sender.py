@@ -13,7 +13,7 @@ import pydicom
 
 from cxrscreen.dicom_node.backoff import backoff
 from cxrscreen.dicom_node.outbox import Outbox
-from cxrscreen.dicom_node.scu import PeerError, request_commitment, send
+from cxrscreen.dicom_node.scu import Delivery, PeerError, request_commitment, send
 from cxrscreen.dicom_node.settings import Peer
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.report.dicom.identity import derived_uid
@@ -24,6 +24,8 @@ BATCH: Final = 50
 """Files in one association."""
 REFUSALS: Final = 3
 """A file that the peer will not have is tried so often, since some peers say so while they start."""
+TRIES: Final = 2000
+"""A file that cannot be taken now is tried so often, which with the waits between is about a week."""
 
 
 class Sender:
@@ -59,65 +61,70 @@ class Sender:
         failed = 0
         while not stop.is_set():
             try:
-                later = self.once(stop.is_set)
+                broke_off = self.once(stop.is_set)
             except PeerError as error:
-                later = True
+                broke_off = True
                 _LOG.warning("%s", error)
             except Exception as error:
-                later = True
+                broke_off = True
                 _LOG.error("sending to %s failed (%s)", self._peer.name, type(error).__name__)
-            failed = failed + 1 if later else 0
-            if later:
+            failed = failed + 1 if broke_off else 0
+            if broke_off:
                 stop.wait(backoff(failed, random.random()))
             else:
                 self._wake.wait(poll_seconds)
                 self._wake.clear()
 
     def once(self, stopped: Callable[[], bool] = lambda: False) -> bool:
-        """Send what is pending, once.
+        """Send what is pending until nothing is due.
+
+        A file that the peer does not take waits by itself, longer with each time, so that it holds up no other.
 
         Returns
         -------
         bool
-            Whether something is left that has to be tried later.
+            Whether it broke off, because the connection did or because it was stopped.
 
         Raises
         ------
         PeerError
             If the peer cannot be reached; everything stays pending.
         """
-        later = False
         if self._peer.commitment:
             self._outbox.overdue(self._peer.commitment_seconds)
         while not stopped():
             pending = list(self._outbox.pending())[:BATCH]
             if not pending:
-                return later
-            stored = []
+                return False
+            stored, broken = [], False
             for delivery in send(self._own_title, self._peer, pending):
                 if delivery.outcome == "stored":
                     stored.append(delivery.path)
                     if not self._peer.commitment:
                         self._outbox.sent(delivery.path)
-                elif delivery.outcome == "refused" and self._is_final(delivery.path.name):
-                    _LOG.warning("%s refused a result for good: %s", self._peer.name, delivery.reason)
-                    self._outbox.refused(delivery.path, f"{self._peer.name} refused it: {delivery.reason}.")
+                elif delivery.outcome == "unsent":
+                    broken = True
                 else:
-                    later = True
+                    self._not_taken(delivery)
                 if stopped():
                     return True
             if stored and self._peer.commitment:
                 self._ask_to_commit(stored)
-            if later or not stored:
+            if broken:
                 return True
         return True
 
-    def _is_final(self, name: str) -> bool:
-        self._refusals[name] += 1
-        if self._refusals[name] < REFUSALS:
-            return False
-        del self._refusals[name]
-        return True
+    def _not_taken(self, delivery: Delivery) -> None:
+        name = delivery.path.name
+        tries = self._outbox.later(delivery.path, f"{self._peer.name} did not take it: {delivery.reason}.")
+        if delivery.outcome == "refused":
+            self._refusals[name] += 1
+        if self._refusals[name] < REFUSALS and tries < TRIES:
+            return
+        self._refusals.pop(name, None)
+        _LOG.warning("%s refused a result for good: %s", self._peer.name, delivery.reason)
+        said = "refused it" if delivery.outcome == "refused" else f"did not take it in {tries} tries"
+        self._outbox.refused(delivery.path, f"{self._peer.name} {said}: {delivery.reason}.")
 
     def _ask_to_commit(self, stored: list[Path]) -> None:
         instances = []

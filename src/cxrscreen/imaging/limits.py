@@ -28,7 +28,9 @@ class ReadLimits:
 DEFAULT_LIMITS = ReadLimits()
 
 
-def refusal(path: Path, reason: str, remedy: str) -> UnreadableImageError:
+def refusal(
+    path: Path, reason: str, remedy: str, kind: type[UnreadableImageError] = UnreadableImageError
+) -> UnreadableImageError:
     """Build the error for a file that cannot become a radiograph.
 
     Parameters
@@ -39,13 +41,15 @@ def refusal(path: Path, reason: str, remedy: str) -> UnreadableImageError:
         What is wrong, as the rest of a sentence that starts with the file's name, without header text of the file.
     remedy
         What to do, as an imperative.
+    kind
+        Of the error.
 
     Returns
     -------
     UnreadableImageError
         One sentence: file, reason, remedy. The caller raises it.
     """
-    return UnreadableImageError(f"{path} {reason}; {remedy}.")
+    return kind(f"{path} {reason}; {remedy}.")
 
 
 def check_shape(path: Path, rows: int, columns: int, limits: ReadLimits) -> None:

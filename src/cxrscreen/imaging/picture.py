@@ -58,10 +58,11 @@ def read_picture(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
     -------
     Decoded
         8-bit samples are divided by 255. 16-bit samples keep their depth and are divided by the top of the smallest
-        depth in ``DEEP_RANGES`` that holds the largest value (12-bit data in a 16-bit file are common). Floating-point
-        samples in [0, 1] are kept, others, and 32-bit integers, are spread from their smallest to their largest.
-        Colours become luminance, with a warning where they are strong. Transparency is composited over black, and
-        fully transparent pixels are background. An orientation tag is applied.
+        depth in ``DEEP_RANGES`` that holds the largest value (12-bit data in a 16-bit file are common); their
+        transparency is divided by 65535. Floating-point samples in [0, 1] are kept, others, and 32-bit integers, are
+        spread from their smallest to their largest. Colours become luminance, with a warning where they are strong.
+        Transparency is composited over black, and fully transparent pixels are background. An orientation tag is
+        applied.
 
     Raises
     ------
@@ -73,6 +74,8 @@ def read_picture(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
         image = Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "TIFF"))
     except Image.DecompressionBombError as error:
         raise refusal(path, "is far too large", "export it at the detector's own size") from error
+    except MemoryError:
+        raise
     except Exception as error:
         # Pillow's format plugins raise what they like on damaged headers.
         raise refusal(path, "is a damaged picture", _RECOPY) from error
@@ -88,6 +91,8 @@ def read_picture(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
     try:
         image.load()
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except MemoryError:
+        raise
     except Exception as error:
         raise refusal(path, f"is a truncated or damaged {name} file", _RECOPY) from error
     samples = _samples(path, image, content, depth)
@@ -157,7 +162,11 @@ def _scale(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.dtype == np.uint8:
         return samples.astype(np.float32) / np.float32(255.0)
     low, high = float(samples.min()), float(samples.max())
-    if samples.dtype == np.uint16:
+    # In either byte order: Pillow keeps that of a TIFF.
+    if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
+        if _has_alpha(samples):
+            # Opacity fills 16 bits however deep the colours are.
+            return np.dstack([_scale(samples[..., :-1]), samples[..., -1].astype(np.float32) / np.float32(65535.0)])
         top = 2 ** next(bits for bits in DEEP_RANGES if high < 2**bits) - 1
         return samples.astype(np.float32) / np.float32(top)
     if samples.dtype.kind == "f" and low >= 0.0 and high <= 1.0:
@@ -168,11 +177,15 @@ def _scale(samples: NDArray[Any]) -> NDArray[np.float32]:
     return np.clip((samples.astype(np.float64) - low) / span, 0.0, 1.0).astype(np.float32)
 
 
+def _has_alpha(samples: NDArray[Any]) -> bool:
+    return samples.ndim == 3 and samples.shape[2] in (2, 4)
+
+
 def _to_grey(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, bool]:
     """Grey values, background (or None) and whether the picture is in colour."""
     if samples.ndim == 2:
         return samples, None, False
-    alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
+    alpha = samples[..., -1] if _has_alpha(samples) else None
     colours = samples[..., :3] if samples.shape[2] >= 3 else None
     pixels = samples[..., 0] if colours is None else luminance(colours)
     coloured = colours is not None and is_coloured(colours)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxrscreen.errors import UnreadableImageError
+from cxrscreen.errors import OutOfMemoryError, UnreachableImageError, UnreadableImageError
 from cxrscreen.imaging.decoded import Decoded
 from cxrscreen.imaging.dicom import is_dicom, read_dicom
 from cxrscreen.imaging.limits import DEFAULT_LIMITS, ReadLimits, refusal
@@ -52,6 +52,8 @@ def read(path: Path | str, *, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph
     ------
     UnreadableImageError
         For every file that cannot become a radiograph, whatever it holds; nothing else is raised.
+        `UnreachableImageError` where the storage does not give the file and `OutOfMemoryError` where memory does not
+        hold it: both say nothing of the image, and whoever has to screen it tries again.
     """
     path = Path(path)
     content = _load(path, limits)
@@ -66,6 +68,8 @@ def read(path: Path | str, *, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph
             return _settle(decoded)
         except UnreadableImageError:
             raise
+        except MemoryError as error:
+            raise _no_memory(path) from error
         except Exception as error:
             # What parsers and codecs raise on damaged data is not one family, and a batch must go on.
             raise refusal(
@@ -88,10 +92,19 @@ def _load(path: Path, limits: ReadLimits) -> bytes:
             raise refusal(path, f"is far too large ({size})", "export the one image or raise the limit")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise refusal(path, "does not exist", "check the name") from error
-    except (OSError, ValueError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "impossible name"
-        raise refusal(path, f"cannot be opened ({reason})", "check the name and your rights") from error
+        raise refusal(path, "does not exist", "check the name", UnreachableImageError) from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        remedy = "check the name and your rights"
+        raise refusal(path, f"cannot be opened ({reason})", remedy, UnreachableImageError) from error
+    except ValueError as error:
+        raise refusal(path, "cannot be opened (impossible name)", "check the name and your rights") from error
+    except MemoryError as error:
+        raise _no_memory(path) from error
+
+
+def _no_memory(path: Path) -> UnreadableImageError:
+    return refusal(path, "does not fit into the memory that is left", "free memory and try again", OutOfMemoryError)
 
 
 def _describe(content: bytes) -> str:

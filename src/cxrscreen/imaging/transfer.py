@@ -92,6 +92,8 @@ def decode_frame(path: Path, dataset: Dataset, transfer_syntax: uid.UID) -> NDAr
     for plugin in plugins:
         try:
             array = get_decoder(transfer_syntax).as_array(dataset, index=0, decoding_plugin=plugin)[0]
+        except MemoryError:
+            raise
         except Exception:
             # What codecs raise on damaged data is not one family.
             continue

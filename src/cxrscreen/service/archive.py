@@ -13,6 +13,8 @@ _CHUNK: Final = 2**20
 _IN_MEMORY: Final = 2**22
 _READ_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED: Final = 0x1
+_ENTRY_BYTES: Final = 1024
+"""More than an entry in the archive's list of files takes on average: 46 bytes, its path and a few notes."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,18 @@ def members(source: IO[bytes], *, max_files: int, max_file_bytes: int, max_bytes
         If the archive itself is damaged.
     """
     try:
+        if _listed_bytes(source) > max(1, max_files) * _ENTRY_BYTES:
+            raise _too_many(max_files)
         archive = zipfile.ZipFile(source)
+    except ServiceError:
+        raise
     except Exception as error:
         # What damaged archives raise is not one family.
         raise UnreadableUploadError("The zip archive is damaged; pack and send it again.") from error
     with archive:
         entries = archive.infolist()
         if len(entries) > max_files:
-            raise TooLargeError(f"The archive holds more than {max_files} files; send several smaller ones.")
+            raise _too_many(max_files)
         unpacked = 0
         for entry in entries:
             path = PurePosixPath(entry.filename.replace("\\", "/"))
@@ -89,6 +95,19 @@ def members(source: IO[bytes], *, max_files: int, max_file_bytes: int, max_bytes
                 raise TooLargeError(
                     f"The archive unpacks to more than {max_bytes / 2**20:g} MiB; send several smaller ones."
                 )
+
+
+def _listed_bytes(source: IO[bytes]) -> int:
+    """Return the size of the archive's list of files; the library reads so much of it, and makes entries of it all.
+
+    By the library's own reading of the end record, so that there are no two opinions of where the list is.
+    """
+    end = zipfile._EndRecData(source)  # type: ignore[attr-defined]
+    return int(end[zipfile._ECD_SIZE]) if end else 0  # type: ignore[attr-defined]
+
+
+def _too_many(max_files: int) -> TooLargeError:
+    return TooLargeError(f"The archive holds more than {max_files} files; send several smaller ones.")
 
 
 def _is_hidden(part: str) -> bool:

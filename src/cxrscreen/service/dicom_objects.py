@@ -12,20 +12,21 @@ import pydicom
 import structlog
 from pydicom.dataset import Dataset
 from sqlalchemy import CursorResult, or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from cxrscreen.errors import CxrscreenError
+from cxrscreen.errors import CxrscreenError, UnreachableImageError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.context import Context
 from cxrscreen.service.dicom_catalogue import entry_of, list_image
-from cxrscreen.service.jobs import LONGEST_WAIT
+from cxrscreen.service.jobs import LONGEST_WAIT, next_look
 from cxrscreen.service.logs import places_of
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.exchange import Delivery, Export, FhirResource, Instance
-from cxrscreen.service.store.files import StoredFile
-from cxrscreen.service.store.models import Image, Result
+from cxrscreen.service.store.files import FilesError, StoredFile
+from cxrscreen.service.store.models import Image, Job, Result
 from cxrscreen.service.store.results import load_screening
 from cxrscreen.systems.contract import SaliencyMap, Screening
 
@@ -83,7 +84,10 @@ def export_once(context: Context) -> bool:
         # The text of an unexpected error may hold what is in the file.
         reason = str(error) if isinstance(error, CxrscreenError) else f"Unexpected fault ({type(error).__name__})."
         _LOG.error("export failed", result=result_id, error=type(error).__name__, places=places_of(error))
-        _failed(context, result_id, key, attempt, reason)
+        if isinstance(error, UnreachableImageError | FilesError | OperationalError | OSError):
+            _postponed(context, result_id, key, reason)
+        else:
+            _failed(context, result_id, key, attempt, reason)
     return True
 
 
@@ -147,6 +151,10 @@ def _write(context: Context, result_id: str, key: str, made: Made) -> None:
         result = session.get_one(Result, result_id)
         image = session.get_one(Image, result.image_id)
         list_image(session, context, image)
+        if _is_spoken_for(session, image, made):
+            session.get_one(Export, result_id).reason = "Another image under the same SOP instance UID came first."
+            _LOG.warning("not exported", result=result_id, image=image.id)
+            return
         instances = []
         for dataset, stored, _ in made.objects:
             uid = str(dataset.SOPInstanceUID)
@@ -163,6 +171,24 @@ def _write(context: Context, result_id: str, key: str, made: Made) -> None:
     for _, stored, content in made.objects:
         context.files.ensure(stored, io.BytesIO(content))
     _LOG.info("exported", result=result_id, objects=len(made.objects))
+
+
+def _is_spoken_for(session: Session, image: Image, made: Made) -> bool:
+    """Tell whether another image under the same SOP instance UID has, or will have, the objects of that UID.
+
+    Objects and resources of both would have the same identifiers and differ in what they say.
+    """
+    uids = [str(dataset.SOPInstanceUID) for dataset, _, _ in made.objects]
+    by_another = Instance.image_id != image.id
+    if session.scalar(select(Instance.id).where(Instance.sop_instance_uid.in_(uids), by_another).limit(1)) is not None:
+        return True
+    # One that could not be screened, such as a file that was cut off on its way, says nothing.
+    first = (
+        select(Job.id)
+        .join(Instance, Instance.image_id == Job.image_id)
+        .where(Instance.sop_instance_uid == image.sop_instance_uid, by_another, Job.state != "set_aside")
+    )
+    return session.scalar(first.limit(1)) is not None
 
 
 def _queue(session: Session, destination: str, study_id: str, instances: Sequence[Instance], now: datetime) -> None:
@@ -247,6 +273,18 @@ def _failed(context: Context, result_id: str, key: str, attempt: int, reason: st
         else:
             wait = min(timedelta(seconds=settings.retry_seconds) * 2 ** min(attempt - 1, 20), LONGEST_WAIT)
             change = {"state": "waiting", "not_before": now + wait}
+        _change(session, result_id, key, reason=reason[:1024], lease=None, leased_until=None, **change)
+
+
+def _postponed(context: Context, result_id: str, key: str, reason: str) -> None:
+    """Put an export off that failed because disk or database are away, without counting it as an attempt."""
+    now = context.now()
+    with context.database.writing() as session:
+        result = session.get(Result, result_id)
+        again = None if result is None else next_look(result.made_at, now, context.settings.retry_seconds)
+        change: dict[str, Any] = {"state": "set_aside", "ended_at": now}
+        if again is not None:
+            change = {"state": "waiting", "not_before": again, "attempts": Export.attempts - 1}
         _change(session, result_id, key, reason=reason[:1024], lease=None, leased_until=None, **change)
 
 

@@ -1,7 +1,7 @@
 """The outbox of one peer in the database: what :class:`cxrscreen.dicom_node.sender.Sender` sends."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -9,11 +9,14 @@ from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
 from cxrscreen.dicom_node.backoff import backoff
+from cxrscreen.dicom_node.outbox import NOT_KEPT
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.sender import BATCH
 from cxrscreen.service.context import Context
+from cxrscreen.service.store.columns import LONGEST_REASON
 from cxrscreen.service.store.exchange import Delivery, Instance
 
+NOT_ANSWERED: Final = "The peer did not answer the request to commit itself to it."
 HOLD: Final = timedelta(minutes=5)
 """Silence after which another server's sender takes what this one had in hand."""
 
@@ -59,11 +62,21 @@ class DatabaseOutbox:
 
     def sent(self, path: Path) -> None:
         """Note that the peer has a file."""
-        self._note(path, state="sent", ended_at=self._context.now())
+        self._note(path, state="sent", reason=None, ended_at=self._context.now())
 
     def refused(self, path: Path, reason: str) -> None:
         """Note that the peer will not have a file."""
         self._note(path, state="refused", reason=reason[:1024], ended_at=self._context.now())
+
+    def later(self, path: Path, reason: str) -> int:
+        """Note why a file was not taken; it is pending again later with each time. Return how often it failed."""
+        now = self._context.now()
+        with self._context.database.writing() as session:
+            waiting = (self._mine, Delivery.state == "pending", _named(path))
+            found = session.scalars(select(Delivery).where(*waiting).with_for_update(of=Delivery)).all()
+            for delivery in found:
+                _put_off(delivery, reason, now)
+            return max((delivery.attempts for delivery in found), default=0)
 
     def awaiting(self, transaction_uid: str, paths: Sequence[Path]) -> None:
         """Note which files the peer is asked to commit itself to."""
@@ -75,13 +88,12 @@ class DatabaseOutbox:
         asked = (self._mine, Delivery.state == "awaiting", Delivery.transaction_uid == answer.transaction_uid)
         now = self._context.now()
         with self._context.database.writing() as session:
-            kept = _change(session, *asked, Delivery.key.in_(answer.stored), state="sent", ended_at=now)
+            kept = _change(session, *asked, Delivery.key.in_(answer.stored), state="sent", reason=None, ended_at=now)
             failed = session.scalars(select(Delivery).where(*asked).with_for_update(of=Delivery)).all()
             for delivery in failed:
                 delivery.state, delivery.transaction_uid = "pending", None
-                delivery.attempts += 1
                 # Later with each failure: what an archive never commits itself to would go to it without a pause.
-                delivery.not_before = now + timedelta(seconds=backoff(delivery.attempts))
+                _put_off(delivery, NOT_KEPT, now)
             return kept + len(failed) > 0
 
     def overdue(self, seconds: float) -> int:
@@ -92,12 +104,21 @@ class DatabaseOutbox:
             if session.scalar(select(Delivery.id).where(*waiting).limit(1)) is None:
                 return 0
         with self._context.database.writing() as session:
-            return _change(session, *waiting, state="pending", transaction_uid=None)
+            return _change(session, *waiting, state="pending", transaction_uid=None, reason=NOT_ANSWERED)
 
     def _note(self, path: Path, **values: Any) -> None:
-        named = Delivery.instance_id.in_(select(Instance.id).where(Instance.sha256 == path.name))
         with self._context.database.writing() as session:
-            _change(session, self._mine, Delivery.state == "pending", named, held_until=None, **values)
+            _change(session, self._mine, Delivery.state == "pending", _named(path), held_until=None, **values)
+
+
+def _named(path: Path) -> ColumnElement[bool]:
+    return Delivery.instance_id.in_(select(Instance.id).where(Instance.sha256 == path.name))
+
+
+def _put_off(delivery: Delivery, reason: str, now: datetime) -> None:
+    delivery.attempts += 1
+    delivery.reason, delivery.held_until = reason[:LONGEST_REASON], None
+    delivery.not_before = now + timedelta(seconds=backoff(delivery.attempts))
 
 
 def _change(session: Session, *conditions: ColumnElement[bool], **values: Any) -> int:

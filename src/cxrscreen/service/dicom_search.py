@@ -121,7 +121,7 @@ def find(session: Session, level: Level, query: Query) -> tuple[list[Found], boo
         rows = session.scalars(chosen.limit(query.limit + 1).offset(query.offset)).all()
         return [Found(row) for row in rows[: query.limit]], len(rows) > query.limit
     grouped = Instance.study_instance_uid if level == "study" else Instance.series_instance_uid
-    order_by: tuple[SQLColumnExpression[object], ...] = (func.max(Instance.study_date).desc(), grouped)
+    order_by: tuple[SQLColumnExpression[object], ...] = (func.max(Instance.study_date).desc().nulls_last(), grouped)
     if level == "series":
         order_by = (Instance.study_instance_uid, func.min(Instance.series_number), grouped)
     groups = (grouped,) if level == "study" else (grouped, Instance.study_instance_uid)

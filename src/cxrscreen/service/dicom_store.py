@@ -9,7 +9,8 @@ from sqlalchemy import select
 from cxrscreen.dicom_node.instance import (
     CANNOT_UNDERSTAND,
     DOES_NOT_MATCH,
-    OUT_OF_RESOURCES,
+    NOT_DEIDENTIFIED,
+    TOO_LARGE,
     Instance,
     NotTakenError,
     examine,
@@ -17,8 +18,8 @@ from cxrscreen.dicom_node.instance import (
 from cxrscreen.service.context import Context
 from cxrscreen.service.header import kind_of
 from cxrscreen.service.intake import Sender, Upload, take_in
-from cxrscreen.service.problems import TooLargeError
-from cxrscreen.service.security.deidentify import deidentifier_of
+from cxrscreen.service.problems import ServiceError, TooLargeError
+from cxrscreen.service.security.deidentify import NotDeidentifiedError, deidentifier_of
 from cxrscreen.service.store.exchange import Instance as Listed
 
 COERCED: Final = 0xB000
@@ -86,10 +87,7 @@ def store_instance(context: Context, content: bytes, sender: Sender, study_insta
         return Stored(instance, failure=DOES_NOT_MATCH, sentence="The instance is of another study than was named")
     (taken,) = take_in(context, [Upload(io.BytesIO(_as_dicom(content)))], sender).taken
     if taken.outcome == "refused":
-        too_large = isinstance(taken.problem, TooLargeError)
-        return Stored(
-            instance, failure=OUT_OF_RESOURCES if too_large else CANNOT_UNDERSTAND, sentence=str(taken.problem)
-        )
+        return Stored(instance, failure=_failure_of(taken.problem), sentence=str(taken.problem))
     deidentifier = deidentifier_of(context.settings)
     known_as = (instance.study_instance_uid, instance.sop_instance_uid)
     if deidentifier is not None:
@@ -99,6 +97,12 @@ def store_instance(context: Context, content: bytes, sender: Sender, study_insta
             Listed.image_id == taken.image_id, Listed.sop_instance_uid == known_as[1]
         )
         return Stored(instance, taken.image_id, known_as=known_as, series_instance_uid=session.scalar(listed))
+
+
+def _failure_of(problem: ServiceError | None) -> int:
+    if isinstance(problem, TooLargeError):
+        return TOO_LARGE
+    return NOT_DEIDENTIFIED if isinstance(problem, NotDeidentifiedError) else CANNOT_UNDERSTAND
 
 
 def _as_dicom(content: bytes) -> bytes:

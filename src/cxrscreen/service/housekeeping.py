@@ -1,20 +1,30 @@
 """What is done now and then: old studies are deleted, and files that nobody needs are removed."""
 
 import threading
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.service.context import Context
 from cxrscreen.service.logs import places_of
 from cxrscreen.service.store.database import Database
 from cxrscreen.service.store.exchange import Instance
-from cxrscreen.service.store.models import Image, StoredMap, Study, Submission, SubmissionItem
+from cxrscreen.service.store.models import (
+    Contradiction,
+    Image,
+    Job,
+    Patient,
+    StoredMap,
+    Study,
+    Submission,
+    SubmissionItem,
+)
 
 _LOG = structlog.get_logger(__name__)
 
@@ -38,8 +48,19 @@ def keep_house(context: Context, stop: threading.Event, every_seconds: float = _
             return
 
 
-def delete_study(context: Context, study_id: str) -> bool:
+def delete_study(context: Context, study_id: str, only: ColumnElement[bool] | None = None) -> bool:
     """Delete a study with all that belongs to it, and the files that nobody else needs.
+
+    A file that cannot be removed now is left to :func:`sweep`.
+
+    Parameters
+    ----------
+    context
+        The store.
+    study_id
+        The study.
+    only
+        A condition on it that has to hold at the moment of deletion; None: none.
 
     Returns
     -------
@@ -47,30 +68,51 @@ def delete_study(context: Context, study_id: str) -> bool:
         Whether there was such a study.
     """
     with context.database.writing() as session:
-        study = session.get(Study, study_id)
+        # Locked, as who adds an image locks it: that image is seen here, or finds the study gone.
+        study = session.scalars(select(Study).where(Study.id == study_id).with_for_update(of=Study)).first()
         if study is None:
+            return False
+        if only is not None and session.scalar(select(Study.id).where(Study.id == study_id, only)) is None:
             return False
         files = _files_of(session.scalars(select(Image).where(Image.study_id == study_id)).all())
         made = select(Instance.sha256).join(Image).where(Image.study_id == study_id, Instance.result_id.is_not(None))
         files += session.scalars(made).all()
-        patient = study.patient
+        of_its_images = select(Contradiction.patient_id).join(Image).where(Image.study_id == study_id)
+        people = {study.patient_id, *session.scalars(of_its_images)}
         # Senders often name files by their patients.
         theirs = SubmissionItem.image_id.in_(select(Image.id).where(Image.study_id == study_id))
         session.execute(update(SubmissionItem).where(theirs).values(name=None))
         session.delete(study)
         session.flush()
-        if patient is not None and not session.scalar(select(Study.id).where(Study.patient_id == patient.id).limit(1)):
-            session.delete(patient)
-    remove_files(context, files)
+        # Locked, so that nobody files a new study under one of them in between.
+        for patient in session.scalars(
+            select(Patient).where(Patient.id.in_(people)).order_by(Patient.id).with_for_update()
+        ).all():
+            if not _is_named(session, patient.id):
+                session.delete(patient)
+    try:
+        remove_files(context, files)
+    except (CxrscreenError, SQLAlchemyError, OSError) as error:
+        # The study is gone, and whoever deleted it has to hear so; the sweep takes its files.
+        _LOG.error("files of a deleted study left", error=type(error).__name__, places=places_of(error))
     return True
 
 
 def purge(context: Context, days: float) -> int:
-    """Delete studies that came in more than so many days ago, and what is known of uploads then; return how many."""
+    """Delete studies whose last image came in more than so many days ago, and what is known of uploads then.
+
+    A study waits until its images are screened; jobs of a system that is no longer set up keep none.
+
+    Returns
+    -------
+    int
+        How many studies.
+    """
     before = context.now() - timedelta(days=days)
+    is_over = _is_over(before, tuple(context.settings.systems))
     with context.database.reading() as session:
-        old = session.scalars(select(Study.id).where(Study.received_at < before)).all()
-    deleted = sum(delete_study(context, study_id) for study_id in old)
+        old = session.scalars(select(Study.id).where(is_over)).all()
+    deleted = sum(delete_study(context, study_id, is_over) for study_id in old)
     with context.database.writing() as session:
         # Of one whose image somebody sent again, the image is younger than the upload, and stays.
         session.execute(delete(Submission).where(Submission.received_at < before))
@@ -86,6 +128,25 @@ def sweep(context: Context, *, older_than_seconds: float = _ABANDONED_SECONDS) -
 def remove_files(context: Context, names: Iterable[str]) -> int:
     """Remove those of some files that no row names; return how many."""
     return sum(context.files.remove_unneeded(name, lambda sha256: _needed(context.database, sha256)) for name in names)
+
+
+def _is_over(before: datetime, systems: Sequence[str]) -> ColumnElement[bool]:
+    newest = select(func.max(Image.received_at)).where(Image.study_id == Study.id).scalar_subquery()
+    unscreened = (
+        select(Job.id)
+        .join(Image)
+        .where(Image.study_id == Study.id, Job.state.in_(("waiting", "leased")), Job.system.in_(systems))
+    )
+    # The first condition follows from the second, and has an index.
+    return (Study.received_at < before) & (func.coalesce(newest, Study.received_at) < before) & ~unscreened.exists()
+
+
+def _is_named(session: Session, patient_id: str) -> bool:
+    """Tell whether a study or an image is still a patient's."""
+    return any(
+        session.scalar(select(table.patient_id).where(table.patient_id == patient_id).limit(1)) is not None
+        for table in (Study, Contradiction)
+    )
 
 
 def _needed(database: Database, sha256: str) -> bool:

@@ -16,11 +16,21 @@ from cxrscreen.service.dicom_catalogue import list_image
 from cxrscreen.service.header import Header, Person, clean, kind_of, read_header
 from cxrscreen.service.housekeeping import remove_files
 from cxrscreen.service.jobs import enqueue
+from cxrscreen.service.patients import contradicts, patient_of
 from cxrscreen.service.problems import ServiceError, TooLargeError, UnsupportedContentError
 from cxrscreen.service.security.deidentify import Deidentifier, deidentifier_of
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.files import StoredFile
-from cxrscreen.service.store.models import Image, Outcome, Patient, Source, Study, Submission, SubmissionItem
+from cxrscreen.service.store.models import (
+    Contradiction,
+    Image,
+    Outcome,
+    Patient,
+    Source,
+    Study,
+    Submission,
+    SubmissionItem,
+)
 from cxrscreen.service.store.studies import refresh_study
 
 _LOG = structlog.get_logger(__name__)
@@ -265,7 +275,7 @@ def _register(
     image = session.scalars(select(Image).where(Image.sha256 == stored.sha256)).first()
     new = image is None
     if image is None:
-        study = _study(session, header, sender, now)
+        study, other = _study(session, header, sender, now)
         image = Image(
             id=new_id(),
             study_id=study.id,
@@ -282,6 +292,10 @@ def _register(
         )
         session.add(image)
         session.flush()
+        if other is not None:
+            study.patient_contradicted = True
+            session.add(Contradiction(image_id=image.id, patient_id=other.id))
+            _LOG.warning("patient contradicted", study=study.id, image=image.id)
         list_image(session, context, image)
     used = context.settings.used_systems
     for system in used:
@@ -290,16 +304,23 @@ def _register(
     return image.id, image.study_id, new
 
 
-def _study(session: Session, header: Header, sender: Sender, now: datetime) -> Study:
+def _study(session: Session, header: Header, sender: Sender, now: datetime) -> tuple[Study, Patient | None]:
+    """Give an image's study and, where the study is another person's, whom the image names."""
     if header.study_instance_uid is not None:
         # Locked before a row that refers to it is written: two that lock it after that would wait for each other.
         named = select(Study).where(Study.study_instance_uid == header.study_instance_uid).with_for_update(of=Study)
         known = session.scalars(named).first()
         if known is not None:
-            return known
+            if header.person is None or not contradicts(header.person, known.patient):
+                return known, None
+            return known, patient_of(session, header.person, now)
+    patient = None
+    if header.person is not None:
+        # Of a picture, a person wrote the number; in a DICOM header a device may have.
+        patient = patient_of(session, header.person, now, vouched=header.format != "DICOM")
     study = Study(
         id=new_id(),
-        patient_id=None if header.person is None else _patient(session, header.person, now).id,
+        patient_id=None if patient is None else patient.id,
         study_instance_uid=header.study_instance_uid,
         accession_number=header.accession_number,
         taken_on=header.taken_on,
@@ -309,27 +330,4 @@ def _study(session: Session, header: Header, sender: Sender, now: datetime) -> S
     )
     session.add(study)
     session.flush()
-    return study
-
-
-def _patient(session: Session, person: Person, now: datetime) -> Patient:
-    known = session.scalars(
-        select(Patient).where(Patient.reference == person.reference, Patient.issuer == person.issuer)
-    ).first()
-    if known is not None:
-        known.name = known.name or person.name
-        known.birth_date = known.birth_date or person.birth_date
-        known.sex = known.sex or person.sex
-        return known
-    patient = Patient(
-        id=new_id(),
-        reference=person.reference,
-        issuer=person.issuer,
-        name=person.name,
-        birth_date=person.birth_date,
-        sex=person.sex,
-        created_at=now,
-    )
-    session.add(patient)
-    session.flush()
-    return patient
+    return study, None

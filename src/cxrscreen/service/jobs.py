@@ -16,6 +16,10 @@ from cxrscreen.service.store.studies import refresh_study
 
 LONGEST_WAIT: Final = timedelta(hours=1)
 """Between two attempts."""
+LONGEST_STORAGE_WAIT: Final = timedelta(minutes=5)
+"""Between two looks whether a storage that was away is back; they cost little, and everything waits for it."""
+STORAGE_PATIENCE: Final = timedelta(days=7)
+"""Age at which work is given up that fails because of the storage: its file is gone, and nobody has restored it."""
 _OTHERS_FIRST: Final = 100
 
 
@@ -204,6 +208,64 @@ def retry(session: Session, held: Lease, reason: str, now: datetime, *, wait_sec
     wait = min(timedelta(seconds=wait_seconds) * 2 ** min(held.attempt - 1, 20), LONGEST_WAIT)
     kept = reason[:LONGEST_REASON]
     if not _change(session, held, state="waiting", lease=None, leased_until=None, reason=kept, not_before=now + wait):
+        raise _lost()
+    return True
+
+
+def next_look(since: datetime, now: datetime, seconds: float) -> datetime | None:
+    """Tell when to try again what failed because a disk or a database is away, which is nobody's attempt.
+
+    Parameters
+    ----------
+    since
+        When the work came up.
+    now
+        The moment.
+    seconds
+        The shortest wait. It grows with the age of the work, up to :data:`LONGEST_STORAGE_WAIT`.
+
+    Returns
+    -------
+    datetime or None
+        None where the work is older than :data:`STORAGE_PATIENCE`: a person has to look at it.
+    """
+    age = now - since
+    if age > STORAGE_PATIENCE:
+        return None
+    return now + min(max(age, timedelta(seconds=seconds)), LONGEST_STORAGE_WAIT)
+
+
+def postpone(session: Session, held: Lease, reason: str, now: datetime, *, wait_seconds: float) -> bool:
+    """Give a job back that failed for no fault of its image: no attempt is counted, and it shows why it waits.
+
+    Parameters
+    ----------
+    session, held, now
+        As above.
+    reason
+        What is away, one sentence.
+    wait_seconds
+        See :func:`next_look`.
+
+    Returns
+    -------
+    bool
+        Whether there will be another try; False where it was too old and was set aside with the reason.
+
+    Raises
+    ------
+    LeaseLostError
+        As :func:`finish`.
+    """
+    since = session.scalar(select(Job.created_at).where(Job.id == held.job_id))
+    if since is None:
+        raise _lost()
+    again = next_look(since, now, wait_seconds)
+    if again is None:
+        set_aside(session, held, f"{reason} It has been so for days.", now)
+        return False
+    kept = {"reason": reason[:LONGEST_REASON], "not_before": again, "attempts": Job.attempts - 1}
+    if not _change(session, held, state="waiting", lease=None, leased_until=None, **kept):
         raise _lost()
     return True
 

@@ -42,7 +42,7 @@ from cxrscreen.systems.contract import Stage
 FOLDER: Final = "pictures"
 """Below the result's address, so that the links in the page lead to its framed pictures."""
 
-_INK, _QUIET, _LINE = HexColor("#1a2330"), HexColor("#55606e"), HexColor("#c9d1db")
+_INK, _QUIET, _LINE, _ALARM = HexColor("#1a2330"), HexColor("#55606e"), HexColor("#c9d1db"), HexColor("#a3121f")
 _MARGIN: Final = 18 * mm
 _COLUMN, _TALLEST = 82 * mm, 100 * mm
 _BARE: Final = TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)])
@@ -105,6 +105,9 @@ def _story(result: models.Result, folder: ResultFolder) -> Iterable[Flowable]:
     yield Paragraph(escape(RESEARCH_USE), _style(9, colour=_QUIET))
     yield Spacer(1, 3 * mm)
     yield _table([[_quiet(name), _plain(value)] for name, value in _facts(result)], (38 * mm, None))
+    if result.image.study.patient_contradicted:
+        yield Spacer(1, 3 * mm)
+        yield Paragraph(escape(_contradiction(result.image)), _style(11, bold=True, colour=_ALARM))
     yield Spacer(1, 4 * mm)
     if record.status == "refused":
         yield Paragraph("Refused: no answer is given", _style(13, bold=True))
@@ -129,16 +132,28 @@ def _story(result: models.Result, folder: ResultFolder) -> Iterable[Flowable]:
 
 def _facts(result: models.Result) -> list[tuple[str, str]]:
     image, study = result.image, result.image.study
-    patient = study.patient
     facts = [
         ("Image", _name(result)),
-        ("Patient", "not said" if patient is None else f"{patient.reference} {patient.name or ''}".strip()),
+        ("Patient", _person(study.patient)),
         ("Taken on", "not said" if study.taken_on is None else study.taken_on.isoformat()),
         ("Received", _moment(image.received_at)),
         ("Screened", f"{_moment(result.made_at)} by {result.system}, {result.bundle}, cxrscreen {__version__}"),
         ("Identifiers", f"image {image.id}, result {result.id}"),
     ]
     return [(name, printable(value)) for name, value in facts]
+
+
+def _person(patient: models.Patient | None) -> str:
+    return "not said" if patient is None else f"{patient.reference} {patient.name or ''}".strip()
+
+
+def _contradiction(image: models.Image) -> str:
+    if image.other_patient is None:
+        return "Another image of this study names somebody else. Find out whose images these are before you use this."
+    named = _person(image.other_patient)
+    return printable(
+        f"This image names somebody else than its study: {named}. Find out whose it is before you use this."
+    )
 
 
 def _answer(result: models.Result, record: ScreeningRecord) -> Iterable[Flowable]:

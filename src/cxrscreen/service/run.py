@@ -28,6 +28,7 @@ _LOG = structlog.get_logger(__name__)
 _STOP_SECONDS: Final = 60.0
 """How long workers may take to end the image in hand."""
 _LIVED_WELL_SECONDS: Final = 30.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
@@ -158,9 +159,14 @@ def _supervise(settings: Settings, stop: threading.Event) -> None:
                 place.died(number, now)
             if place.process is None and now >= place.start_at:
                 run = programs[number]
-                place.process = spawn.Process(target=run, args=(settings, number), name=f"{run.__name__}-{number}")
-                place.started_at = now
-                place.process.start()
+                process = spawn.Process(target=run, args=(settings, number), name=f"{run.__name__}-{number}")
+                try:
+                    process.start()
+                except (OSError, MemoryError) as error:
+                    # No memory or no processes left for a moment; the others still have to be watched.
+                    place.not_started(number, now, error)
+                else:
+                    place.process, place.started_at = process, now
     for place in places:
         if place.process is not None and place.process.is_alive():
             place.process.terminate()
@@ -185,9 +191,17 @@ class _Place:
 
     def died(self, number: int, now: float) -> None:
         code = self.process.exitcode if self.process is not None else None
-        lived_well = now - self.started_at > _LIVED_WELL_SECONDS
-        self._pause = 0.5 if lived_well else min(max(0.5, self._pause * 2), _LONGEST_PAUSE_SECONDS)
-        self.start_at = now + self._pause
+        if now - self.started_at > _LIVED_WELL_SECONDS:
+            self._pause = 0.0
+        self._put_off(now)
         self.process = None
         cause = signal.Signals(-code).name if code is not None and code < 0 else code
         _LOG.error("worker ended", worker=number, cause=cause, again_in_seconds=self._pause)
+
+    def not_started(self, number: int, now: float, error: Exception) -> None:
+        self._put_off(now)
+        _LOG.error("worker not started", worker=number, error=type(error).__name__, again_in_seconds=self._pause)
+
+    def _put_off(self, now: float) -> None:
+        self._pause = min(max(_FIRST_PAUSE_SECONDS, self._pause * 2), _LONGEST_PAUSE_SECONDS)
+        self.start_at = now + self._pause

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from multiprocessing import parent_process
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from cxrscreen.errors import CxrscreenError, UnreadableImageError
+from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError, UnreadableImageError
 from cxrscreen.imaging.read import read
 from cxrscreen.service import jobs
 from cxrscreen.service.context import Context, open_context
@@ -22,6 +22,7 @@ from cxrscreen.service.dicom_objects import export_once
 from cxrscreen.service.jobs import Lease, LeaseLostError
 from cxrscreen.service.logs import places_of, set_up_logs
 from cxrscreen.service.settings import Settings
+from cxrscreen.service.store.files import FilesError
 from cxrscreen.service.store.results import write_result
 from cxrscreen.systems.contract import System
 from cxrscreen.systems.registry import bundle_named, load_system
@@ -92,23 +93,38 @@ class Worker:
             status = write_result(self.context, held, radiograph, screening, read_seconds)
         except LeaseLostError:
             raise
+        except (UnreachableImageError, FilesError, OperationalError, OSError) as error:
+            self._postponed(held, error)
+        except OutOfMemoryError as error:
+            self._failed(held, error)
         except UnreadableImageError as error:
-            reason = str(error).replace(str(self.context.files.path(held.sha256)), "The file")
             with self.context.database.writing() as session:
-                jobs.set_aside(session, held, reason, self.context.now())
+                jobs.set_aside(session, held, self._reason(held, error), self.context.now())
             _LOG.info("set aside", attempt=held.attempt)
         except Exception as error:
             self._failed(held, error)
         else:
             _LOG.info("screened", status=status, seconds=round(time.perf_counter() - start, 3))
 
+    def _reason(self, held: Lease, error: Exception) -> str:
+        if isinstance(error, CxrscreenError):
+            return str(error).replace(str(self.context.files.path(held.sha256)), "The file")
+        # The text of an unexpected error may hold what is in the file.
+        return f"The screening met an unexpected fault ({type(error).__name__})."
+
+    def _postponed(self, held: Lease, error: Exception) -> None:
+        """Keep a job whose storage is away: a folder that is not mounted must not cost every image its screening."""
+        if isinstance(error, CxrscreenError):
+            reason = self._reason(held, error)
+        else:
+            reason = f"The disk or the database could not be used ({type(error).__name__})."
+        _LOG.error("storage away", error=type(error).__name__, places=places_of(error))
+        with self.context.database.writing() as session:
+            jobs.postpone(session, held, reason, self.context.now(), wait_seconds=self.context.settings.retry_seconds)
+
     def _failed(self, held: Lease, error: Exception) -> None:
         settings = self.context.settings
-        if isinstance(error, CxrscreenError):
-            reason = str(error)
-        else:
-            # The text of an unexpected error may hold what is in the file.
-            reason = f"The screening met an unexpected fault ({type(error).__name__})."
+        reason = self._reason(held, error)
         _LOG.error("screening failed", error=type(error).__name__, places=places_of(error), attempt=held.attempt)
         with self.context.database.writing() as session:
             jobs.retry(

@@ -143,7 +143,7 @@ def test_what_is_not_stored_is_said_with_its_reason(client, dicom, context):
     assert Dataset.from_json(elsewhere.json()).FailedSOPSequence[0].FailureReason == 0xA900
     context.settings.__dict__["max_file_bytes"] = 2000
     large = store(client, good)
-    assert Dataset.from_json(large.json()).OtherFailuresSequence[0].FailureReason == 0xA700
+    assert Dataset.from_json(large.json()).OtherFailuresSequence[0].FailureReason == 0xC013
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,21 @@ def test_deidentified_instances_are_said_to_be_so(client, context, dicom):
     (kept,) = client.get("/dicom-web/instances").json()
     assert item.RetrieveURL == kept["00081190"]["Value"][0]
     assert str(sent.PatientName) not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("set_to", "changes", "reason"),
+    [
+        ({"deidentify": "basic", "pseudonym_key": SecretStr("k" * 32)}, {"BurnedInAnnotation": "YES"}, 0xC012),
+        ({"max_pixels": 100 * 100}, {}, 0xC013),
+        ({}, {"NumberOfFrames": 2}, 0xC013),
+    ],
+)
+def test_what_will_never_be_taken_asks_nobody_to_try_again(client, context, dicom, set_to, changes, reason):
+    context.settings.__dict__.update(set_to)
+    answer = store(client, dicom(changes=changes))
+    assert answer.status_code == 409
+    assert Dataset.from_json(answer.json()).FailedSOPSequence[0].FailureReason == reason
 
 
 def test_searches(client, dicom):

@@ -1,3 +1,4 @@
+import errno
 import io
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import select
 
+from cxrscreen.service.housekeeping import sweep
 from cxrscreen.service.store.models import Image, Result, Study
 from cxrscreen.service.store.people import AuditEvent
 
@@ -24,7 +26,7 @@ def screened(context, send, dicom, work):
 def decoded(answer):
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "image/png"
-    assert "private" in answer.headers["cache-control"]
+    assert answer.headers["cache-control"] == "no-store"
     return np.asarray(Picture.open(io.BytesIO(answer.content)))
 
 
@@ -176,6 +178,22 @@ def test_a_deleted_study_is_gone_with_its_files(client, context, screened):
     assert client.delete(f"{API}/studies/{study}").status_code == 404
     with context.database.reading() as session:
         assert session.scalars(select(Study)).all() == session.scalars(select(Image)).all() == []
+
+
+def test_a_deletion_is_told_and_written_down_although_a_file_stays_until_the_sweep(
+    client, context, screened, monkeypatch
+):
+    def stuck(*_given):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context.files, "remove_unneeded", stuck)
+        assert client.delete(f"{API}/studies/{screened[0]}").status_code == 204
+    with context.database.reading() as session:
+        assert session.scalars(select(AuditEvent.action)).all() == ["study.deleted"]
+    assert list(context.files.names())
+    sweep(context, older_than_seconds=-1)
+    assert list(context.files.names()) == []
 
 
 def test_who_saw_or_did_what_is_in_the_audit_log(client, context, screened):

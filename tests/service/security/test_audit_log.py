@@ -3,14 +3,16 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from cxrscreen.service.access import Principal, Role
+from cxrscreen.service.api import asking
 from cxrscreen.service.security import audit_log
 from cxrscreen.service.security.audit_log import Filter
 from cxrscreen.service.store.audit import record
 from cxrscreen.service.store.chain import BEGINNING, check_chain, digest_of
+from cxrscreen.service.store.people import AuditEvent
 
 LOG = "/api/v1/audit-log"
 WHO = Principal("Ä. Müller", Role.READER, "session")
@@ -44,6 +46,24 @@ def test_a_log_that_is_whole(five):
     record(five, WHO, "study.seen", "study", None)
     assert found(five, (5, check.head))[1]
     assert found(five, (0, BEGINNING))[1]
+
+
+def test_a_picture_that_could_not_be_written_down_is_not_shown_the_next_time_either(
+    context, client, send, png, monkeypatch
+):
+    (image,) = send(png(100))
+    address = f"/api/v1/images/{image}/picture.png"
+
+    def locked(*_given, **_details):
+        raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asking.audit, "record", locked)
+        assert [client.get(address).status_code for _ in range(2)] == [503, 503]
+    assert [client.get(address).status_code for _ in range(2)] == [200, 200]
+    with context.database.reading() as session:
+        seen = session.scalars(select(AuditEvent.target_id).where(AuditEvent.action == "image.picture_seen")).all()
+    assert seen == [image]
 
 
 def test_an_empty_one(context):

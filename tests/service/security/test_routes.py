@@ -4,9 +4,14 @@ import re
 
 import pytest
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import select
 
 from cxrscreen.service.access import Role, requirements_of
 from cxrscreen.service.api.asking import _log
+from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.pages.static_files import STATIC
+from cxrscreen.service.store.exchange import FhirResource, Instance
+from cxrscreen.service.store.models import Image, Result
 
 OPEN, VIEWER, READER, ADMIN = None, Role.VIEWER, Role.READER, Role.ADMIN
 A, W = "/api/v1", "/dicom-web"
@@ -108,7 +113,6 @@ UNWRITTEN = {
     ("GET", f"{A}/session"): "who is asking",
     ("GET", "/fhir/metadata"): "what can be asked",
     ("GET", "/"): "leads to the worklist",
-    ("GET", "/studies/{study_id}/state"): "whether the page is still as it is",
     ("GET", "/studies/{study_id}/beside/{other_id}"): "leads to the comparison",
     ("GET", "/upload"): "an empty form",
     ("GET", "/figures"): "counts, of nobody",
@@ -158,6 +162,55 @@ def test_there_is_nothing_but_routes(people):
     walked = {route.path for route in iter_route_contexts(people.app.routes)}
     assert all(type(route).__name__ in ("_IncludedRouter", "APIRoute") for route in people.app.routes)
     assert not any(path.startswith(("/docs", "/redoc")) for path in walked)
+
+
+NOT_GIVEN = {
+    "/",
+    "/sign-in/provider",
+    "/sign-in/provider/back",
+    "/studies/{study_id}/beside/{other_id}",
+    "/compare",
+    f"{A}/systems",
+}
+"""Routes that lead to another one, or need what is not there: a provider, two images' names, a bundle."""
+
+
+def test_no_browser_keeps_what_a_patient_is_in(people, context, dicom, worker):
+    """What a browser keeps, the next one to sit there sees, without a request and without an event."""
+    client = people.signed_in(Role.ADMIN)
+    sent = client.post("/api/v1/submissions", files=[("files", ("a.dcm", dicom()))]).json()
+    assert worker.work_once()
+    assert export_once(context)
+    with context.database.reading() as session:
+        image, result = session.scalars(select(Image)).one(), session.scalars(select(Result)).one()
+        instance = session.scalars(select(Instance).where(Instance.result_id.is_(None))).one()
+        resources = {row.kind: row.id for row in session.scalars(select(FhirResource))}
+    there = {
+        "submission_id": sent["id"],
+        "study_id": image.study_id,
+        "other_id": image.study_id,
+        "image_id": image.id,
+        "result_id": result.id,
+        "study_uid": instance.study_instance_uid,
+        "series_uid": instance.series_instance_uid,
+        "instance_uid": instance.sop_instance_uid,
+        "digest": STATIC.rpartition("/")[2],
+        "file": "original.png",
+        "numbers": "1",
+        "place": "7FE00010",
+    }
+    given = set()
+    gets = sorted(path for method, path in WHO_MAY if method == "GET")
+    for path in gets:
+        kind = next((kind for kind in resources if kind in path), None)
+        named = "study.css" if path.startswith("/static/") else "h2"
+        filled = path.format(**there, name=named, resource_id=resources.get(kind or "", ""))
+        answer = client.get(filled, follow_redirects=False)
+        if answer.status_code == 200:
+            given.add(path)
+        if not path.startswith("/static/"):
+            assert answer.headers["cache-control"] in ("no-store", "no-cache"), path
+    assert set(gets) - given == NOT_GIVEN
 
 
 ENDS = {("DELETE", f"{A}/session"), ("DELETE", f"{A}/sessions")}

@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 from cxrscreen.service.access import Role
 from cxrscreen.service.security.accounts import disable
 from cxrscreen.service.security.keys import digest_of
@@ -108,6 +110,15 @@ def test_too_many_attempts_on_an_account_from_wherever(people, clock):
     assert try_(people.stranger(client=("10.0.1.1", 1)), "vera").status_code == 200
     clock.pass_(seconds=31)
     assert try_(people.stranger(client=("10.0.1.1", 1))).status_code == 200
+
+
+@pytest.mark.parametrize("other", ["\uff52ita", "\U0001d493ita", "\u24e1ita", " RITA\u2003"])
+def test_another_spelling_of_a_name_has_no_attempts_of_its_own(people, other):
+    client = people.under(attempts_per_account=3).stranger()
+    for _ in range(3):
+        assert try_(client, "rita", "wrong").status_code == 401
+    assert try_(client, other, "wrong").status_code == 429
+    assert try_(client, "rita").status_code == 429
 
 
 def test_too_many_attempts_on_a_name_that_is_nobodys_say_the_same(people):

@@ -21,10 +21,12 @@ from cxrscreen.service.access import Role
 from cxrscreen.service.app import create_app
 from cxrscreen.service.problems import NotSignedInError
 from cxrscreen.service.security import identity_provider
+from cxrscreen.service.security.accounts import add_account
 from cxrscreen.service.security.identity_provider import Identity, Provider, ProviderError
 from cxrscreen.service.security.single_sign_on import _own_path
+from cxrscreen.service.security.tokens import make_token
 from cxrscreen.service.settings import IdentityProvider, SettingsError, load_settings
-from cxrscreen.service.store.people import SignOn, User
+from cxrscreen.service.store.people import SignOn, Token, User
 
 ISSUER = "https://id.hospital.example"
 OIDC = IdentityProvider(
@@ -218,6 +220,41 @@ def test_no_group_no_access_and_a_name_that_is_taken_is_not_taken_over(world, co
     assert client.get("/api/v1/session").status_code == 401
     person["who"] = replace(person["who"], name="not a name at all!")
     assert go(browser()).status_code == 403
+
+
+def test_who_comes_back_without_a_group_keeps_neither_session_nor_token(world, context, actions):
+    _, person, browser, go = world
+    client = browser()
+    go(client)
+    key = client.post(
+        "/api/v1/tokens",
+        json={"name": "modality", "role": "reader", "days": None},
+        headers={"X-CSRF-Token": client.get("/api/v1/session").json()["csrf_token"]},
+    ).json()["key"]
+    program = browser()
+    program.headers["Authorization"] = f"Bearer {key}"
+    assert program.get("/api/v1/session").json()["role"] == "reader"
+    others = people_of(context, "s-2")
+    person["who"] = replace(person["who"], groups=("choir",))
+    assert go(browser()).status_code == 403
+    assert client.get("/api/v1/session").status_code == 401
+    assert program.get("/api/v1/session").status_code == 401
+    with context.database.reading() as session:
+        assert session.get_one(Token, others).revoked_at is None
+    assert actions()[-2:] == [("nobody", "account.access_ended", "done"), ("nobody", "session.opened", "refused")]
+    person["who"] = replace(person["who"], groups=("ward",))
+    again = browser()
+    assert go(again).status_code == 303
+    assert again.get("/api/v1/session").json()["role"] == "viewer"
+    assert program.get("/api/v1/session").status_code == 401
+
+
+def people_of(context, subject):
+    """Make another account of the provider, with a token; give the token's identifier."""
+    with context.database.writing() as session:
+        user = add_account(session, f"other-{subject}", Role.READER, context.now())
+        user.oidc_issuer, user.oidc_subject = ISSUER, subject
+        return make_token(session, "other", Role.READER, context.now(), owner=user, days=1).token_id
 
 
 def test_a_shut_account_stays_shut(world, context):

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -82,6 +84,20 @@ def test_nobody_writes_while_it_is_asked_who_needs_a_file(files):
     writer.join()
     assert order == ["asked", "written"]
     assert files.read(stored.sha256) == b"content"
+
+
+def test_on_nfs_a_lock_that_is_held_alone_needs_a_file_open_for_writing(files, monkeypatch):
+    held = []
+
+    def as_on_nfs(lock, how):
+        if not (lock.writable() if how == fcntl.LOCK_EX else lock.readable()):
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        held.append(how)
+
+    monkeypatch.setattr(fcntl, "flock", as_on_nfs)
+    stored = put(files, b"content")
+    assert files.remove_unneeded(stored.sha256, lambda _name: False)
+    assert held == [fcntl.LOCK_SH, fcntl.LOCK_EX]
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):

@@ -38,6 +38,15 @@ def test_what_got_no_answer_comes_first_then_urgency_and_reviewed_last(context, 
     assert found(context)[0][-1] == worklist["refused"]
 
 
+def test_what_is_known_to_be_urgent_does_not_wait_and_what_only_another_system_answered_is_looked_at(context, worklist):
+    with context.database.writing() as session:
+        # A second system is still at work on the urgent one; and it alone answered on the normal one.
+        session.get(Study, worklist["urgent"]).state = "waiting"
+        session.get(Study, worklist["normal"]).urgency = None
+    named = {study: name for name, study in worklist.items()}
+    assert [named[study] for study in found(context)[0]] == ["normal", "refused", "damaged", "urgent", "waits"]
+
+
 @pytest.mark.parametrize(
     ("search", "names"),
     [
@@ -73,9 +82,10 @@ def test_earlier_studies_are_those_of_the_same_person(context, send, dicom, png)
     contents = [
         dicom(patient_id="P-1", changes={"StudyInstanceUID": f"1.2.{n}", "StudyDate": f"2020010{n}"}) for n in (1, 2, 3)
     ]
-    send(*contents, png(90), png(91))
+    undated = dicom(patient_id="P-1", changes={"StudyInstanceUID": "1.2.4", "StudyDate": "", "AcquisitionDate": ""})
+    send(*contents, undated, png(90), png(91))
     with context.database.reading() as session:
         middle = session.scalars(select(Study).where(Study.study_instance_uid == "1.2.2")).one()
-        assert [study.study_instance_uid for study in earlier_studies(session, middle)] == ["1.2.3", "1.2.1"]
+        assert [study.study_instance_uid for study in earlier_studies(session, middle)] == ["1.2.3", "1.2.1", "1.2.4"]
         nameless = session.scalars(select(Study).where(Study.patient_id.is_(None))).first()
         assert earlier_studies(session, nameless) == ()

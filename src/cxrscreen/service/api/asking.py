@@ -25,17 +25,22 @@ def _log(request: Request) -> Logged:
         action: str, target_kind: Target, target_id: str | None, *, sparsely: bool = False, **details: Any
     ) -> None:
         asking: Principal = request.state.principal
-        if sparsely and not _first_for_a_while((asking.kind, asking.name, action, str(target_id))):
-            return
-        audit.record(
-            request.app.state.context,
-            asking,
-            action,
-            target_kind,
-            target_id,
-            request=request.state.number,
-            **details,
-        )
+
+        def write() -> None:
+            audit.record(
+                request.app.state.context,
+                asking,
+                action,
+                target_kind,
+                target_id,
+                request=request.state.number,
+                **details,
+            )
+
+        if sparsely:
+            _once_in_a_while((asking.kind, asking.name, action, str(target_id)), write)
+        else:
+            write()
 
     return entry
 
@@ -49,11 +54,21 @@ which a viewer asks for by the dozen.
 
 _WRITTEN: TTLCache[tuple[str, ...], bool] = TTLCache(maxsize=10_000, ttl=300)
 _WRITTEN_LOCK = Lock()
+_WRITING_LOCK = Lock()
 
 
-def _first_for_a_while(key: tuple[str, ...]) -> bool:
-    with _WRITTEN_LOCK:
-        known = key in _WRITTEN
-        if not known:
+def _once_in_a_while(key: tuple[str, ...], write: Callable[[], None]) -> None:
+    if _is_written(key):
+        return
+    # Who asks for the next picture meanwhile waits: nothing is shown before its entry is written.
+    with _WRITING_LOCK:
+        if _is_written(key):
+            return
+        write()
+        with _WRITTEN_LOCK:
             _WRITTEN[key] = True
-        return not known
+
+
+def _is_written(key: tuple[str, ...]) -> bool:
+    with _WRITTEN_LOCK:
+        return key in _WRITTEN

@@ -27,7 +27,7 @@ class OnItsWay(BaseModel):
         description="'pending', 'awaiting' (storage commitment), 'sent', 'refused', or 'superseded' by something newer "
         "of the same study before it had arrived."
     )
-    attempts: int = Field(description="Of events; of objects, how often the peer did not commit itself to them.")
+    attempts: int = Field(description="Of events; of objects, how often the peer did not take them or keep them.")
     not_before: datetime
     reason: str | None
     created_at: datetime

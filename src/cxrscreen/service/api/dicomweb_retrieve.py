@@ -18,7 +18,6 @@ from sqlalchemy import select
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.api.asking import AuditLog, Reader, Viewer
 from cxrscreen.service.api.dicomweb_address import JSON, PREFIX, Uid, address, base_of
-from cxrscreen.service.api.images import PRIVATE
 from cxrscreen.service.context import Context, Here
 from cxrscreen.service.dicom_multipart import DICOM, related
 from cxrscreen.service.dicom_retrieve import OCTETS, Accepted, NotAcceptableError, bulk_data, frames, metadata, whole
@@ -132,7 +131,7 @@ def rendered(
         picture.save(written, "PNG", compress_level=1)
     else:
         picture.save(written, "JPEG", quality=90)
-    return Response(written.getvalue(), media_type=form or "image/jpeg", headers=PRIVATE)
+    return Response(written.getvalue(), media_type=form or "image/jpeg")
 
 
 def accepted(request: Request) -> list[Accepted]:
@@ -231,4 +230,4 @@ def _path(here: Context, found: Instance) -> FilePath:
 
 def _related(contents: Iterable[tuple[str, Iterable[bytes]]], kind: str) -> Response:
     content_type, body = related(contents, kind)
-    return StreamingResponse(body, headers={**PRIVATE, "Content-Type": content_type})
+    return StreamingResponse(body, headers={"Content-Type": content_type})

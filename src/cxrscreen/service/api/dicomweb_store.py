@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from cxrscreen.dicom_node.instance import DOES_NOT_MATCH, OUT_OF_RESOURCES, STORED_CLASSES
+from cxrscreen.dicom_node.instance import DOES_NOT_MATCH, STORED_CLASSES, TOO_LARGE
 from cxrscreen.service.api.asking import AuditLog, Reader
 from cxrscreen.service.api.dicomweb_address import JSON, PREFIX, Attributes, Uid, address, base_of, element
 from cxrscreen.service.context import Context, Here
@@ -50,7 +50,7 @@ async def _store(request: Request, sender: Sender, here: Context, log: AuditLog,
 
     def stored(part: Part) -> Stored:
         if part.too_large:
-            return Stored(None, failure=OUT_OF_RESOURCES, sentence="The instance is larger than is read")
+            return Stored(None, failure=TOO_LARGE, sentence="The instance is larger than is read")
         return store_instance(here, part.content.read(), sender, study_uid)
 
     try:

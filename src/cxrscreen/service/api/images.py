@@ -65,7 +65,7 @@ def picture(
         found = _image(session, image_id)
     log("image.picture_seen", "image", image_id, sparsely=True)
     window = Window(rendering.center, rendering.width, rendering.invert, rendering.side)
-    return private_png(gallery.picture(found, window))
+    return png_response(gallery.picture(found, window))
 
 
 @router.get("/{image_id}/file", response_class=FileResponse)
@@ -79,7 +79,7 @@ def file(image_id: Id, here: Here, _asking: Reader, log: AuditLog) -> FileRespon
     log("image.file_given", "image", image_id)
     kind = "application/dicom" if found.format == "DICOM" else f"image/{found.format.lower()}"
     suffix = "dcm" if found.format == "DICOM" else found.format.lower()
-    return FileResponse(path, media_type=kind, filename=f"{image_id}.{suffix}", headers=PRIVATE)
+    return FileResponse(path, media_type=kind, filename=f"{image_id}.{suffix}")
 
 
 @router.post("/{image_id}/screenings", status_code=202)
@@ -100,13 +100,9 @@ def screen(image_id: Id, order: Order, here: Here, _asking: Reader, log: AuditLo
     return view
 
 
-PRIVATE = {"Cache-Control": "private, max-age=300", "X-Content-Type-Options": "nosniff"}
-"""Headers of what a browser may keep for its user and no cache between may."""
-
-
-def private_png(content: bytes) -> Response:
+def png_response(content: bytes) -> Response:
     """Answer with a picture."""
-    return Response(content, media_type="image/png", headers=PRIVATE)
+    return Response(content, media_type="image/png")
 
 
 def _image(session: Session, image_id: str) -> models.Image:

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import AuditLog, Id, Viewer
-from cxrscreen.service.api.images import PNG, PRIVATE, private_png
+from cxrscreen.service.api.images import PNG, png_response
 from cxrscreen.service.api.views import Result, result_view
 from cxrscreen.service.context import Context, Here
 from cxrscreen.service.pictures import Gallery, Look
@@ -49,7 +49,7 @@ def saliency_map(
     with _result(here, result_id) as found:
         content = gallery.map(found, name, look)
     log("result.picture_seen", "result", result_id, sparsely=True)
-    return private_png(content)
+    return png_response(content)
 
 
 @router.get(f"/{{result_id}}/{FOLDER}/{{file}}", response_class=Response, responses=PNG)
@@ -68,7 +68,7 @@ def picture(
     if file not in files:
         raise NotFoundError(f"The result has no such picture; it has {', '.join(sorted(files))}.")
     log("result.picture_seen", "result", result_id, sparsely=True)
-    return private_png(files[file])
+    return png_response(files[file])
 
 
 @router.get("/{result_id}/report.html", response_class=HTMLResponse)
@@ -78,7 +78,7 @@ def page(result_id: Id, request: Request, here: Here, _asking: Viewer, log: Audi
     with _result(here, result_id) as found:
         content = html_report(found, gallery.folder(found))
     log("result.report_made", "result", result_id, form="html")
-    return HTMLResponse(content, headers={**PRIVATE, "Content-Security-Policy": _PAGE_POLICY})
+    return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
 @router.get("/{result_id}/report.pdf", response_class=Response, responses=_PDF)
@@ -88,7 +88,7 @@ def document(result_id: Id, request: Request, here: Here, _asking: Viewer, log: 
     with _result(here, result_id) as found:
         content = pdf_report(found, gallery.folder(found))
     log("result.report_made", "result", result_id, form="pdf")
-    headers = {**PRIVATE, "Content-Disposition": f'inline; filename="{result_id}.pdf"'}
+    headers = {"Content-Disposition": f'inline; filename="{result_id}.pdf"'}
     return Response(content, media_type="application/pdf", headers=headers)
 
 

@@ -47,6 +47,7 @@ class Image(BaseModel):
     modality: str | None
     size_bytes: int
     name: str | None = Field(description="The sender's name of the file.")
+    other_patient: Patient | None = Field(description="Whom the file names, where that is not the study's patient.")
     received_at: datetime
     jobs: list[Job]
 
@@ -81,6 +82,7 @@ class StudySummary(BaseModel):
     taken_on: date | None
     accession_number: str | None
     patient: Patient | None
+    patient_contradicted: bool = Field(description="Whether an image of the study names somebody else.")
 
 
 class Study(StudySummary):
@@ -170,6 +172,7 @@ def image_view(image: models.Image) -> Image:
         modality=image.modality,
         size_bytes=image.size_bytes,
         name=image.name,
+        other_patient=patient_view(image.other_patient),
         received_at=image.received_at,
         jobs=[job_view(job) for job in image.jobs],
     )
@@ -259,4 +262,5 @@ def _summary(study: models.Study) -> dict[str, Any]:
         "taken_on": study.taken_on,
         "accession_number": study.accession_number,
         "patient": patient_view(study.patient),
+        "patient_contradicted": study.patient_contradicted,
     }

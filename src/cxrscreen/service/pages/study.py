@@ -16,9 +16,12 @@ from cxrscreen.service.pages.routing import page, pages_router
 from cxrscreen.service.pages.timeline import events_of, timeline
 from cxrscreen.service.problems import NotFoundError
 from cxrscreen.service.store.models import Image, Study
-from cxrscreen.service.store.studies import Search, earlier_studies, find_studies
+from cxrscreen.service.store.studies import Search, doubtful_studies, earlier_studies, find_studies
 
 router = pages_router()
+
+_DOUBTFUL_FEW: Final = 5
+"""A placeholder for a number can have any number of studies."""
 
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
 
@@ -41,6 +44,7 @@ def study(
         shown = _chosen(found.images, image)
         answers = [] if shown is None else answers_of(shown, here.settings.used_systems[0])
         others = earlier_studies(session, found)
+        doubtful = doubtful_studies(session, found, limit=_DOUBTFUL_FEW + 1)
         answer = page(
             request,
             "study",
@@ -52,6 +56,8 @@ def study(
             unasked=[] if shown is None else unasked(shown, here.settings.systems),
             measured=measurements(here.files, answers[0]) if answers else [],
             others=others,
+            doubtful=doubtful[:_DOUBTFUL_FEW],
+            more_doubtful=len(doubtful) > _DOUBTFUL_FEW,
             line=timeline(events_of([found, *others], found.id)),
             next_study=_next(session, found),
             points={answer.title: _points(here, answer) for answer in answers},
@@ -62,10 +68,12 @@ def study(
 
 
 @router.get("/studies/{study_id}/state")
-def state(study_id: Id, here: Here, _asking: Viewer) -> State:
-    """Tell how far a study is; asked again and again by a page that waits, so it is no entry of the audit log."""
+def state(study_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> State:
+    """Tell how far a study is; a page that waits asks again and again."""
     with here.database.reading() as session:
-        return State.model_validate(study_of(session, study_id), from_attributes=True)
+        found = State.model_validate(study_of(session, study_id), from_attributes=True)
+    log("study.state_seen", "study", study_id, sparsely=True)
+    return found
 
 
 def study_of(session: Session, study_id: str) -> Study:

@@ -37,6 +37,8 @@ class Event:
         Of a study.
     current
         Whether it is the study whose page this is.
+    contradicted
+        Whether an image of the study names somebody else.
     """
 
     kind: Kind
@@ -46,6 +48,7 @@ class Event:
     test: str | None = None
     study_id: str | None = None
     current: bool = False
+    contradicted: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,10 @@ def events_of(studies: Iterable[Study], current: str) -> list[Event]:
     tests: set[tuple[date, str]] = set()
     for study in studies:
         day = study.taken_on or study.received_at.date()
-        found.append(Event("study", day, study.finding, study.urgency, None, study.id, study.id == current))
+        is_current, contradicted = study.id == current, study.patient_contradicted
+        found.append(
+            Event("study", day, study.finding, study.urgency, None, study.id, is_current, contradicted=contradicted)
+        )
         for said in study.feedback:
             if said.symptom_onset is not None and (onset is None or said.given_at >= onset[0]):
                 onset = (said.given_at, said.symptom_onset)

@@ -31,10 +31,15 @@ def tidy_name(name: str) -> str:
     AccountError
         If it cannot be a name.
     """
-    tidy = unicodedata.normalize("NFKC", name).strip().lower()
+    tidy = folded_name(name)
     if not _NAME.fullmatch(tidy):
         raise AccountError("The name of an account is 1 to 64 letters a to z, digits and . _ @ + -; choose another.")
     return tidy
+
+
+def folded_name(name: str) -> str:
+    """Return what all spellings of a name have in common; it need not be one that an account can have."""
+    return unicodedata.normalize("NFKC", name).strip().lower()
 
 
 def role_named(name: str) -> Role:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cxrscreen.service.context import Context
 from cxrscreen.service.problems import ServiceError
+from cxrscreen.service.security.accounts import folded_name
 from cxrscreen.service.security.keys import digest_of
 from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.people import SignInAttempt
@@ -98,7 +99,8 @@ def _take_turns(session: Session, account: str, origin: str) -> None:
 
 
 def _account_of(name: str) -> str:
-    return digest_of(name.strip().lower())
+    # Folded as accounts are found, or each spelling of a name would have its own attempts.
+    return digest_of(folded_name(name))
 
 
 def _origin_of(address: str) -> str:

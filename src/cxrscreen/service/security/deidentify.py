@@ -36,6 +36,10 @@ _OVERLAYS: Final = (0x6000, 0x0000, 0xFF00, 0x0000)
 _Rule = Callable[[Dataset, Any], None]
 
 
+class NotDeidentifiedError(UnreadableUploadError):
+    """An upload out of which names and numbers cannot be taken."""
+
+
 @dataclass(frozen=True)
 class Deidentifier:
     """Takes names and numbers out of files.
@@ -57,8 +61,10 @@ class Deidentifier:
 
         Raises
         ------
+        NotDeidentifiedError
+            If a DICOM file says that text is burned into its pixels, or it cannot be read or written.
         UnreadableUploadError
-            If the file says that text is burned into its pixels, or it cannot be read or written.
+            If a picture cannot be read.
         """
         content.seek(0)
         if not is_dicom:
@@ -70,7 +76,7 @@ class Deidentifier:
             raise
         except Exception as error:
             # What parsers raise on damaged data is not one family, and their texts hold parts of the file.
-            raise UnreadableUploadError(
+            raise NotDeidentifiedError(
                 f"The file could not be de-identified ({type(error).__name__}); export it again in standard DICOM."
             ) from None
         finally:
@@ -94,7 +100,7 @@ class Deidentifier:
     def _dicom(self, content: IO[bytes]) -> IO[bytes]:
         dataset = pydicom.dcmread(content, force=True)
         if str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES":
-            raise UnreadableUploadError(
+            raise NotDeidentifiedError(
                 "The file says that text is burned into its image, which is not removed here; send one without."
             )
         reference, issuer = str(dataset.get("PatientID") or ""), str(dataset.get("IssuerOfPatientID") or "")

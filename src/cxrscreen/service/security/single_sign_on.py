@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session
 from cxrscreen.service.access import Principal, Role
 from cxrscreen.service.context import Context
 from cxrscreen.service.problems import ForbiddenError, NotSignedInError, ServiceError
-from cxrscreen.service.security.accounts import AccountError, add_account, role_named
+from cxrscreen.service.security.accounts import AccountError, add_account, end_sessions, role_named
 from cxrscreen.service.security.identity_provider import Identity, Provider
 from cxrscreen.service.security.keys import digest_of, draw_key
 from cxrscreen.service.security.sessions import open_session
 from cxrscreen.service.security.sign_in import NOBODY, Arrival
+from cxrscreen.service.security.tokens import revoke_tokens
 from cxrscreen.service.settings import IdentityProvider, Settings
 from cxrscreen.service.store.audit import record
 from cxrscreen.service.store.people import SignOn, User
@@ -91,6 +92,8 @@ def arrive(
 ) -> Returned:
     """Sign somebody in who is back from the identity provider; their account is made when they first come.
 
+    Somebody known to whom the provider gives no role any more keeps nothing: sessions end, and tokens are revoked.
+
     Parameters
     ----------
     context
@@ -109,15 +112,21 @@ def arrive(
     NotSignedInError
         If this is not the browser that left, it took too long, or the provider did not let them in.
     ForbiddenError
-        If none of their groups has a role, their account is shut, or its name is taken.
+        If none of their groups has a role, their account is shut, or no account can have their name.
+    ConflictError
+        If somebody else's account has their name.
     """
     try:
         left = _taken_out(context, returning)
         if returning.code is None or (returning.issuer is not None and returning.issuer != provider.settings.issuer):
             raise NotSignedInError("The identity provider did not sign you in; try again.")
         identity = provider.identity(returning.code, verifier=left.verifier, nonce=left.nonce)
+        role = _role_of(identity, provider.settings)
+        if role is None:
+            _end_access(context, identity, request)
+            raise ForbiddenError("None of your groups has access to this service; ask an administrator.")
         with context.database.writing() as session:
-            user = _account_of(session, context, identity, provider.settings)
+            user = _account_of(session, context, identity, role)
             opened = open_session(session, user, context.now(), context.settings, instead_of=instead_of)
     except ServiceError as error:
         why = type(error).__name__
@@ -162,20 +171,36 @@ def _taken_out(context: Context, returning: Returning) -> SignOn:
     return left
 
 
-def _account_of(session: Session, context: Context, identity: Identity, settings: IdentityProvider) -> User:
+def _role_of(identity: Identity, settings: IdentityProvider) -> Role | None:
     roles = [role_named(settings.roles[group]) for group in identity.groups if group in settings.roles]
-    if not roles:
-        raise ForbiddenError("None of your groups has access to this service; ask an administrator.")
-    user = session.scalars(
-        select(User).where(User.oidc_issuer == identity.issuer, User.oidc_subject == identity.subject)
-    ).first()
+    return max(roles, default=None)
+
+
+def _end_access(context: Context, identity: Identity, request: str | None) -> None:
+    """End the sessions and tokens of somebody who has no role any more, in a transaction that the refusal outlives."""
+    with context.database.writing() as session:
+        user = _known(session, identity)
+        if user is None:
+            return
+        end_sessions(session, user.id)
+        revoke_tokens(session, user.id, context.now())
+    record(context, NOBODY, "account.access_ended", "account", user.id, request=request, by="provider")
+
+
+def _account_of(session: Session, context: Context, identity: Identity, role: Role) -> User:
+    user = _known(session, identity)
     if user is None:
-        user = _new_account(session, context, identity, max(roles))
+        user = _new_account(session, context, identity, role)
     if user.disabled_at is not None:
         raise ForbiddenError("Your account is shut; ask an administrator.")
     # The provider knows best who belongs where, each time.
-    user.role = max(roles).name.lower()
+    user.role = role.name.lower()
     return user
+
+
+def _known(session: Session, identity: Identity) -> User | None:
+    theirs = (User.oidc_issuer == identity.issuer, User.oidc_subject == identity.subject)
+    return session.scalars(select(User).where(*theirs)).first()
 
 
 def _new_account(session: Session, context: Context, identity: Identity, role: Role) -> User:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cxrscreen.service.access import Principal, Role
@@ -110,6 +110,12 @@ def revoke_token(session: Session, token_id: str, now: datetime, *, account_id: 
     if token is None or (account_id is not None and token.user_id != account_id):
         raise NotFoundError("There is no such token; see the list of tokens.")
     token.revoked_at = token.revoked_at or now
+
+
+def revoke_tokens(session: Session, account_id: str, now: datetime) -> None:
+    """Make all tokens of an account worthless."""
+    theirs = (Token.user_id == account_id, Token.revoked_at.is_(None))
+    session.execute(update(Token).where(*theirs).values(revoked_at=now))
 
 
 def principal_of_token(context: Context, key: str) -> Principal | None:

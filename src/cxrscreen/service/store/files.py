@@ -187,7 +187,8 @@ class Files:
 
     @contextmanager
     def _lock(self, *, alone: bool) -> Iterator[None]:
-        with (self.folder / "lock").open("rb") as lock:
+        # For writing too: on NFS nobody holds a lock alone whose file is open for reading only.
+        with (self.folder / "lock").open("r+b") as lock:
             if sys.platform != "win32":
                 fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield

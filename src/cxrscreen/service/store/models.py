@@ -22,12 +22,14 @@ class Patient(Base):
     """A person as the sender names them: what ties studies to earlier ones."""
 
     __tablename__ = "patients"
-    __table_args__ = (UniqueConstraint("reference", "issuer"),)
+    __table_args__ = (UniqueConstraint("reference", "issuer", "bearer"),)
 
     id: Mapped[Id]
     reference: Mapped[str] = mapped_column(String(128))
-    """The hospital's number (DICOM Patient ID), unique with its issuer."""
+    """The hospital's number (DICOM Patient ID)."""
     issuer: Mapped[str] = mapped_column(String(128), default="")
+    bearer: Mapped[int] = mapped_column(default=1)
+    """Counts the people whom one number of one issuer was sent for; see :mod:`cxrscreen.service.patients`."""
     name: Mapped[str | None] = mapped_column(String(256))
     birth_date: Mapped[date | None]
     sex: Mapped[str | None] = mapped_column(String(1))
@@ -45,6 +47,9 @@ class Study(Base):
 
     id: Mapped[Id]
     patient_id: Mapped[str | None] = mapped_column(ForeignKey("patients.id", ondelete="SET NULL"), index=True)
+    """Whom its first image names."""
+    patient_contradicted: Mapped[bool] = mapped_column(default=False)
+    """Whether a later image names somebody else."""
     study_instance_uid: Mapped[str | None] = mapped_column(String(64), unique=True)
     accession_number: Mapped[str | None] = mapped_column(String(64), index=True)
     taken_on: Mapped[date | None]
@@ -90,12 +95,24 @@ class Image(Base):
     received_at: Mapped[datetime]
 
     study: Mapped[Study] = relationship(back_populates="images")
+    other_patient: Mapped[Patient | None] = relationship(secondary="contradictions", uselist=False, viewonly=True)
+    """Whom the file names, where that is not its study's patient."""
     jobs: Mapped[list["Job"]] = relationship(
         back_populates="image", order_by="Job.created_at", passive_deletes=True, cascade="all, delete-orphan"
     )
     results: Mapped[list["Result"]] = relationship(
         back_populates="image", order_by="Result.made_at", passive_deletes=True, cascade="all, delete-orphan"
     )
+
+
+class Contradiction(Base):
+    """An image that names somebody else than its study's patient."""
+
+    __tablename__ = "contradictions"
+
+    image_id: Mapped[str] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
+    patient_id: Mapped[str] = mapped_column(ForeignKey("patients.id", ondelete="CASCADE"), index=True)
+    """Whom it names."""
 
 
 class Submission(Base):
@@ -232,6 +249,7 @@ class Feedback(Base):
 
 __all__ = [
     "Base",
+    "Contradiction",
     "Diagnosis",
     "Feedback",
     "Image",

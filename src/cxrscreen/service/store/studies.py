@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from cxrscreen.service.store.models import Image, Job, Patient, Result, Study, StudyState
+from cxrscreen.service.store.models import Contradiction, Image, Job, Patient, Result, Study, StudyState
 
 Order = Literal["urgency", "newest", "oldest"]
 
@@ -57,9 +57,9 @@ def find_studies(
     search
         What for.
     order
-        ``"urgency"``: what nobody reviewed before what somebody did; then studies without a result, refused and failed
-        ones, for nothing was said of them and a person has to look; then by urgency, greatest first; those that wait
-        last. Or by arrival.
+        ``"urgency"``: what nobody reviewed before what somebody did; then studies without an urgency for which nothing
+        more is to come, for nothing was said of them and a person has to look; then by urgency, greatest first, as far
+        as it is known; those that wait for one last. Or by arrival.
     limit, offset
         Which part of the list.
 
@@ -79,7 +79,27 @@ def earlier_studies(session: Session, study: Study) -> Sequence[Study]:
     if study.patient_id is None:
         return ()
     others = select(Study).where(Study.patient_id == study.patient_id, Study.id != study.id)
-    return session.scalars(others.order_by(Study.taken_on.desc(), Study.received_at.desc())).unique().all()
+    return session.scalars(others.order_by(Study.taken_on.desc().nulls_last(), Study.received_at.desc())).unique().all()
+
+
+def doubtful_studies(session: Session, study: Study, *, limit: int) -> Sequence[Study]:
+    """List studies that may show the same person and are not listed as theirs, newest first.
+
+    They are of a patient of the same number whose name, birth date or sex is another one, or hold an image that names
+    a patient of that number while the study is somebody else's.
+    """
+    if study.patient is None:
+        return ()
+    same_number = select(Patient.id).where(
+        Patient.reference == study.patient.reference, Patient.issuer == study.patient.issuer
+    )
+    named_by_image = select(Image.study_id).join(Contradiction).where(Contradiction.patient_id.in_(same_number))
+    others = select(Study).where(
+        Study.id != study.id,
+        or_(Study.patient_id.is_(None), Study.patient_id != study.patient_id),
+        or_(Study.patient_id.in_(same_number), Study.id.in_(named_by_image)),
+    )
+    return session.scalars(others.order_by(Study.received_at.desc(), Study.id).limit(limit)).unique().all()
 
 
 def refresh_study(session: Session, study_id: str) -> None:
@@ -146,13 +166,16 @@ def _narrowed(query: Select[Study], search: Search) -> Select[Study]:
     if search.patient is not None:
         named = Patient.name.icontains(search.patient, autoescape=True)
         people = select(Patient.id).where(or_(Patient.reference == search.patient, named))
-        conditions.append(Study.patient_id.in_(people))
+        named_by_image = select(Image.study_id).join(Contradiction).where(Contradiction.patient_id.in_(people))
+        conditions.append(or_(Study.patient_id.in_(people), Study.id.in_(named_by_image)))
     return query.where(*conditions)
 
 
 def _order(order: Order) -> tuple[SQLColumnExpression[Any], ...]:
     if order == "urgency":
-        rank = case({"refused": 0, "failed": 0, "screened": 1}, value=Study.state, else_=2)
+        # A study may still wait for another system, or for one of its images, and be known to be urgent; and one may be
+        # screened by another system alone, which gives no urgency.
+        rank = case((Study.urgency.is_not(None), 1), (Study.state == "waiting", 2), else_=0)
         return Study.reviewed_at.is_not(None), rank, Study.urgency.desc(), Study.received_at, Study.id
     arrival = Study.received_at.desc() if order == "newest" else Study.received_at.asc()
     return arrival, Study.id
