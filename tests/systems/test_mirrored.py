@@ -17,3 +17,15 @@ def test_an_image_and_its_mirror_image_have_the_same_mirrored_outputs():
     np.testing.assert_allclose(seen["logits"], by_hand, atol=1e-6)
     assert seen["pooled"].shape == (1, 2)
     assert abs(float(engine(image)["logits"][0, 0] - by_hand[0, 0])) > 1e-3
+
+
+def test_several_images_are_each_averaged_with_their_own_mirror_image():
+    def engine(image):
+        return {"features": image, "logits": image[:, :, :1, 0]}
+
+    images = np.random.default_rng(0).random((3, 1, 4, 6), dtype=np.float32)
+    together = mirrored_outputs(engine, images)
+    for index in range(3):
+        alone = mirrored_outputs(engine, images[index : index + 1])
+        for name, values in alone.items():
+            np.testing.assert_array_equal(together[name][index : index + 1], values)

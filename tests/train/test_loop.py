@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -6,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.train.batches import EvenBatches
-from cxrscreen.train.loop import SCORE, Task, fit
+from cxrscreen.train.loop import SCORE, Task, fit, kept_state
 from cxrscreen.train.recipe import Compute, Phase
 
 PHASE = Phase(epochs=4, batch=4, batches=3, learning_rate=1e-2, ema=0.5)
@@ -32,13 +34,20 @@ class Drawn(TensorDataset):
         return super().__getitem__(draw[0])
 
 
-def run(folder, stop_at=None, phase=PHASE):
+class Worsening(Toy):
+    """Its first epoch is its best."""
+
+    def validation_step(self, batch, batch_idx):
+        self.log(SCORE, -float(self.current_epoch))
+
+
+def run(folder, stop_at=None, phase=PHASE, kind=Toy):
     torch.manual_seed(0)
     values = torch.randn(12, 5)
     data = (values, values.sum(dim=1, keepdim=True))
     network = nn.Sequential(nn.Linear(5, 16), nn.Dropout(0.5), nn.Linear(16, 1))
     sampler = EvenBatches(["a", "b"] * 6, ["s"] * 12, weights={}, batch=4, batches=3, seed=0)
-    task = Toy(network, phase, phase.epochs * 3, seed=0)
+    task = kind(network, phase, phase.epochs * 3, seed=0)
     task.stop_at = stop_at
     training = DataLoader(Drawn(*data), batch_sampler=sampler)
     return fit(task, training, DataLoader(TensorDataset(*data)), phase, COMPUTE, folder)
@@ -60,6 +69,28 @@ def test_a_finished_run_gives_its_result_again(tmp_path):
     second = run(tmp_path)
     for name, value in first.items():
         torch.testing.assert_close(second[name], value)
+
+
+def test_a_run_that_patience_ended_does_not_go_on(tmp_path):
+    phase = PHASE.model_copy(update={"epochs": 8, "patience": 2})
+    first, last = run(tmp_path, phase=phase, kind=Worsening), kept_state(tmp_path, "last")
+    # Epoch 3, which is never reached, would raise.
+    second = run(tmp_path, stop_at=(3, 0), phase=phase, kind=Worsening)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(kept_state(tmp_path, "last")[name], last[name], rtol=0, atol=0)
+    assert not (tmp_path / "metrics-1.csv").exists()
+
+
+def test_a_run_that_was_stopped_and_moved_keeps_its_best_epoch(tmp_path):
+    with pytest.raises(RuntimeError, match="pulled the plug"):
+        run(tmp_path / "here", stop_at=(2, 0), kind=Worsening)
+    best = kept_state(tmp_path / "here", "best")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    resumed = run(tmp_path / "there", kind=Worsening)
+    for name, value in best.items():
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0)
+    assert not (tmp_path / "here").exists()
 
 
 def test_compute_settings_that_do_not_fit_are_named(tmp_path):

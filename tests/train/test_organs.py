@@ -33,6 +33,43 @@ def test_pixels_that_are_not_labelled_have_no_gradient():
     assert organ_loss(logits, torch.full((1, 2, 2), IGNORE), torch.ones(3)).item() == 0
 
 
+def test_the_loss_asks_for_nothing_that_a_gpu_cannot_do_deterministically(monkeypatch):
+    entropy, asked = nn.functional.cross_entropy, []
+
+    def watched(*given, reduction="mean", **settings):
+        asked.append(reduction)
+        return entropy(*given, reduction=reduction, **settings)
+
+    monkeypatch.setattr(nn.functional, "cross_entropy", watched)
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 3, 5, 4, requires_grad=True), torch.randint(0, 3, (2, 5, 4))
+    target[0, :2] = IGNORE
+    weights = torch.tensor([0.5, 1.0, 2.0])
+    loss = organ_loss(logits, target, weights)
+    loss.backward()
+    # The sum over an image's pixels has no deterministic form on a GPU.
+    assert asked == ["none"]
+    same = logits.detach().clone().requires_grad_()
+    # A mean over weights is what the loss is.
+    expected = entropy(same, target, weights, ignore_index=IGNORE)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(logits.grad, same.grad)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_loss_is_deterministic_on_a_gpu():
+    logits = torch.randn(2, 3, 32, 32, device="cuda", requires_grad=True)
+    target = torch.randint(0, 3, (2, 32, 32), device="cuda")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        organ_loss(logits, target, torch.ones(3)).backward()
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert logits.grad.abs().sum() > 0
+
+
 def test_jaccard_indices_by_hand():
     found = torch.tensor([[[1, 1, 2, 0]]])
     logits = nn.functional.one_hot(found, 4).permute(0, 3, 1, 2).float()

@@ -59,7 +59,7 @@ def test_two_processes_stopped_and_resumed_learn_what_one_learns(tmp_path):
     # Epoch 1 had not been kept when it was stopped: it comes again, and the first process alone tells of it.
     assert told == {epoch: ("two", pytest.approx(scores(tmp_path / "one")[epoch], abs=1e-5)) for epoch in (1, 2)}
     files = {path.name for path in (tmp_path / "two").iterdir()}
-    assert files == {"best.ckpt", "last.ckpt", "metrics.csv", "metrics-1.csv"}
+    assert files == {"best.ckpt", "last.ckpt", "finished", "metrics.csv", "metrics-1.csv"}
 
 
 def test_a_process_that_ends_is_told_of_in_one_sentence(tmp_path, monkeypatch):

@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from cxrscreen.runtime.engine import Engine
 
 
-def mirrored_outputs(engine: Engine, image: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """Outputs of a network for an image, averaged with those for its mirror image, which are mirrored back.
+def mirrored_outputs(engine: Engine, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Outputs of a network for images, averaged with those for their mirror images, which are mirrored back.
 
     Where the head is linear, the averaged features give the averaged logit, and the maps made from them explain it.
 
@@ -15,16 +15,17 @@ def mirrored_outputs(engine: Engine, image: NDArray[np.float32]) -> dict[str, ND
     ----------
     engine
         A network with outputs such as ``logits`` (N, L), ``pooled`` (N, K), and maps or masks (N, K, h, w).
-    image
-        float32 (1, C, S, S).
+    images
+        float32 (N, C, S, S); the engine is given 2N.
 
     Returns
     -------
     dict
-        As the engine's for one image.
+        As the engine's for N images.
     """
-    both = engine(np.concatenate([image, image[..., ::-1]]))
+    count = len(images)
+    both = engine(np.concatenate([images, images[..., ::-1]]))
     return {
-        name: (values[:1] + (values[1:, ..., ::-1] if values.ndim == 4 else values[1:])) / np.float32(2)
+        name: (values[:count] + (values[count:, ..., ::-1] if values.ndim == 4 else values[count:])) / np.float32(2)
         for name, values in both.items()
     }

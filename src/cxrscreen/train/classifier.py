@@ -122,7 +122,7 @@ class BinaryTask(Task):
     smoothing
         Label smoothing in [0, 0.5).
     offsets
-        Log odds of every training image's source, added to its logit; see
+        Log odds of every training image's source, added to its logit in the cross-entropy; see
         :meth:`cxrscreen.train.batches.EvenBatches.source_odds`. None: nothing is added.
     tutor, imitation
         A trained network with one logit, which sees each image as it is given (its last channel), and the share of
@@ -172,12 +172,12 @@ class BinaryTask(Task):
         maps = None if self.hints is None else self.network.maps_by_depth(own)
         logits = (self.network(own) if maps is None else self.network.decide(maps[1], own)).float()[:, 0]
         smooth = truth[:, 0] * (1 - 2 * self.smoothing) + self.smoothing
+        offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
+        # A blanked image tells nothing, whatever its source: its own logit is what goes to zero.
+        offset = offset * (truth[:, 0] != UNDECIDED)
         if self.teacher is not None:
-            loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation)
+            loss = incremental_loss(logits, smooth, self.teacher.to(logits.device)[index], self.distillation, offset)
         else:
-            offset = 0.0 if self.offsets is None else self.offsets.to(logits.device)[index]
-            # A blanked image tells nothing, whatever its source: its own logit is what goes to zero.
-            offset = offset * (truth[:, 0] != UNDECIDED)
             loss = F.binary_cross_entropy_with_logits(logits + offset, smooth)
             if self._tutors:
                 with torch.no_grad():

@@ -5,7 +5,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def incremental_loss(logits: Tensor, truth: Tensor, teacher: Tensor, weight: float) -> Tensor:
+def incremental_loss(
+    logits: Tensor, truth: Tensor, teacher: Tensor, weight: float, offset: Tensor | float = 0.0
+) -> Tensor:
     r"""Cross-entropy on all images plus distillation on the old ones (Yeh et al. 2020, Eq. 2).
 
     .. math:: L = \frac{1}{|D|} \left( \sum_{D} \ell_{CE} + \lambda \sum_{D_o} \ell_{KL} \right)
@@ -22,13 +24,15 @@ def incremental_loss(logits: Tensor, truth: Tensor, teacher: Tensor, weight: flo
         Float (N,): logits of the pre-trained network for the images of D_o, NaN for new ones.
     weight
         Lambda, at least 0; 0 is plain training on D.
+    offset
+        Added to the logits in the cross-entropy alone: the teacher's are held to as they are.
 
     Returns
     -------
     Tensor
         Scalar.
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="sum")
+    entropy = F.binary_cross_entropy_with_logits(logits + offset, truth, reduction="sum")
     old = ~torch.isnan(teacher)
     return (entropy + weight * binary_divergence(teacher[old], logits[old]).sum()) / len(logits)
 

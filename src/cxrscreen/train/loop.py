@@ -40,6 +40,8 @@ SCORE = "validation_score"
 
 Listener = Callable[[Path, int, Mapping[str, float]], None]
 """Is told a phase's folder, the epoch, from 0, and what was logged in it."""
+FINISHED = "finished"
+"""Left in a phase's folder when it has ended: a checkpoint does not tell that patience ended it."""
 _LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners", default=())
 
 
@@ -120,7 +122,8 @@ def fit(
         Settings.
     folder
         Receives checkpoints after every epoch and ``metrics.csv``; a run that finds ``last.ckpt`` resumes, also on
-        another number of devices. The first process alone writes; all of them must see it.
+        another number of devices and after the folder was moved; a finished one is read, not trained further. The
+        first process alone writes; all of them must see it.
 
     Returns
     -------
@@ -137,6 +140,8 @@ def fit(
     """
     crew = crew_for(compute)
     batch_share(phase.batch, crew.size)
+    if (folder / FINISHED).is_file():
+        return kept_state(folder, "best")
     _set_history_aside(folder)
     work = Work(task, training, validation, phase, compute, folder, resume=(folder / "last.ckpt").is_file())
     if crew.size == 1:
@@ -164,8 +169,8 @@ def run_share(work: Work, crew: Crew) -> None:
     if work.resume and not last.is_file():
         raise RecipeError("A node does not see the checkpoints: put the work folder where all nodes see it.")
     _set_threads(compute, crew)
-    keep = ModelCheckpoint(work.folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
-    latest = ModelCheckpoint(work.folder, filename="last", enable_version_counter=False)
+    keep = _Kept(work.folder, filename="best", monitor=SCORE, mode="max", enable_version_counter=False)
+    latest = _Kept(work.folder, filename="last", enable_version_counter=False)
     callbacks: list[Callback] = [
         _Tell(work.folder),
         keep,
@@ -194,6 +199,8 @@ def run_share(work: Work, crew: Crew) -> None:
         trainer = _trainer(work, crew, callbacks)
         # The checkpoints are this machine's own files, not downloads: full unpickling is safe and needed to resume.
         trainer.fit(work.task, training, validation, ckpt_path=str(last) if work.resume else None, weights_only=False)
+    if crew.rank == FIRST:
+        (work.folder / FINISHED).touch()
 
 
 @contextmanager
@@ -211,6 +218,25 @@ def kept_state(folder: Path, name: Literal["best", "last"]) -> dict[str, Tensor]
     state = torch.load(folder / f"{name}.ckpt", map_location="cpu", weights_only=False)["state_dict"]
     prefix = "network."
     return {name[len(prefix) :]: value.float() for name, value in state.items() if name.startswith(prefix)}
+
+
+class _Kept(ModelCheckpoint):
+    """Goes on where the folder was moved or mounted elsewhere: Lightning's own then forgets the best score."""
+
+    @property
+    def state_key(self) -> str:
+        """Lightning's own, by which checkpoints from before this class are found."""
+        return str(super().state_key).replace(type(self).__qualname__, ModelCheckpoint.__qualname__, 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the state over as if it had been written in the present folder."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(path) for name, path in state_dict.items() if name.endswith("_model_path")}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": best})
 
 
 class _Tell(Checkpoint):

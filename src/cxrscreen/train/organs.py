@@ -131,9 +131,10 @@ def organ_loss(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
         Scalar; 0 where no pixel is labelled.
     """
     weights = weights.to(logits.device)
-    total = F.cross_entropy(logits.float(), target, weights, ignore_index=IGNORE, reduction="sum")
+    # Summed afterwards: torch's own sum over pixels has no deterministic form on a GPU, which training asks for.
+    each = F.cross_entropy(logits.float(), target, weights, ignore_index=IGNORE, reduction="none")
     known = target != IGNORE
-    return total / weights[target[known]].sum().clamp(min=1e-6)
+    return each.sum() / weights[target[known]].sum().clamp(min=1e-6)
 
 
 def jaccard_indices(logits: Tensor, target: Tensor) -> Tensor:

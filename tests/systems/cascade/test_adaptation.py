@@ -12,10 +12,11 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import BundleError, RecipeError
 from cxrscreen.systems.bundle import open_bundle
 from cxrscreen.systems.cascade import adaptation
-from cxrscreen.systems.cascade.adaptation import IncrementalTask, network_of, stamp_of, teacher_of
+from cxrscreen.systems.cascade.adaptation import IncrementalTask, network_of, teacher_of
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.adapted_bundle import adapted_version, write_adapted
 from cxrscreen.systems.cascade.cohort import make_cohort
+from cxrscreen.systems.cascade.stamps import stamp_of
 from cxrscreen.train.classifier import BinaryTask
 from cxrscreen.train.distillation import binary_divergence
 from cxrscreen.train.loop import SCORE
@@ -65,6 +66,21 @@ def test_lambda_zero_equals_plain_retraining_step_by_step(steps):
     held = taken(IncrementalTask, teacher=teacher, distillation=5.0)
     assert held[0][0] > plain[0][0]
     assert not torch.allclose(held[-1][1][-1], plain[-1][1][-1], atol=1e-4)
+
+
+def test_offsets_count_beside_a_teacher_in_the_cross_entropy_alone(steps):
+    taken, teacher = steps
+    offsets = torch.linspace(-2.0, 2.0, 6)
+    plain = taken(BinaryTask, offsets=offsets)
+    new = taken(BinaryTask, offsets=offsets, teacher=torch.full((6,), torch.nan), distillation=1.0)
+    for (loss, weights), (other_loss, other_weights) in zip(plain, new, strict=True):
+        assert other_loss == pytest.approx(loss, abs=1e-6)
+        for one, other in zip(weights, other_weights, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    held, held_plainly = (taken(BinaryTask, offsets=o, teacher=teacher, distillation=1.0) for o in (offsets, None))
+    bare = taken(BinaryTask)
+    # The first step is from the same weights: the offsets change one term by as much with a teacher as without.
+    assert held[0][0] - held_plainly[0][0] == pytest.approx(plain[0][0] - bare[0][0], abs=1e-6)
 
 
 def test_a_large_lambda_holds_to_the_old_outputs():
@@ -176,6 +192,33 @@ def test_the_outputs_are_those_that_the_new_bundle_screens_with(adapted, new_bun
     normal = adapted.logits["label"] == "normal"
     assert adapted.logits.loc[normal, "covid19_after"].isna().all()
     assert adapted.logits.loc[~normal, "covid19_after"].notna().all()
+
+
+def test_a_bundle_that_asks_about_mirror_images_is_adapted_by_what_it_says_of_both(
+    tiny_bundle, cohort, recipe, tmp_path, monkeypatch
+):
+    from cxrscreen.imaging.read import read
+    from cxrscreen.systems.bundle import write_card
+    from cxrscreen.systems.cascade import pipeline
+    from cxrscreen.systems.registry import load_system
+
+    folder = shutil.copytree(tiny_bundle.folder, tmp_path / "mirrored")
+    preprocessing = tiny_bundle.card.preprocessing | {"mirrored": True}
+    bundle = write_card(folder, tiny_bundle.card.model_copy(update={"preprocessing": preprocessing}))
+    # Nothing is learned: before and after are the same network, asked in two places.
+    monkeypatch.setattr(adaptation, "_tuned", lambda *_: (bundle.file("covid19.onnx"), ""))
+    recipe = recipe.model_copy(update={"stage": "3"})
+    logits = adaptation.adapt(bundle, cohort, recipe, tmp_path / "work").logits
+    rois, _ = adaptation.cut_cohort(bundle, cohort, tmp_path / "work" / "cuts")
+    system = load_system(folder)
+    for _, row in logits[logits["label"] != "normal"].head(3).iterrows():
+        image_id = row["image_id"]
+        roi = rois.roi(image_id)
+        monkeypatch.setattr(pipeline, "cut_lungs", lambda *_, roi=roi: roi)
+        screening = system.screen(read(cohort.manifest.image_file(image_id)), force=True, explain=False)
+        odds = screening.probabilities["covid19"] / (1 - screening.probabilities["covid19"])
+        assert row["covid19_before"] == pytest.approx(np.log(odds), abs=1e-5)
+        assert row["covid19_after"] == pytest.approx(np.log(odds), abs=1e-5)
 
 
 def test_held_out_images_are_those_of_the_bundles_own_splits(adapted, tiny_bundle):

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
@@ -29,8 +28,8 @@ from cxrscreen.systems.cascade.cohort import STAGES, Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort
 from cxrscreen.systems.cascade.outputs import Outputs, stage2_outputs
 from cxrscreen.systems.cascade.pipeline import Preprocessing
-from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.roi_table import RoiTable
+from cxrscreen.systems.cascade.stamps import facts_stamp, stamp_of
 from cxrscreen.systems.cascade.tutoring import group_of
 from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.classifier import BinaryTask
@@ -88,7 +87,7 @@ def adapt(bundle: Bundle, cohort: Cohort, recipe: AdaptRecipe, work: Path, *, cu
     """
     check_cohort(cohort, recipe.stage, with_old=recipe.with_old)
     torch.set_float32_matmul_precision("high")
-    reading = preprocessing_of(bundle, Preprocessing).h2
+    settings = preprocessing_of(bundle, Preprocessing)
     rois, made = cut_cohort(bundle, cohort, cuts or work / "cuts")
     before, made = _outputs_before(bundle, cohort, rois, cuts or work / "cuts", made)
     held, held3 = (
@@ -98,10 +97,11 @@ def adapt(bundle: Bundle, cohort: Cohort, recipe: AdaptRecipe, work: Path, *, cu
     if recipe.stage != "3":
         graphs["pneumonia"], made = _tuned(bundle, "2", cohort, recipe, rois, before.pneumonia, None, work, made)
         asked = sorted({*held, *(cohort.splits["stage3"].train if recipe.stage == "both" else ())})
-        after = after.with_stage2(load_engine(graphs["pneumonia"]), rois, asked, reading)
+        after = after.with_stage2(load_engine(graphs["pneumonia"]), rois, asked, settings.h2)
     if recipe.stage != "2":
         graphs["covid19"], _ = _tuned(bundle, "3", cohort, recipe, rois, before.covid19, after.h2, work, made)
-    after = after.with_stage3(load_engine(graphs.get("covid19", bundle.file("covid19.onnx"))), rois, held3)
+    stage3 = load_engine(graphs.get("covid19", bundle.file("covid19.onnx")))
+    after = after.with_stage3(stage3, rois, held3, mirrored=settings.mirrored)
     return Adapted(graphs, _table(cohort, held, before, after))
 
 
@@ -194,20 +194,6 @@ def fine_tune(
     )
 
 
-def stamp_of(recipe: AdaptRecipe | CascadeRecipe, **chosen: set[str]) -> dict[str, Any]:
-    """What of a recipe a result depends on, for :func:`cxrscreen.train.steps.once`.
-
-    Parameters
-    ----------
-    recipe
-        On any number of devices, which is left out: a run may go on on another one.
-    chosen
-        ``include`` or ``exclude``, as of pydantic's ``model_dump``.
-    """
-    alone = recipe.model_copy(update={"compute": recipe.compute.alone()})
-    return alone.model_dump(mode="json", include=chosen.get("include"), exclude=chosen.get("exclude"))
-
-
 def teacher_of(cohort: Cohort, image_ids: Sequence[str], outputs: NDArray[np.float32]) -> Tensor:
     """Outputs to hold to, (N,): the pre-trained network's on D_o, NaN on all other images."""
     return torch.from_numpy(np.where(cohort.in_old_set(image_ids), outputs, np.float32(np.nan)))
@@ -247,11 +233,13 @@ def _tuned(
     """Fine-tune and export one stage unless that is done; its graph and a fingerprint."""
     folder, decision = work / f"stage{number}", DECISIONS[number]
     phase = recipe.stage2 if number == "2" else recipe.stage3
+    split = cohort.splits[STAGES[number]]
     depends = {
         "from": made,
         "recipe": stamp_of(recipe, exclude={"stage", "stage2", "stage3"}),
         "phase": phase.model_dump(mode="json"),
-        "split": cohort.splits[STAGES[number]].digest,
+        "split": split.digest,
+        "facts": facts_stamp(cohort.manifest, [*split.train, *split.validation]),
         "new": hashlib.sha256(json.dumps(sorted(cohort.new)).encode()).hexdigest(),
     }
 
@@ -275,12 +263,16 @@ def _outputs_before(bundle: Bundle, cohort: Cohort, rois: RoiTable, folder: Path
         logits, h2 = stage2_outputs(load_engine(bundle.file("pneumonia.onnx")), rois, cohort.images, settings.h2)
         nothing = np.full(len(cohort.images), np.nan, np.float32)
         outputs = Outputs(rois.row, logits, nothing, h2)
-        outputs = outputs.with_stage3(load_engine(bundle.file("covid19.onnx")), rois, pneumonia)
+        stage3 = load_engine(bundle.file("covid19.onnx"))
+        outputs = outputs.with_stage3(stage3, rois, pneumonia, mirrored=settings.mirrored)
         with path.open("wb") as file:
             np.savez(file, pneumonia=outputs.pneumonia, covid19=outputs.covid19, h2=outputs.h2)
 
     weights = [bundle.card.files[f"{decision}.safetensors"] for decision in DECISIONS.values()]
     depends = {"from": made, "weights": weights, "settings": asdict(settings), "stage3": pneumonia}
+    if settings.mirrored:
+        # Beside the settings, which say so too: stage 3 was once asked about one view whatever they said.
+        depends["views"] = "both"
     made = once(folder / "before.npz", depends, look)
     with np.load(folder / "before.npz") as stored:
         return Outputs(rois.row, stored["pneumonia"], stored["covid19"], stored["h2"]), made

@@ -23,7 +23,7 @@ from cxrscreen.nets.named import classifier_named
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, preprocessing_of, sha256_of, write_card
-from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune, stamp_of
+from cxrscreen.systems.cascade.adaptation import DECISIONS, adapt, fine_tune
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.cohort import Cohort, check_cohort
 from cxrscreen.systems.cascade.cutting import cut_cohort
@@ -32,6 +32,7 @@ from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs
 from cxrscreen.systems.cascade.roi_table import RoiTable
+from cxrscreen.systems.cascade.stamps import facts_stamp, stage2_stamp, stage3_stamp, stamp_of
 from cxrscreen.systems.cascade.training import h2_maps, train_stage
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.steps import once
@@ -149,11 +150,6 @@ def train_stages(
     recipe = bench.recipe.model_copy(update={"seed": seed})
     rois, made = bench.lungs if masked else bench.whole
     split2, split3 = learned["stage2"], learned["stage3"]
-    depends: dict[str, object] = {
-        "images": made,
-        "recipe": stamp_of(recipe, include={"compute", "h2", "pooling", "side", "seed"}),
-        "splits": [split2.digest, split3.digest],
-    }
 
     def stage(
         number: str, settings: StageRecipe, split: Split, stage2: dict[str, Tensor], path: Path
@@ -161,17 +157,25 @@ def train_stages(
         weighting = h2_maps(recipe, rois, split, stage2, path) if number == "3" else None
         return train_stage(recipe, settings, bench.manifest, split, rois, weighting, stage2, None, path)
 
-    depends |= {"stage2": recipe.stage2.model_dump(mode="json")}
-    state2, _ = _kept(
-        (stage2_in or folder) / "stage2", depends, lambda path: stage("2", recipe.stage2, split2, {}, path)
+    state2, made2 = _kept(
+        (stage2_in or folder) / "stage2",
+        stage2_stamp(recipe, bench.manifest, split2, rois=made, tutor=""),
+        lambda path: stage("2", recipe.stage2, split2, {}, path),
     )
-    states = {"pneumonia": state2}
+    states, made3 = {"pneumonia": state2}, ""
     if both:
-        depends |= {"stage3": recipe.stage3.model_dump(mode="json")}
-        states["covid19"], _ = _kept(
-            folder / "stage3", depends, lambda path: stage("3", recipe.stage3, split3, state2, path)
+        states["covid19"], made3 = _kept(
+            folder / "stage3",
+            stage3_stamp(recipe, bench.manifest, split3, stage2=made2),
+            lambda path: stage("3", recipe.stage3, split3, state2, path),
         )
-    depends |= {"held": [held["stage2"].digest, held["stage3"].digest]}
+    asked = held["stage2"]
+    depends = {
+        "stages": [made2, made3],
+        "mirrored": recipe.mirrored,
+        "held": [asked.digest, held["stage3"].digest],
+        "facts": facts_stamp(bench.manifest, [*asked.validation, *asked.test]),
+    }
 
     def look(path: Path) -> None:
         graphs = _exported(recipe, states, folder / "graphs")
@@ -213,8 +217,10 @@ def adapt_stages(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, 
     depends = {
         "images": made,
         "base": [bundle.card.files[f"{decision}.safetensors"] for decision in DECISIONS.values()],
+        "preprocessing": dict(bundle.card.preprocessing),
         "recipe": stamp_of(recipe),
         "splits": [split.digest for split in cohort.splits.values()],
+        "facts": facts_stamp(cohort.manifest, cohort.images),
         "new": hashlib.sha256("\n".join(sorted(cohort.new)).encode()).hexdigest(),
     }
 
@@ -271,6 +277,7 @@ def tune_stage2(bench: Bench, base: Path, cohort: Cohort, recipe: AdaptRecipe, f
     depends = origin | {
         "recipe": stamp_of(recipe),
         "split": cohort.splits["stage2"].digest,
+        "facts": facts_stamp(cohort.manifest, cohort.images),
         "new": hashlib.sha256("\n".join(sorted(cohort.new)).encode()).hexdigest(),
     }
 
@@ -362,7 +369,7 @@ def _look(bench: Bench, rois: RoiTable, held: Mapping[str, Split], graphs: Mappi
         asked = [i for i in ids if i in held["stage3"].truth]
         h2: NDArray[np.float32] = np.zeros((len(rois.row), *maps.shape[1:]), np.float32)
         h2[rois.rows(ids)] = maps
-        given = stage3_outputs(load_engine(graphs["covid19"]), rois, asked, h2)
+        given = stage3_outputs(load_engine(graphs["covid19"]), rois, asked, h2, mirrored=bench.recipe.mirrored)
         table.loc[table["image_id"].isin(asked), "covid19"] = given.astype(np.float64)
     return table
 

@@ -11,6 +11,7 @@ from cxrscreen.runtime.engine import Engine
 from cxrscreen.systems.cascade.pipeline import H2Reading, pneumonia_map, weighted_input
 from cxrscreen.systems.cascade.roi import network_input
 from cxrscreen.systems.cascade.roi_table import RoiTable
+from cxrscreen.systems.mirrored import mirrored_outputs
 
 BATCH = 16
 """Images in one call of an engine."""
@@ -48,10 +49,10 @@ class Outputs:
         pneumonia[rows], h2[rows] = logits, maps
         return replace(self, pneumonia=pneumonia, h2=h2)
 
-    def with_stage3(self, engine: Engine, rois: RoiTable, image_ids: Sequence[str]) -> "Outputs":
+    def with_stage3(self, engine: Engine, rois: RoiTable, image_ids: Sequence[str], *, mirrored: bool) -> "Outputs":
         """The same with stage 3 asked anew, by these maps, for some images; the others lose their logits."""
         covid19 = np.full_like(self.covid19, np.nan)
-        covid19[self.rows(image_ids)] = stage3_outputs(engine, rois, image_ids, self.h2)
+        covid19[self.rows(image_ids)] = stage3_outputs(engine, rois, image_ids, self.h2, mirrored=mirrored)
         return replace(self, covid19=covid19)
 
 
@@ -70,12 +71,17 @@ def stage2_outputs(
     return np.concatenate(logits), np.stack(maps)
 
 
-def stage3_outputs(engine: Engine, rois: RoiTable, image_ids: Sequence[str], h2: Floats) -> Floats:
-    """Logits (N,) of stage 3 for images weighted by their H2 (Eq. 3); ``h2`` has a row for each row of the table."""
+def stage3_outputs(engine: Engine, rois: RoiTable, image_ids: Sequence[str], h2: Floats, *, mirrored: bool) -> Floats:
+    """Logits (N,) of stage 3 for images weighted by their H2 (Eq. 3); ``h2`` has a row for each row of the table.
+
+    ``mirrored``: each averaged with that for the mirror image, as the preprocessing says.
+    """
     logits = []
     for some in _in_batches(image_ids, "Stage 3"):
         weighted = [weighted_input(rois.roi(i), h2[rois.row[i]]) for i in some]
-        logits.append(engine(np.stack([network_input(each)[None] for each in weighted]))["logits"][:, 0])
+        views = np.stack([network_input(each)[None] for each in weighted])
+        given = mirrored_outputs(engine, views) if mirrored else engine(views)
+        logits.append(given["logits"][:, 0])
     return np.concatenate(logits)
 
 

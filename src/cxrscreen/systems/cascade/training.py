@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
@@ -30,6 +30,7 @@ from cxrscreen.systems.cascade.pipeline import find_lungs, pneumonia_map
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StagePhase, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs, network_input
 from cxrscreen.systems.cascade.roi_table import RoiTable
+from cxrscreen.systems.cascade.stamps import lungs_stamp, rois_stamp, stage2_stamp, stage3_stamp, tutor_stamp
 from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor, tutor_for
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches, drawn_chances, patients_of
@@ -85,22 +86,13 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     lungs = work / "lungs" / "final.safetensors"
     made_lungs = once(
         lungs,
-        {
-            "recipe": recipe.lungs.model_dump(mode="json"),
-            "seed": recipe.seed,
-            "split": splits[recipe.lungs.protocol].digest,
-        },
+        lungs_stamp(recipe, manifest, splits[recipe.lungs.protocol], _partially_labelled(recipe, manifest)),
         lambda part: _save(_train_lungs(recipe, manifest, lungs.parent), part),
     )
     rois_file = work / "rois" / "rois.npz"
     made_rois = once(
         rois_file,
-        {
-            "lungs": made_lungs,
-            "side": recipe.side,
-            "preprocessing": asdict(recipe.preprocessing) | {"h2": None, "pooling": None, "mirrored": None},
-            "split": split2.digest,
-        },
+        rois_stamp(recipe, split2, lungs=made_lungs),
         lambda part: _cut_all(recipe, manifest, split2, load_file(lungs), part),
     )
     tutor = work / "tutor" / "final.safetensors"
@@ -108,13 +100,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     if recipe.tutor is not None:
         made_tutor = once(
             tutor,
-            {
-                "rois": made_rois,
-                "recipe": recipe.tutor.model_dump(mode="json"),
-                "pooling": recipe.pooling,
-                "seed": recipe.seed,
-                "splits": [split2.digest, split3.digest],
-            },
+            tutor_stamp(recipe, manifest, split2, split3, rois=made_rois),
             lambda part: _save(
                 train_tutor(recipe, manifest, split2, split3, RoiTable.load(rois_file), tutor.parent), part
             ),
@@ -123,14 +109,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
     stage2 = work / "stage2" / "final.safetensors"
     made_stage2 = once(
         stage2,
-        {
-            "rois": made_rois,
-            "tutor": made_tutor,
-            "pooling": recipe.pooling,
-            "recipe": recipe.stage2.model_dump(mode="json"),
-            "seed": recipe.seed,
-            "split": split2.digest,
-        },
+        stage2_stamp(recipe, manifest, split2, rois=made_rois, tutor=made_tutor),
         lambda part: _save(
             train_stage(
                 recipe,
@@ -154,17 +133,7 @@ def train_cascade(recipe: CascadeRecipe, manifest: Manifest, work: Path) -> Trai
         teacher = tutor_for(recipe, tutored, "stage3")
         _save(train_stage(recipe, recipe.stage3, manifest, split3, rois, maps, frozen, teacher, stage3.parent), part)
 
-    once(
-        stage3,
-        {
-            "stage2": made_stage2,
-            "h2": recipe.h2,
-            "recipe": recipe.stage3.model_dump(mode="json"),
-            "seed": recipe.seed,
-            "split": split3.digest,
-        },
-        train_stage3,
-    )
+    once(stage3, stage3_stamp(recipe, manifest, split3, stage2=made_stage2), train_stage3)
     return Trained(load_file(lungs), load_file(stage2), load_file(stage3))
 
 
