@@ -1,7 +1,7 @@
 """The part of a card that says what was learned from, made of the manifest and the splits."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split
@@ -37,6 +37,11 @@ def data_card(
         licences=sorted({text for text in table.loc[trained, "license"] if text}),
         sources={name: list(names) for name, names in (sources or {}).items()},
     )
+
+
+def facts_stamp(manifest: Manifest, image_ids: Iterable[str]) -> str:
+    """What a manifest says of images, which the digest of a split does not tell: labels, sources and groups."""
+    return images_digest(Manifest(manifest.table.loc[sorted(set(image_ids))], manifest.root))
 
 
 def images_digest(manifest: Manifest) -> str:

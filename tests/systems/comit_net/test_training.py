@@ -69,6 +69,13 @@ def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
     other = recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"disease": 2.0})})
     with pytest.raises(RecipeError, match="of another recipe or of other data"):
         training.train_comit_net(other, phantom_data, trained_folder / "work")
+    half = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "bf16-mixed"})})
+    with pytest.raises(RecipeError, match="of another recipe or of other data"):
+        training.train_comit_net(half, phantom_data, trained_folder / "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "facts_stamp", lambda *_: "other labels")
+        with pytest.raises(RecipeError, match="of another recipe or of other data"):
+            training.train_comit_net(recipe, phantom_data, trained_folder / "work")
     tiny = trained_folder / "tiny"
     assert train_bundle(recipe_file, phantom_data, tmp_path / "work", tiny).card == open_bundle(tiny).card
 

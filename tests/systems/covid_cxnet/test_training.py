@@ -87,6 +87,10 @@ def test_the_stored_regions_are_what_screening_sees(trained_folder, phantom_data
     assert view.lungs.sum() < view.kept.sum() < 1.4 * view.lungs.sum()
 
 
+def in_half_precision(recipe):
+    return recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"precision": "bf16-mixed"})})
+
+
 def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
     trained_folder, recipe, recipe_file, phantom_data, tmp_path, monkeypatch
 ):
@@ -102,6 +106,12 @@ def test_finished_steps_are_not_repeated_nor_taken_for_another_recipe(
         training.train_covid_cxnet(recipe, phantom_data, trained_folder / "work")
     with pytest.raises(RecipeError, match="of another recipe or of other data"):
         training.train_covid_cxnet(recipe.model_copy(update={"roi": "box"}), phantom_data, trained_folder / "work")
+    with pytest.raises(RecipeError, match="of another recipe or of other data"):
+        training.train_covid_cxnet(in_half_precision(recipe), phantom_data, trained_folder / "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "facts_stamp", lambda *_: "other labels")
+        with pytest.raises(RecipeError, match="of another recipe or of other data"):
+            training.train_covid_cxnet(recipe, phantom_data, trained_folder / "work")
     tiny = trained_folder / "tiny"
     assert train_bundle(recipe_file, phantom_data, tmp_path / "work", tiny).card == open_bundle(tiny).card
 

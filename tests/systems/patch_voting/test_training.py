@@ -96,9 +96,10 @@ def test_the_same_recipe_gives_the_same_networks_and_finished_steps_are_not_repe
             "classifier.weight",
             "classifier.bias",
         }
-        other = tiny_recipe.model_copy(update={"seed": 1})
-        with pytest.raises(RecipeError, match="of another recipe or of other data"):
-            training.train_patch_voting(other, phantom_data, again)
+        half = tiny_recipe.compute.model_copy(update={"precision": "bf16-mixed"})
+        for change in ({"seed": 1}, {"compute": half}):
+            with pytest.raises(RecipeError, match="of another recipe or of other data"):
+                training.train_patch_voting(tiny_recipe.model_copy(update=change), phantom_data, again)
 
 
 def test_what_would_fail_later_fails_at_once(tiny_recipe, phantom_data, tmp_path):

@@ -29,8 +29,9 @@ from cxrscreen.systems.cascade.cutting import cut_cohort
 from cxrscreen.systems.cascade.outputs import Outputs, stage2_outputs
 from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.systems.cascade.roi_table import RoiTable
-from cxrscreen.systems.cascade.stamps import facts_stamp, stamp_of
+from cxrscreen.systems.cascade.stamps import stamp_of
 from cxrscreen.systems.cascade.tutoring import group_of
+from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.classifier import BinaryTask
 from cxrscreen.train.loop import SCORE, fit

@@ -32,8 +32,9 @@ from cxrscreen.systems.cascade.pipeline import Preprocessing
 from cxrscreen.systems.cascade.recipe import CascadeRecipe, StageRecipe
 from cxrscreen.systems.cascade.roi import cut_lungs
 from cxrscreen.systems.cascade.roi_table import RoiTable
-from cxrscreen.systems.cascade.stamps import facts_stamp, stage2_stamp, stage3_stamp, stamp_of
+from cxrscreen.systems.cascade.stamps import stage2_stamp, stage3_stamp, stamp_of
 from cxrscreen.systems.cascade.training import h2_maps, train_stage
+from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.steps import once
 

@@ -1,6 +1,6 @@
 """What each step of the cascade's trainings depends on, for :func:`cxrscreen.train.steps.once`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +8,7 @@ from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split
 from cxrscreen.systems.cascade.adaptation_recipe import AdaptRecipe
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
-from cxrscreen.systems.learned import images_digest
+from cxrscreen.systems.learned import facts_stamp
 
 Stamp = dict[str, Any]
 
@@ -25,11 +25,6 @@ def stamp_of(recipe: AdaptRecipe | CascadeRecipe, **chosen: set[str]) -> Stamp:
     """
     alone = recipe.model_copy(update={"compute": recipe.compute.alone()})
     return alone.model_dump(mode="json", include=chosen.get("include"), exclude=chosen.get("exclude"))
-
-
-def facts_stamp(manifest: Manifest, image_ids: Iterable[str]) -> str:
-    """What a manifest says of images, which the digest of a split does not tell: labels, sources and groups."""
-    return images_digest(Manifest(manifest.table.loc[sorted(set(image_ids))], manifest.root))
 
 
 def lungs_stamp(recipe: CascadeRecipe, manifest: Manifest, split: Split, partial: Sequence[str]) -> Stamp:

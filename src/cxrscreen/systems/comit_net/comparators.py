@@ -25,7 +25,8 @@ from cxrscreen.systems.comit_net.images import ComitImages, with_copies
 from cxrscreen.systems.comit_net.preprocessing import MaskTask as Region
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
 from cxrscreen.systems.comit_net.splits import Labelled, parts_of
-from cxrscreen.systems.comit_net.training import Shared, even_batches, stored_images
+from cxrscreen.systems.comit_net.training import Shared, even_batches, learned_from, stored_images
+from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.batches import Draw
 from cxrscreen.train.classifier import BinaryTask
 from cxrscreen.train.instances import InstanceTask
@@ -77,7 +78,8 @@ def train_classifier(
     def task(phase: ComitPhase, steps: int) -> Task:
         return BinaryTask(network, phase, steps, recipe.seed, sources=sources, smoothing=comparator.smoothing)
 
-    job = _Job(own, manifest, train, learned, judged, folder, {"images": made, "split": parts.split.digest})
+    depends = {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, learned_from(parts))}
+    job = _Job(own, manifest, train, learned, judged, folder, depends)
     _run(network, comparator, task, job)
     return network
 
@@ -115,7 +117,8 @@ def train_mask(
     def task(phase: ComitPhase, steps: int) -> Task:
         return kind(network, phase, steps, recipe.seed)
 
-    job = _Job(own, manifest, train, learned, judged, folder, {"images": made, "split": parts.split.digest})
+    depends = {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, learned_from(parts))}
+    job = _Job(own, manifest, train, learned, judged, folder, depends)
     _run(network, comparator, task, job)
     return network
 
@@ -186,6 +189,7 @@ def _run(
         save_file({name: values.contiguous() for name, values in state.items()}, path)
 
     settings = {"comparator": comparator.model_dump(mode="json"), "data": recipe.data.model_dump(mode="json")}
+    settings["compute"] = recipe.compute.alone().model_dump(mode="json")
     once(file, {**job.depends, **settings, "tasks": recipe.tasks, "seed": recipe.seed}, make)
     network.load_state_dict(load_file(file))
 

@@ -20,6 +20,7 @@ from cxrscreen.systems.comit_net.preprocessing import Preprocessing
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
 from cxrscreen.systems.comit_net.splits import Labelled, Parts, parts_of
 from cxrscreen.systems.comit_net.task import ComitTask
+from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.loop import fit
 from cxrscreen.train.steps import once
@@ -95,8 +96,10 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
         {
             "images": made,
             "recipe": recipe.model_dump(mode="json", include={"tasks", "data", "network", "loss", "phases", "augment"}),
+            "compute": recipe.compute.alone().model_dump(mode="json"),
             "seed": recipe.seed,
             "split": parts.split.digest,
+            "facts": facts_stamp(manifest, learned_from(parts)),
         },
         lambda part: _save(_train(recipe, manifest, parts, table, file.parent), part),
     )

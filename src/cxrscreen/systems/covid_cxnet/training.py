@@ -32,6 +32,7 @@ from cxrscreen.systems.covid_cxnet.pretraining import FindingTask
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, TransferPhase
 from cxrscreen.systems.covid_cxnet.splits import CLASS_SPLIT, FINDING_SPLIT, splits_of
 from cxrscreen.systems.covid_cxnet.task import ClassTask, rarity_weights
+from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.batches import EvenBatches, patients_of
 from cxrscreen.train.loop import Task, fit
 from cxrscreen.train.steps import once
@@ -117,7 +118,12 @@ def train_covid_cxnet(
     split, file = prepared.splits[CLASS_SPLIT], work / "classifier" / "final.safetensors"
     once(
         file,
-        {**prepared.depends, "recipe": recipe.classifier.model_dump(mode="json"), "split": split.digest},
+        {
+            **prepared.depends,
+            "recipe": recipe.classifier.model_dump(mode="json"),
+            "split": split.digest,
+            "facts": facts_stamp(manifest, (*split.train, *split.validation)),
+        },
         lambda part: _save(_train(recipe, manifest, prepared, file.parent), part),
     )
     state = load_file(file)
@@ -162,6 +168,7 @@ def prepare(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path, shared: Sh
     own = Shared(work / "regions", tuple(learned)) if shared is None else shared
     table, made = cut_regions(recipe, manifest, own.images, own.regions, finder)
     depends: dict[str, object] = {"regions": made, "settings": asdict(settings), "seed": recipe.seed}
+    depends["compute"] = recipe.compute.alone().model_dump(mode="json")
     if own.findings is not None:
         depends["findings"] = sha256_of(own.findings)
         return Prepared(splits, settings, table, load_file(own.findings), depends)
@@ -171,7 +178,13 @@ def prepare(recipe: CovidCxNetRecipe, manifest: Manifest, work: Path, shared: Sh
     pretraining = recipe.pretraining.model_dump(mode="json", exclude={"exported", "chart"})
     depends["findings"] = once(
         file,
-        {**depends, "recipe": pretraining, "network": recipe.classifier.network, "split": split.digest},
+        {
+            **depends,
+            "recipe": pretraining,
+            "network": recipe.classifier.network,
+            "split": split.digest,
+            "facts": facts_stamp(manifest, (*split.train, *split.validation)),
+        },
         lambda part: _save(_pretrain(recipe, manifest, table, split, settings, file.parent), part),
     )
     return Prepared(splits, settings, table, load_file(file), depends)

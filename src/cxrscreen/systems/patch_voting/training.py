@@ -109,6 +109,7 @@ def train_organs(recipe: PatchVotingRecipe, manifest: Manifest, folder: Path) ->
         {
             "recipe": recipe.organs.model_dump(mode="json"),
             "preprocessing": _universal(recipe),
+            "compute": recipe.compute.alone().model_dump(mode="json"),
             "seed": recipe.seed,
             "split": split.digest,
         },
@@ -164,6 +165,7 @@ def train_classifier(
             "images": made_images,
             "recipe": recipe.classifier.model_dump(mode="json", exclude={"head"}),
             "preprocessing": _taught(recipe),
+            "compute": recipe.compute.alone().model_dump(mode="json"),
             "seed": recipe.seed,
             "truth": [split.truth[i] for i in _learned_from(split)],
         },
