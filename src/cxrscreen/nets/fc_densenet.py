@@ -103,7 +103,7 @@ class DenseLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """New features (N, 16, H, W)."""
-        return F.dropout2d(self.conv(F.relu(self.norm(x))), DROPOUT, self.training)
+        return F.dropout2d(self.conv(F.relu(self.norm(x), inplace=True)), DROPOUT, self.training)
 
 
 class TransitionDown(nn.Module):
@@ -116,4 +116,4 @@ class TransitionDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, channels, H/2, W/2)."""
-        return F.max_pool2d(F.dropout2d(self.conv(F.relu(self.norm(x))), DROPOUT, self.training), 2)
+        return F.max_pool2d(F.dropout2d(self.conv(F.relu(self.norm(x), inplace=True)), DROPOUT, self.training), 2)
