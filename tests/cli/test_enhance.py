@@ -48,7 +48,10 @@ def test_a_broken_file_does_not_stop_the_others(invoke, tmp_path):
 def test_mistakes_are_one_sentence(invoke, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").write_bytes((tmp_path / "a.png").read_bytes())
-    for arguments, said in ((("a.png", "other/a.png"), "called a"), (("a.png", "--gamma", 0), "above 0")):
+    for arguments, said in (
+        (("a.png", "other/a.png"), "called a"),
+        (("a.png", "--gamma", "nan"), "between 0.01 and 100"),
+    ):
         done = invoke(*arguments, "-o", "out")
         assert done.exit_code == 2
         assert said in done.output

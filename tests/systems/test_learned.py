@@ -1,8 +1,12 @@
 import pandas as pd
+import pytest
 
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.data.protocols import make_split
-from cxrscreen.systems.learned import data_card, images_digest
+from cxrscreen.systems.bundle import open_bundle, shipped_bundles
+from cxrscreen.systems.comit_net.recipe import ComitNetRecipe
+from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe
+from cxrscreen.systems.learned import already_made, data_card, images_digest
 
 
 def manifest_of(root, **changes):
@@ -28,3 +32,17 @@ def test_the_digest_follows_ids_labels_sources_and_groups_alone(tmp_path):
     assert images_digest(manifest_of(tmp_path / "elsewhere", license="other", sex="F")) == known
     assert images_digest(manifest_of(tmp_path, source="t")) != known
     assert images_digest(manifest_of(tmp_path, patient_id=["p"] * 80)) != known
+
+
+@pytest.mark.parametrize(("name", "kind"), [("comit_net", ComitNetRecipe), ("covid_cxnet", CovidCxNetRecipe)])
+def test_a_bundle_was_made_already_only_of_the_same_images(name, kind, tmp_path, monkeypatch):
+    bundle = open_bundle(shipped_bundles()[name])
+    recipe, manifest = kind.model_validate(bundle.card.recipe), manifest_of(tmp_path)
+    assert already_made(bundle.folder, recipe, manifest) is None
+    monkeypatch.setattr("cxrscreen.systems.learned.images_digest", lambda _: bundle.card.data.images_sha256)
+    assert already_made(bundle.folder, recipe, manifest).card == bundle.card
+    assert already_made(bundle.folder, recipe.model_copy(update={"seed": 7}), manifest) is None
+    assert already_made(tmp_path, recipe, manifest) is None
+    # Of a system whose settings are others, nothing can be said.
+    other = open_bundle(shipped_bundles()["cascade"])
+    assert already_made(other.folder, recipe, manifest) is None

@@ -88,6 +88,20 @@ def test_a_decision_behind_a_negative_one_casts_no_doubt():
     assert suggest(screening("normal", {"pneumonia": 0.1, "covid19": 0.5})).action == "routine"
 
 
+@pytest.mark.parametrize(
+    ("finding", "probabilities", "close"),
+    [
+        ("normal", {"unhealthy": 0.05, "covid19_against_all": 0.47, "other_pneumonia": 0.1}, "covid19_against_all"),
+        ("covid19", {"unhealthy": 0.05, "covid19_against_all": 0.53, "other_pneumonia": 0.1}, "covid19_against_all"),
+        ("normal", {"unhealthy": 0.05, "covid19_against_all": 0.1, "other_pneumonia": 0.48}, "other_pneumonia"),
+    ],
+)
+def test_decisions_that_stand_side_by_side_all_cast_doubt(finding, probabilities, close):
+    suggestion = suggest(screening(finding, probabilities))
+    assert suggestion.action == "cannot_say"
+    assert f"“{close}” lies within 0.05" in suggestion.reason
+
+
 def test_votes_lead_where_there_are_some():
     # Most patches voted viral, though bacterial has the larger probability by itself.
     voted = replace(

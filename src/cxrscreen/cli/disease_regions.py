@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+HEALTHY = 100
+"""Normal images, drawn by the seed, on which is measured how much is called falsely."""
+
 
 def evaluate_regions(
     bundle: str | None,
@@ -25,13 +28,21 @@ def evaluate_regions(
 ) -> None:
     """Measure and write; the parameters are those of ``cxrscreen evaluate``.
 
-    What taught the bundle by its own split is left out, whatever the seed.
+    Normal images are measured beside those with a known region. What taught the bundle by its own split is left out,
+    whatever the seed.
     """
     from cxrscreen.batch.run import check_writable
     from cxrscreen.data.disease_masks import disease_masks
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.data.protocols import make_split
-    from cxrscreen.evaluate.disease_regions import LEARNED, RegionProvenance, region_rows, taught_by, write_regions
+    from cxrscreen.evaluate.disease_regions import (
+        LEARNED,
+        RegionProvenance,
+        healthy_rows,
+        region_rows,
+        taught_by,
+        write_regions,
+    )
     from cxrscreen.evaluate.run import chosen_images
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
@@ -47,14 +58,20 @@ def evaluate_regions(
     known = [i for i in split.part(part) if i in regions.image_ids]
     free = [i for i in known if i not in (taught or ())]
     images = chosen_images(free, limit, seed)
+    normal = table.table.index[table.table["label"] == "normal"]
+    unknown = [i for i in split.part(part) if i in normal and i not in (taught or ()) and i not in regions.image_ids]
+    healthy = chosen_images(unknown, min(limit or HEALTHY, HEALTHY), seed)
     check_writable(out)
     loaded = load_system(chosen)
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors) as progress:
         task = progress.add_task(f"diseased regions, {part} part", total=len(images))
         rows, failures = region_rows(loaded, table, regions, images, read, advance=lambda: progress.advance(task))
+        task = progress.add_task("images without disease", total=len(healthy))
+        calm, failed = healthy_rows(loaded, table, healthy, read, advance=lambda: progress.advance(task))
     left_out = None if taught is None else len(known) - len(free)
     about = RegionProvenance(loaded.bundle_id, part, seed, among, left_out=left_out)
-    files = write_regions(out, rows, failures, about, replicates=replicates)
+    failures |= failed
+    files = write_regions(out, rows, failures, about, healthy=calm, replicates=replicates)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))
     if failures:
         raise typer.Exit(1)

@@ -56,13 +56,16 @@ def enhance(
     from cxrscreen.errors import CxrscreenError, UnreadableImageError
     from cxrscreen.evaluate.figures import write_figure
     from cxrscreen.imaging.enhancement import grey_quantiles
+    from cxrscreen.imaging.enhancement.beasf import GREATEST_GAMMA, LEAST_GAMMA
     from cxrscreen.imaging.enhancement.comparison import comparison_figure
     from cxrscreen.imaging.enhancement.levels import to_levels
     from cxrscreen.imaging.read import read
 
     slopes = gamma or [1.5]
-    if min(slopes) <= 0:
-        raise CxrscreenError("A slope --gamma of BEASF must be above 0: give for example 1.5.")
+    if not all(LEAST_GAMMA <= slope <= GREATEST_GAMMA for slope in slopes):
+        raise CxrscreenError(
+            f"A slope --gamma of BEASF lies between {LEAST_GAMMA:g} and {GREATEST_GAMMA:g}: give for example 1.5."
+        )
     if (Method.match in method) != (reference is not None):
         raise CxrscreenError("--method match and --reference FILE belong together: give both, or neither.")
     doubled = sorted({file.stem for file in files if [other.stem for other in files].count(file.stem) > 1})

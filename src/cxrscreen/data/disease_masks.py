@@ -37,6 +37,12 @@ class DiseaseMasks:
         """Ids of these images."""
         return frozenset(self._files) | frozenset(self._boxes)
 
+    def drawn(self, image_id: str) -> str:
+        """What a region is made of, in a word: its mask's file name, or its boxes; empty where it is not known."""
+        if image_id in self._boxes:
+            return self._boxes[image_id].to_csv(index=False)
+        return self._files[image_id].name if image_id in self._files else ""
+
     def mask(self, image_id: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """The region in an image of this size, bool (H, W); where boxes stand for it, all of their area.
 

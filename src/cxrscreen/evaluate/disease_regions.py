@@ -5,30 +5,29 @@ import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.data.disease_masks import DiseaseMasks
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError, ManifestError
-from cxrscreen.evaluate.bootstrap import REPLICATES
+from cxrscreen.evaluate.bootstrap import REPLICATES, bootstrap
 from cxrscreen.evaluate.cells import cell, table
 from cxrscreen.evaluate.outputs import plain, software
 from cxrscreen.evaluate.region_overlap import REGION_COLUMNS, region_figures
+from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.contract import Screening, System
+from cxrscreen.systems.contract import Outlines, System
 
 PROTOCOL = "disease-regions"
 """As given to ``cxrscreen evaluate --protocol``."""
 LEARNED = "split-learned.json.gz"
 """A bundle's own split: what taught it, and what chose its epoch."""
-MAP = "disease"
-"""Name of the map that shows the region."""
 THRESHOLD = 0.5
 """Probability from which a place is called diseased (COMiT-Net paper, section 4.1)."""
 _FIGURES = {
@@ -42,7 +41,11 @@ _NOT_CONCLUDED = (
     "That it finds the disease: a region that covers everything has a TPR of 1. Read it beside the precision.",
     "That a low precision is false alarm alone: a box holds healthy lung, and disease may lie outside every box.",
     "That the decision rests on this region: it is another answer of the same network.",
+    "That a screening shows all of this: it leaves a region out where no disease is called, unless images without "
+    "disease have taught it.",
 )
+HEALTHY_COLUMNS = ("image_id", "source", "group", "lungs", "image")
+"""Columns of a table of images without disease: one row per image, the last two shares in [0, 1] called diseased."""
 
 
 def taught_by(split: Path, manifest: Manifest, part: str) -> frozenset[str] | None:
@@ -86,7 +89,7 @@ def region_rows(
     Parameters
     ----------
     system
-        One whose screenings have the map :data:`MAP`.
+        One that outlines the diseased region.
     manifest, regions
         The images and their known regions.
     image_ids
@@ -114,7 +117,7 @@ def region_rows(
         facts = manifest.table.loc[image_id]
         try:
             radiograph = read(manifest.image_file(image_id))
-            called = _region(system.screen(radiograph, force=True)) >= threshold
+            called = outlining(system).outline(radiograph).disease >= threshold
             known = regions.mask(image_id, radiograph.shape)
             counts = (int((called & known).sum()), int((called & ~known).sum()), int((~called & known).sum()))
             rows.append((image_id, facts["source"], facts["group"], *counts))
@@ -127,11 +130,49 @@ def region_rows(
     return pd.DataFrame(rows, columns=list(REGION_COLUMNS)), failures
 
 
-def _region(screening: Screening) -> NDArray[np.float32]:
-    for item in screening.saliency:
-        if item.name == MAP:
-            return item.values
-    raise CxrscreenError(f"{screening.bundle} shows no diseased region: take a bundle that has learned one.")
+def healthy_rows(
+    system: System,
+    manifest: Manifest,
+    image_ids: Sequence[str],
+    read: Callable[[Path], Radiograph],
+    *,
+    threshold: float = THRESHOLD,
+    advance: Callable[[], None] = lambda: None,
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Measure how much of the lungs, and of the whole image, is called diseased where there is no disease.
+
+    Parameters
+    ----------
+    image_ids
+        Images without disease.
+    system, manifest, read, threshold, advance
+        As of :func:`region_rows`.
+
+    Returns
+    -------
+    tuple
+        The columns of :data:`HEALTHY_COLUMNS`, the share of lungs that were not found being NaN; and by image id the
+        reason why another one could not be measured.
+    """
+    rows, failures = [], {}
+    for image_id in image_ids:
+        facts = manifest.table.loc[image_id]
+        try:
+            outline = outlining(system).outline(read(manifest.image_file(image_id)))
+            called = outline.disease >= threshold
+            of_lungs = float(called[outline.lungs].mean()) if outline.lungs.any() else np.nan
+            rows.append((image_id, facts["source"], facts["group"], of_lungs, float(called.mean())))
+        except CxrscreenError as error:
+            failures[image_id] = str(error).replace(f"{manifest.root}/", "")
+        advance()
+    return pd.DataFrame(rows, columns=list(HEALTHY_COLUMNS)), failures
+
+
+def outlining(system: System) -> Outlines:
+    """The system, if it outlines the diseased region; else a :class:`CxrscreenError`."""
+    if not isinstance(system, Outlines):
+        raise CxrscreenError(f"{system.bundle_id} shows no diseased region: take a bundle that has learned one.")
+    return system
 
 
 @dataclass(frozen=True)
@@ -164,9 +205,23 @@ def write_regions(
     failures: Mapping[str, str],
     about: RegionProvenance,
     *,
+    healthy: pd.DataFrame | None = None,
     replicates: int = REPLICATES,
 ) -> dict[str, Path]:
     """Write ``metrics.json``, ``metrics.md`` and ``regions.csv``; the same rows give the same bytes.
+
+    Parameters
+    ----------
+    folder
+        Made if missing.
+    rows, failures
+        Of :func:`region_rows`, and what failed of :func:`healthy_rows` as well.
+    about
+        Which images, and how.
+    healthy
+        Of :func:`healthy_rows`; None or empty: there was no such image.
+    replicates
+        Of the bootstrap.
 
     Returns
     -------
@@ -185,6 +240,7 @@ def write_regions(
         "images": {"measured": len(rows), "failed": len(failures)},
         "failures": dict(failures),
         "results": plain({name: dataclasses.asdict(figures) for name, figures in results.items()}),
+        "without_disease": plain(_called_falsely(healthy, replicates)),
         "not_concluded": list(_NOT_CONCLUDED),
     }
     files = {name: folder / name for name in ("metrics.json", "metrics.md", "regions.csv")}
@@ -192,6 +248,30 @@ def write_regions(
     files["metrics.md"].write_text("\n".join(_page(content)) + "\n", encoding="utf-8")
     rows.to_csv(files["regions.csv"], index=False, lineterminator="\n")
     return files
+
+
+def _called_falsely(healthy: pd.DataFrame | None, replicates: int) -> dict[str, dict[str, Any]]:
+    if healthy is None or healthy.empty:
+        return {}
+    groups = {str(name): own for name, own in healthy.groupby("source", sort=True)} | {"all": healthy}
+    found = {}
+    for name, own in groups.items():
+        found[name] = {"images": len(own)}
+        for what in HEALTHY_COLUMNS[3:]:
+            known = own.dropna(subset=[what])
+            if not known.empty:
+                mean = partial(weighted_mean, known[what].to_numpy(np.float64))
+                estimate = bootstrap(mean, known["group"].astype(str).tolist(), replicates=replicates)
+                found[name][what] = dataclasses.asdict(estimate)
+    return found
+
+
+def _without_disease(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    if not found:
+        return ["No image without disease was measured: how much is called falsely there is not known.", ""]
+    body = [[name, str(each["images"]), cell(each.get("lungs")), cell(each["image"])] for name, each in found.items()]
+    head = ["Source", "Images without disease", "Share of the lungs called diseased", "Share of the image"]
+    return ["## Where there is no disease", "", *table(head, body), ""]
 
 
 def _taught(left_out: int | None) -> str:
@@ -226,6 +306,7 @@ def _page(content: Mapping[str, Any]) -> list[str]:
         "",
         *table(["Source", "Images", *_FIGURES.values()], body),
         "",
+        *_without_disease(content["without_disease"]),
         "## What must not be concluded",
         "",
         *(f"- {text}" for text in content["not_concluded"]),

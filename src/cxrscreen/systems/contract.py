@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -246,4 +246,38 @@ class System(Protocol):
         -------
         dict
             By stage name, float32 (K,).
+        """
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Where a system sees disease, and where lungs.
+
+    Parameters
+    ----------
+    disease
+        float32 (H, W) in [0, 1] at the radiograph's own size: probability of disease at each place.
+    lungs
+        bool (H, W).
+    """
+
+    disease: NDArray[np.float32]
+    lungs: NDArray[np.bool_]
+
+
+@runtime_checkable
+class Outlines(Protocol):
+    """A system that outlines the diseased region."""
+
+    @property
+    def bundle_id(self) -> str:
+        """``name@version`` of the bundle it was loaded from."""
+
+    def outline(self, radiograph: Radiograph) -> Outline:
+        """Outline the diseased region whatever is decided, which a screening may leave out.
+
+        Raises
+        ------
+        CxrscreenError
+            If this bundle has learned none.
         """

@@ -1,11 +1,33 @@
-"""The part of a card that says what was learned from, made of the manifest and the splits."""
+"""What a bundle was learned from: that part of its card, and whether it was this recipe and these images."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split
-from cxrscreen.systems.bundle import DataCard
+from cxrscreen.systems.bundle import CARD, Bundle, DataCard, open_bundle
+
+
+def already_made(out: Path, recipe: BaseModel, manifest: Manifest) -> Bundle | None:
+    """The bundle in a folder, if this recipe has made it of images with these labels, sources and groups; else None.
+
+    Raises
+    ------
+    BundleError
+        If the folder holds a bundle that cannot be opened.
+    """
+    if not (out / CARD).is_file():
+        return None
+    made = open_bundle(out)
+    try:
+        # Read as a recipe: a setting younger than the card has its default there.
+        same = type(recipe).model_validate(made.card.recipe) == recipe
+    except ValidationError:
+        return None
+    return made if same and made.card.data.images_sha256 == images_digest(manifest) else None
 
 
 def data_card(

@@ -17,6 +17,9 @@ Action = Literal["pcr_or_ct_first", "treat_as_bacterial", "tb_work_up", "routine
 NO_CLASSES: Final = "none"
 """In ``leading``: the system gives no probability to the classes of the policy."""
 
+GATING: Final = "pneumonia"
+"""The decision behind which the others are asked only if it is positive."""
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -72,8 +75,8 @@ class TriagePolicy(_Settings):
     rules
         The first that fits counts; where none fits, nothing is suggested (``cannot_say``).
     near_threshold
-        A probability closer than this to its operating point is uncertain; decisions behind a negative first one do
-        not count.
+        A probability closer than this to its operating point is uncertain; decisions behind a negative one on pneumonia
+        do not count.
     classes
         Decisions that compete for one place, where a system has them.
     least_lead
@@ -208,9 +211,12 @@ def _doubt(screening: Screening, policy: TriagePolicy) -> str:
 
 
 def _deciding(screening: Screening, policy: TriagePolicy) -> tuple[Stage, ...]:
-    """The decisions that made the finding: a negative first one ends the matter, and classes compete by their lead."""
+    """The decisions that made the finding, but for classes, which compete by their lead.
+
+    Where pneumonia was denied, COVID-19 against other pneumonia is no question. Other decisions stand side by side.
+    """
     stages = tuple(stage for stage in screening.stages if stage.name not in policy.classes)
-    return stages[:1] if stages and not stages[0].positive else stages
+    return stages[:1] if stages and stages[0].name == GATING and not stages[0].positive else stages
 
 
 def _rivals(screening: Screening, policy: TriagePolicy) -> list[tuple[str, float]]:

@@ -4,6 +4,7 @@ Smith: Cyclical learning rates for training neural networks, WACV 2017 (referenc
 Fig. 10).
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -50,6 +51,12 @@ class RangeTest:
     suggestion: float
 
 
+def check_range(steps: int, lowest: float, highest: float) -> None:
+    """Raise a :class:`RecipeError` where a test of so many steps between these rates could tell nothing."""
+    if steps < FEWEST or not 0 < lowest < highest < math.inf:
+        raise RecipeError(f"A range test needs {FEWEST} steps or more, and rates that rise from above 0: change them.")
+
+
 def learning_rate_range(
     network: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -79,8 +86,7 @@ def learning_rate_range(
     RecipeError
         If the loss is no number from the start, or there are too few steps to tell anything.
     """
-    if steps < FEWEST or not 0 < lowest < highest:
-        raise RecipeError(f"A range test needs {FEWEST} steps or more, and rates that rise from above 0: change them.")
+    check_range(steps, lowest, highest)
     before = {name: values.detach().clone() for name, values in network.state_dict().items()}
     training = network.training
     rates = np.geomspace(lowest, highest, steps)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from cxrscreen.imaging.enhancement.beasf import beasf, beasf_table, published_table
-from cxrscreen.imaging.enhancement.levels import from_levels, histogram_of
+from cxrscreen.imaging.enhancement.levels import from_levels, histogram_of, to_levels
 
 PICTURES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 SLOPES = st.floats(0.1, 8)
@@ -86,5 +86,9 @@ def test_a_larger_slope_spreads_what_lies_about_the_medians():
     picture = from_levels(np.clip(np.random.default_rng(1).normal(128, 30, (64, 64)), 0, 255).astype(np.uint8))
     spreads = [beasf(picture, gamma)[(picture > 0.35) & (picture < 0.45)].std() for gamma in (0.5, 1.5, 3.0)]
     assert spreads == sorted(spreads)
-    with pytest.raises(ValueError, match="gamma"):
-        beasf(picture, 0)
+    for impossible in (0, 1e-20, np.nan, np.inf):
+        with pytest.raises(ValueError, match="gamma must be from 0.01 to 100"):
+            beasf(picture, impossible)
+    for slope in (0.01, 100.0):
+        table = beasf_table(histogram_of(to_levels(picture)), slope)
+        assert (np.diff(table) >= -1e-9).all()

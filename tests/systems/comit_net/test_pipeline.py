@@ -8,6 +8,7 @@ import pytest
 
 from cxrscreen.errors import BundleError
 from cxrscreen.imaging.read import read
+from cxrscreen.report.dicom.segmentation import regions_of
 from cxrscreen.report.folder import write_folder
 from cxrscreen.systems.bundle import write_card
 from cxrscreen.systems.comit_net.labels import COVID19, OTHER, STAGES, UNHEALTHY
@@ -24,6 +25,7 @@ from cxrscreen.systems.comit_net.pipeline import (
 from cxrscreen.systems.comit_net.saliency import branch_grad_cam
 from cxrscreen.systems.contract import Stage
 from cxrscreen.systems.registry import load_system
+from cxrscreen.systems.triage import suggest
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,21 @@ def radiograph(phantom_data):
 
 @pytest.fixture(scope="module")
 def screening(system, radiograph):
-    return system.screen(radiograph, policy="off")
+    return with_thresholds(system, 0.0).screen(radiograph, policy="off")
+
+
+def with_thresholds(system, threshold):
+    """Call everything, or nothing."""
+    point = replaced_points(system.card.stages, threshold)
+    return ComitNet(system.card.model_copy(update={"stages": point}), system.settings, system._network)
+
+
+def replaced_points(stages, threshold):
+    made = {}
+    for name, stage in stages.items():
+        point = stage.point().model_copy(update={"threshold": threshold})
+        made[name] = stage.model_copy(update={"operating_points": stage.operating_points | {stage.default: point}})
+    return made
 
 
 def test_one_run_gives_lungs_region_and_all_decisions(screening, radiograph, system):
@@ -55,6 +71,32 @@ def test_one_run_gives_lungs_region_and_all_decisions(screening, radiograph, sys
         assert item.values.max() <= 1
     assert (outputs["lungs"] >= 0).all()
     assert (outputs["disease"] <= 1).all()
+
+
+def test_a_region_that_healthy_lungs_have_as_well_is_shown_beside_a_disease_alone(system, radiograph):
+    calm = with_thresholds(system, 1.0)
+    screening = calm.screen(radiograph, policy="off")
+    assert screening.finding == "normal"
+    assert [item.name for item in screening.saliency] == ["grad-cam"]
+    assert "Diseased region (estimate)" not in [region.label for region in regions_of(screening)]
+    assert REGION_OUTSIDE not in screening.warnings
+    # An evaluation still sees it, and a network that healthy images taught shows it always.
+    assert calm.outline(radiograph).disease.shape == radiograph.shape
+    taught = ComitNet(calm.card, replace(calm.settings, healthy_regions=True), calm._network)
+    assert [item.name for item in taught.screen(radiograph, policy="off").saliency] == ["disease", "grad-cam"]
+    alone = ComitNet(calm.card, replace(calm.settings, masks=("lungs",)), calm._network)
+    with pytest.raises(BundleError, match="shows no diseased region"):
+        alone.outline(radiograph)
+
+
+def test_decisions_that_contradict_each_other_limit_the_quality(system, radiograph):
+    stages = system.card.stages
+    called = replaced_points(stages, 0.0) | {UNHEALTHY: replaced_points(stages, 1.0)[UNHEALTHY]}
+    doubtful = ComitNet(system.card.model_copy(update={"stages": called}), system.settings, system._network)
+    screening = doubtful.screen(radiograph, policy="off")
+    assert CONTRADICTION in screening.warnings
+    assert screening.quality == "limited"
+    assert suggest(screening).action == "cannot_say"
 
 
 def test_the_region_stands_next_to_the_decision_in_the_report(screening, radiograph, tmp_path):

@@ -141,6 +141,39 @@ def test_a_disease_region_is_measured(bundle, phantom_data, tmp_path):
     assert "Not the test part" in page
 
 
+def test_what_is_called_diseased_where_nothing_is_has_its_table(bundle, phantom_data, tmp_path):
+    from cxrscreen.data.disease_masks import disease_masks
+    from cxrscreen.errors import CxrscreenError
+    from cxrscreen.evaluate.disease_regions import (
+        RegionProvenance,
+        healthy_rows,
+        outlining,
+        region_rows,
+        write_regions,
+    )
+
+    system, regions = load_system(bundle.folder, threads=1), disease_masks(phantom_data)
+    table = phantom_data.table
+    normal = list(table.index[table["label"] == "normal"][:2])
+    everything, failures = healthy_rows(system, phantom_data, normal, read, threshold=0.0)
+    nothing, _ = healthy_rows(system, phantom_data, normal, read, threshold=1.1)
+    assert failures == {}
+    assert (everything["image"] == 1).all()
+    assert (everything["lungs"].dropna() == 1).all()
+    assert (nothing["image"] == 0).all()
+    half = pd.concat([everything, nothing]).assign(lungs=[1.0, 0.0, 0.0, float("nan")])
+    rows, _ = region_rows(system, phantom_data, regions, sorted(regions.image_ids)[:1], read)
+    about = RegionProvenance(system.bundle_id, "test", 0, ())
+    files = write_regions(tmp_path, rows, {}, about, healthy=half, replicates=100)
+    found = json.loads(files["metrics.json"].read_text(encoding="utf-8"))["without_disease"]["all"]
+    assert (found["images"], found["image"]["value"]) == (4, 0.5)
+    assert found["lungs"]["value"] == pytest.approx(1 / 3)
+    page = files["metrics.md"].read_text(encoding="utf-8")
+    assert "| all | 4 | 0.333" in page
+    with pytest.raises(CxrscreenError, match="shows no diseased region"):
+        outlining(load_system("cascade", threads=1))
+
+
 def test_what_taught_a_bundle_is_left_out_of_its_regions(bundle, phantom_data, recipe, tmp_path):
     from cxrscreen.cli.disease_regions import evaluate_regions
     from cxrscreen.data.disease_masks import disease_masks

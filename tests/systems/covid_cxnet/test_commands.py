@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.app import app
 from cxrscreen.systems.covid_cxnet.pipeline import NOT_APART
+from cxrscreen.train.learning_rate_range import steepest
 
 from .conftest import short_networks
 
@@ -36,7 +38,6 @@ def test_both_explanations_and_all_findings(bundle, phantom_data, tmp_path):
     assert entry["class"] == "covid19"
     assert len(entry["findings"]) == 14
     assert found["chart"]["caution"] == NOT_APART
-    assert entry["lime_in_lungs"] is None or 0 <= entry["lime_in_lungs"] <= 1
     assert 0.1 < entry["lungs_share_of_region"] < 0.9
 
 
@@ -72,7 +73,8 @@ def test_a_learning_rate_is_suggested(trained_folder, recipe_file, phantom_data,
     assert done.exit_code == 0, done.output
     assert "Begun from the kept state of phase1" in done.output
     found = json.loads((tmp_path / "r" / "learning-rate.json").read_text())
-    assert 1e-6 <= found["suggestion"] <= 1e-2
+    # The suggestion is the rate at which the losses that are written beside it fall fastest.
+    assert found["suggestion"] == pytest.approx(steepest(np.array(found["rates"]), np.array(found["losses"])))
     assert (tmp_path / "r" / "learning-rate.png").is_file()
     # What the training left is used and not touched.
     assert before == {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
@@ -95,3 +97,8 @@ def test_a_range_test_begins_where_the_tested_phase_would(trained_folder, recipe
     assert kept_start(recipe.model_copy(update={"classifier": alone}), work) is None
     with short_networks(), pytest.raises(RecipeError, match="of another classifier"):
         range_of_rates(recipe, phantom_data, work, steps=8, lowest=1e-6, highest=1e-2)
+    # Nothing is cut or pre-trained for rates that fall.
+    for lowest, highest in ((1e-2, 1e-4), (1e-6, float("inf"))):
+        with pytest.raises(RecipeError, match="rates that rise"):
+            range_of_rates(recipe, phantom_data, tmp_path / "none", steps=8, lowest=lowest, highest=highest)
+    assert not (tmp_path / "none").exists()

@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from cxrscreen.nets.base_cxr import BaseCxr
-from cxrscreen.systems.covid_cxnet.pretraining import finding_aucs, finding_loss
+from cxrscreen.systems.covid_cxnet.pretraining import FindingTask, finding_aucs, finding_loss
+from cxrscreen.systems.covid_cxnet.recipe import TransferPhase
 from cxrscreen.systems.covid_cxnet.task import (
     answers_of,
     class_loss,
@@ -59,6 +60,23 @@ def test_what_is_not_known_has_no_gradient():
     assert (logits.grad[0] != 0).nonzero().flatten().tolist() == [3]
 
 
+def test_where_no_finding_has_enough_images_the_loss_chooses_the_epoch(monkeypatch):
+    logged = {}
+    task = FindingTask(nn.Flatten(), TransferPhase(epochs=1, batch=2, learning_rate=1e-3), 1, 0)
+    monkeypatch.setattr(task, "log", lambda name, value, **_: logged.update({name: value}))
+    truth = torch.full((6, 14), float("nan"))
+    truth[:, 0] = torch.tensor([1.0, 1, 1, 0, 0, 0])
+    scores = []
+    for certainty in (0.5, 3.0):
+        logits = torch.zeros(6, 14, 1, 1)
+        logits[:, 0, 0, 0] = certainty * (2 * truth[:, 0] - 1)
+        task.validation_step((logits, truth, None, None), 0)
+        task.on_validation_epoch_end()
+        scores.append(logged["validation_score"])
+    assert scores[0] < scores[1] < 0
+    assert not any(name.startswith("auc") for name in logged)
+
+
 def test_findings_of_too_few_images_do_not_count():
     truth = np.full((20, 14), np.nan, np.float32)
     truth[:, 0] = np.arange(20) >= 10
@@ -93,13 +111,22 @@ def test_the_lung_share_is_where_the_evidence_lies():
     assert against.isnan().all()
 
 
-def test_three_logits_have_shares_too():
+def test_three_logits_have_the_shares_of_the_gradient():
+    torch.manual_seed(3)
     network = BaseCxr(96, 3).eval()
+    image, truth = torch.rand(4, 1, 96, 96), torch.arange(4) % 3
+    lungs = torch.zeros(4, 96, 96, dtype=torch.uint8)
+    lungs[:, :, :48] = 1
     with torch.inference_mode():
-        image = torch.rand(4, 1, 96, 96)
-        logits, shares = logits_and_lung_shares(network, image, torch.arange(4) % 3, torch.ones(4, 96, 96))
+        logits, shares = logits_and_lung_shares(network, image, truth, lungs)
         torch.testing.assert_close(logits, network(image))
-    assert ((shares - 1).abs() < 1e-5)[~shares.isnan()].all()
+    maps = network.feature_maps(image).detach().requires_grad_()
+    network.decide(maps, image)[torch.arange(4), truth].sum().backward()
+    heat = F.relu((maps.grad.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1))
+    inside = F.interpolate(lungs[:, None].float(), size=heat.shape[1:], mode="area")[:, 0]
+    expected = (heat * inside).sum(dim=(1, 2)) / heat.sum(dim=(1, 2))
+    assert (~shares.isnan()).sum() >= 2
+    torch.testing.assert_close(shares, expected.detach(), atol=0.02, rtol=0, equal_nan=True)
 
 
 def test_areas_are_meant_over_sources_and_classes():

@@ -211,6 +211,52 @@ def test_resnet_begins_from_a_saved_checkpoint_with_another_last_layer(recipe, t
     assert class_grad_cam(outputs, {"classifier.weight": last}, 2).shape == (2, 2)
 
 
+def test_a_published_checkpoint_tells_its_findings_in_the_bundle(
+    recipe, phantom_data, trained_folder, tmp_path, monkeypatch
+):
+    import torch
+    from safetensors.torch import load_file
+
+    from cxrscreen.nets import densenet
+    from cxrscreen.nets.chexnet import CheXNet
+    from cxrscreen.systems.covid_cxnet import training
+    from cxrscreen.systems.covid_cxnet.export import write_bundle
+    from cxrscreen.systems.covid_cxnet.pipeline import PUBLISHED
+    from cxrscreen.systems.covid_cxnet.preprocessing import view_input
+    from cxrscreen.systems.registry import load_system
+
+    monkeypatch.setattr(densenet, "BLOCK_LAYERS", (1, 1, 1, 1))
+    torch.manual_seed(5)
+    published = CheXNet().eval()
+    torch.save({"state_dict": published.state_dict()}, tmp_path / "c.pth")
+    own = recipe.classifier.model_copy(update={"network": "chexnet", "weights": str(tmp_path / "c.pth"), "chart": True})
+    changed = recipe.model_copy(update={"classifier": own, "pretraining": None})
+    # Trained by nothing: what is asked here is what becomes of the checkpoint.
+    fresh = training.initial_network(changed, None).state_dict()
+    monkeypatch.setattr(training, "_train", lambda *_: {name: values.clone() for name, values in fresh.items()})
+    trained = training.train_covid_cxnet(changed, phantom_data, tmp_path / "work")
+    assert torch.equal(trained.findings["classifier.weight"], published.classifier.weight)
+    folder = write_bundle(changed, phantom_data, trained, tmp_path / "bundle").folder
+    assert load_file(folder / "findings.safetensors")["classifier.weight"].shape == (14, published.num_features)
+    system = load_system(folder, threads=1)
+    assert PUBLISHED in system.card.limits
+    assert system.chart_caution == PUBLISHED
+    assert system.tells_findings
+    radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
+    with torch.no_grad():
+        view = torch.from_numpy(view_input(system.view(radiograph), system.settings))[None]
+        expected = torch.sigmoid(published(view))[0].numpy()
+    np.testing.assert_allclose(list(system.finding_probabilities(radiograph).values()), expected, atol=5e-3)
+    # Without a layer of findings it is refused before anything is trained.
+    bare = {name: values for name, values in published.state_dict().items() if not name.startswith("classifier")}
+    torch.save(bare, tmp_path / "c.pth")
+    with pytest.raises(RecipeError, match="no layer of 14 findings"):
+        training.train_covid_cxnet(changed, phantom_data, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(ValueError, match="chart needs the network chexnet"):
+        type(own).model_validate(own.model_dump() | {"weights": "imagenet"})
+
+
 def test_chexnet_is_exported_with_its_normalisation(recipe, phantom_data, tmp_path, monkeypatch):
     """From a published checkpoint to what the engine says, beside torch."""
     import torch

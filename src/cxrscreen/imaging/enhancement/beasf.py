@@ -11,6 +11,8 @@ from cxrscreen.imaging.enhancement.levels import BRIGHTEST, COUNT, histogram_of,
 
 GAMMA = 1.5
 """The COVID-CXNet paper's slope, section 3.2."""
+LEAST_GAMMA, GREATEST_GAMMA = 0.01, 100.0
+"""Slopes between which the sigmoids are neither flat nor steps in floating point."""
 REACH = 5.0
 """Width of the sigmoid's argument over each half of the grey scale."""
 
@@ -23,7 +25,7 @@ def beasf(pixels: NDArray[np.float32], gamma: float = GAMMA, *, as_published: bo
     pixels
         float32 (H, W) in [0, 1]; 256 grey levels are told apart.
     gamma
-        Slope of the sigmoids, above 0; larger means more contrast about the two medians.
+        Slope of the sigmoids, 0.01 to 100; larger means more contrast about the two medians.
     as_published
         Repeat the COVID-CXNet authors' code, see :func:`published_table`; for comparison alone.
 
@@ -35,10 +37,10 @@ def beasf(pixels: NDArray[np.float32], gamma: float = GAMMA, *, as_published: bo
     Raises
     ------
     ValueError
-        If gamma is not above 0.
+        If gamma is outside that range.
     """
-    if not gamma > 0:
-        raise ValueError(f"gamma must be above 0, got {gamma}")
+    if not LEAST_GAMMA <= gamma <= GREATEST_GAMMA:
+        raise ValueError(f"gamma must be from {LEAST_GAMMA:g} to {GREATEST_GAMMA:g}, got {gamma}")
     levels = to_levels(pixels)
     return look_up(levels, published_table(levels, gamma) if as_published else beasf_table(histogram_of(levels), gamma))
 

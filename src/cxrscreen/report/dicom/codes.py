@@ -20,6 +20,7 @@ TUBERCULOSIS: Final = Code("154283005", "SCT", "Pulmonary tuberculosis")
 
 NOTHING_CALLED: Final = Code("nothing-called", SCHEME, "No pneumonia called by the system; excludes no disease")
 VIRAL_OR_COVID19: Final = Code("viral-or-covid19", SCHEME, "Viral pneumonia or COVID-19, not told apart")
+UNHEALTHY: Final = Code("unhealthy", SCHEME, "Unhealthy lungs, of whatever cause")
 REFUSED: Final = Code("refused", SCHEME, "Not screened: outside the scope of the system")
 NOT_ASKED: Final = Code("not-asked", SCHEME, "Not asked: an earlier decision made it needless")
 
@@ -52,6 +53,9 @@ STAGE_CODES: Final[dict[str, Code]] = {
     "pneumonia": PNEUMONIA,
     "covid19": COVID19,
     "covid19_against_normal": COVID19,
+    "covid19_against_all": COVID19,
+    "other_pneumonia": PNEUMONIA,
+    "unhealthy": UNHEALTHY,
     "viral": VIRAL_OR_COVID19,
     "bacterial": BACTERIAL_PNEUMONIA,
     "tuberculosis": TUBERCULOSIS,
@@ -67,6 +71,8 @@ MAP_CODES: Final[dict[str, Code]] = {
     "bacterial": _GRAD_CAM,
     "tuberculosis": _GRAD_CAM,
     "viral": _GRAD_CAM,
+    "covid19": _GRAD_CAM,
+    "other-pneumonia": _GRAD_CAM,
     "disease": DISEASE_PROBABILITY,
 }
 """What a map shows, by its name; others are plain saliency."""

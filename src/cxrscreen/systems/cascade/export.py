@@ -13,18 +13,16 @@ from cxrscreen.nets.named import NetworkName, classifier_named
 from cxrscreen.nets.unet import UNet
 from cxrscreen.runtime.export import export_classifier, export_guided, export_segmenter
 from cxrscreen.systems.bundle import (
-    CARD,
     PROVISIONAL,
     Bundle,
     Card,
     begin_bundle,
     check_out,
     finish_bundle,
-    open_bundle,
 )
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.training import Trained, splits_of, train_cascade
-from cxrscreen.systems.learned import data_card
+from cxrscreen.systems.learned import already_made, data_card
 from cxrscreen.train.recipe import load_recipe
 
 TITLES: Mapping[NetworkName, str] = {"densenet121": "DenseNet-121", "efficientnet-lite0": "EfficientNet-Lite0"}
@@ -33,7 +31,7 @@ WORDS = Path(__file__).with_name("card.yaml")
 
 
 def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
-    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+    """Train by a recipe and write the bundle; a bundle that it has made of these images already is given as it is.
 
     Raises
     ------
@@ -42,7 +40,7 @@ def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -
         cannot be read.
     """
     recipe = load_recipe(recipe_file, CascadeRecipe)
-    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+    if (made := already_made(out, recipe, manifest)) is not None:
         return made
     check_out(out)
     return write_bundle(recipe, manifest, train_cascade(recipe, manifest, work), out)

@@ -14,7 +14,6 @@ from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.errors import RecipeError
 from cxrscreen.runtime.export_comit import export_comit
 from cxrscreen.systems.bundle import (
-    CARD,
     PROVISIONAL,
     Bundle,
     Card,
@@ -29,7 +28,7 @@ from cxrscreen.systems.comit_net.pipeline import LUNGS_FILE
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, Encoder, Task
 from cxrscreen.systems.comit_net.splits import LUNGS, Parts, parts_of
 from cxrscreen.systems.comit_net.training import Trained, train_comit_net
-from cxrscreen.systems.learned import data_card
+from cxrscreen.systems.learned import already_made, data_card
 from cxrscreen.train.recipe import load_recipe
 
 ENCODERS: Mapping[Encoder, str] = {
@@ -43,12 +42,16 @@ TASK_WORDS: Mapping[Task, str] = {
     "health": "healthy or not",
     "diagnosis": "COVID-19 or other pneumonia",
 }
+HEALTHY_LUNGS_MARKED = (
+    "No image without disease taught the region: it marks most of healthy lungs as well. It is shown only where a "
+    "disease is called, and says little of where the disease is."
+)
 WORDS_FILE = Path(__file__).with_name("card.yaml")
 """What every bundle's card says in words; the recipe adds its network and what depends on the data."""
 
 
 def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
-    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+    """Train by a recipe and write the bundle; a bundle that it has made of these images already is given as it is.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -
         cannot be read.
     """
     recipe = load_recipe(recipe_file, ComitNetRecipe)
-    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+    if (made := already_made(out, recipe, manifest)) is not None:
         return made
     check_out(out)
     parts = parts_of(recipe, manifest)
@@ -136,6 +139,8 @@ def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts) -> dict[str, 
         limits.append(
             f"The diseased region was learned from {count} images with a mask or box; boxes hold healthy lung as well."
         )
+        if not trained.settings.healthy_regions:
+            limits.append(HEALTHY_LUNGS_MARKED)
     if "lungs" not in trained.settings.masks:
         limits.append("The lungs are found by a network of another bundle.")
     if recipe.network.weights == "none":

@@ -20,7 +20,7 @@ from cxrscreen.systems.comit_net.decisions import NETWORK
 from cxrscreen.systems.comit_net.labels import COVID19, OTHER, STAGES, UNHEALTHY
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, view_input
 from cxrscreen.systems.comit_net.saliency import branch_grad_cam
-from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
+from cxrscreen.systems.contract import Finding, Outline, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.gate import judge, refusal
 from cxrscreen.systems.mirrored import mirrored_outputs
 from cxrscreen.systems.reading_order import triage_score
@@ -83,18 +83,21 @@ class ComitNet:
             seconds["total"] = time.perf_counter() - start
             return refusal(verdict, self._stages(None), mask, self.bundle_id, seconds)
         stages = self._stages(outputs)
-        maps = self._maps(outputs, mask) if explain else ()
+        finding = finding_of(stages)
+        outlined = REGION in self.settings.masks and (self.settings.healthy_regions or finding != "normal")
+        maps = self._maps(outputs, mask, outlined=outlined) if explain else ()
         seconds["maps"] = time.perf_counter() - start - sum(seconds.values())
         trusted = float((lungs.mask > 0).mean()) >= SMALLEST_LUNGS
         found = [*lung_cautions(lungs.mask, trusted=trusted), *decision_cautions(stages)]
-        if REGION in self.settings.masks and _outside(outputs[REGION][0, 0], mask):
+        if outlined and _outside(outputs[REGION][0, 0], mask):
             found.append(REGION_OUTSIDE)
         warnings = tuple(dict.fromkeys((*verdict.sentences, *radiograph.warnings, *found)))
-        limited = bool(radiograph.warnings or verdict.concerns) or any(text in LIMITING for text in warnings)
+        doubtful = (*LIMITING, CONTRADICTION, NO_DISEASE_NAMED)
+        limited = bool(radiograph.warnings or verdict.concerns) or any(text in doubtful for text in warnings)
         seconds["total"] = time.perf_counter() - start
         return Screening(
             stages=stages,
-            finding=finding_of(stages),
+            finding=finding,
             triage_score=max(triage_score(stage, stage) for stage in stages),
             lung_mask=mask,
             lung_area_fraction=float((mask > 0).mean()),
@@ -109,6 +112,15 @@ class ComitNet:
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
         """The embedding; see :meth:`cxrscreen.systems.contract.System.features`."""
         return dict.fromkeys(self._names, self.outputs(radiograph)["pooled"][0])
+
+    def outline(self, radiograph: Radiograph) -> Outline:
+        """The diseased region and the lungs, whatever is decided; see :class:`cxrscreen.systems.contract.Outlines`."""
+        if REGION not in self.settings.masks:
+            raise BundleError(f"{self.bundle_id} shows no diseased region: take a bundle that has learned one.")
+        outputs = self.outputs(radiograph)
+        lungs = self._find_lungs(radiograph, outputs)
+        mask = at_size(lungs.mask, lungs.probability, radiograph.shape)
+        return Outline(np.clip(upsample(outputs[REGION][0, 0], radiograph.shape), 0.0, 1.0), mask > 0)
 
     def outputs(self, radiograph: Radiograph) -> Outputs:
         """All that the network gives for a radiograph, by output name; see :mod:`cxrscreen.runtime.export_comit`."""
@@ -139,11 +151,11 @@ class ComitNet:
             stages.append(Stage(name, STAGES[name], probability, card.point().threshold, card.default))
         return tuple(stages)
 
-    def _maps(self, outputs: Outputs, mask: NDArray[np.uint8]) -> tuple[SaliencyMap, ...]:
-        """The diseased region, then Grad-CAM of the decision on COVID-19 (without it, of unhealthy)."""
+    def _maps(self, outputs: Outputs, mask: NDArray[np.uint8], *, outlined: bool) -> tuple[SaliencyMap, ...]:
+        """The diseased region if it is to be shown, then Grad-CAM of the decision on COVID-19 (else of unhealthy)."""
         shape = (mask.shape[0], mask.shape[1])
         maps = []
-        if REGION in self.settings.masks:
+        if outlined:
             region = np.clip(upsample(outputs[REGION][0, 0], shape), 0.0, 1.0)
             maps.append(SaliencyMap(REGION, REGION_TITLE, region, lung_share(region, mask)))
         name = COVID19 if COVID19 in self._names else self._names[0]

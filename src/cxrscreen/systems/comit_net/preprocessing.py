@@ -25,12 +25,16 @@ class Preprocessing:
         Percentiles of the grey values that become black and white; 0 and 100: the image's own range.
     mirrored
         The network sees the radiograph and its mirror image, and its answers are averaged.
+    healthy_regions
+        Images without disease have taught the network an empty region. Otherwise it marks healthy lungs as well, and
+        the region is shown only where a disease is called.
     """
 
     masks: tuple[MaskTask, ...]
     low: float = Field(default=1.0, ge=0, lt=50)
     high: float = Field(default=99.0, gt=50, le=100)
     mirrored: bool = False
+    healthy_regions: bool = False
 
 
 def grey_view(pixels: NDArray[np.float32], side: int, settings: Preprocessing) -> NDArray[np.uint8]:

@@ -25,7 +25,8 @@ class ComitTask(PlateauTask):
 
     Logged each epoch, for the learning curves: ``loss_TASK`` of the training images (a mean over those with the label);
     of the validation images ``lung_iou``, ``region_sensitivity`` and ``region_precision`` (of all pixels together, at
-    0.5), ``auc_health``, ``auc_covid19`` and ``auc_other``; only what they can tell.
+    0.5), ``auc_health``, ``auc_covid19`` and ``auc_other``; only what they can tell. Where that is nothing, the epoch
+    is chosen by the loss on them.
 
     Parameters
     ----------
@@ -45,6 +46,7 @@ class ComitTask(PlateauTask):
         super().__init__(network, phase, steps, seed)
         self.loss, self.sources = loss, np.asarray(sources)
         self._seen: list[dict[str, Tensor]] = []
+        self._losses: list[Tensor] = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch, Eq. 8."""
@@ -59,6 +61,7 @@ class ComitTask(PlateauTask):
         """Collect the outcomes of each image."""
         image, lungs, region, health, diagnosis, index = batch
         outputs: Outputs = self.network(image)
+        self._losses.append(switched_sum(terms(outputs, batch, self.loss), self.loss.weights(), self.loss.over).cpu())
         unknown = torch.full_like(health, float("nan"))
         row = dict.fromkeys(("lung_iou", "found", "false", "missed", "log_odds"), unknown)
         row |= {"health": health, "diagnosis": diagnosis, "index": index}
@@ -80,7 +83,9 @@ class ComitTask(PlateauTask):
         measures = validation_measures(seen, self.sources[seen["index"].numpy()])
         for name, value in measures.items():
             self.log(name, value)
-        self.log(SCORE, score_of(measures), prog_bar=True)
+        score, loss = score_of(measures), float(torch.stack(self._losses).mean())
+        self._losses.clear()
+        self.log(SCORE, -loss if score is None else score, prog_bar=True)
 
 
 def terms(outputs: Outputs, batch: Batch, rules: LossRules) -> dict[Task, Term]:
@@ -129,15 +134,16 @@ def validation_measures(seen: Mapping[str, Tensor], sources: NDArray[np.str_]) -
     return measures
 
 
-def score_of(measures: Mapping[str, float]) -> float:
+def score_of(measures: Mapping[str, float]) -> float | None:
     """Mean of the lung IoU and the three AUCs, each of which is the mean of the pooled and the within-source ones.
 
-    The region counts only where there is nothing else: few images have one, and chance would choose the epoch.
+    The region counts only where there is nothing else: few images have one, and chance would choose the epoch. None
+    where there is nothing at all.
     """
     names = ("lung_iou", "auc_health", "auc_covid19", "auc_other")
     counted = [measures[name] for name in names if name in measures]
     counted = counted or [measures[name] for name in ("region_sensitivity", "region_precision") if name in measures]
-    return float(np.mean(counted)) if counted else 0.0
+    return float(np.mean(counted)) if counted else None
 
 
 def _finite(logits: Tensor) -> Tensor:

@@ -100,6 +100,8 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
             "seed": recipe.seed,
             "split": parts.split.digest,
             "facts": facts_stamp(manifest, learned_from(parts)),
+            # Batches may be drawn evenly over them.
+            "views": manifest.table.loc[list(learned_from(parts)), "view"].tolist(),
         },
         lambda part: _save(_train(recipe, manifest, parts, table, file.parent), part),
     )
@@ -113,7 +115,13 @@ def learned_from(parts: Parts) -> tuple[str, ...]:
 
 def settings_of(recipe: ComitNetRecipe, parts: Parts) -> Preprocessing:
     """What screening must do as training did."""
-    return Preprocessing(masks=parts.masks, low=recipe.low, high=recipe.high, mirrored=recipe.mirrored)
+    return Preprocessing(
+        masks=parts.masks,
+        low=recipe.low,
+        high=recipe.high,
+        mirrored=recipe.mirrored,
+        healthy_regions=recipe.data.healthy_regions,
+    )
 
 
 def stored_images(recipe: ComitNetRecipe, manifest: Manifest, parts: Parts, shared: Shared) -> tuple[ImageTable, str]:
@@ -126,7 +134,7 @@ def stored_images(recipe: ComitNetRecipe, manifest: Manifest, parts: Parts, shar
     depends = {
         "images": shared.images,
         "lungs": manifest.table.loc[list(shared.images), "lung_mask"].tolist(),
-        "regions": [i for i in shared.images if i in parts.regions.image_ids],
+        "regions": [parts.regions.drawn(image_id) for image_id in shared.images],
         "percentiles": (settings.low, settings.high),
         "side": side,
     }

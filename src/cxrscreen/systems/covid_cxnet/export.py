@@ -15,7 +15,6 @@ from cxrscreen.data.protocols import Split, make_split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.weights import write_weights
 from cxrscreen.systems.bundle import (
-    CARD,
     PROVISIONAL,
     Bundle,
     Card,
@@ -28,12 +27,12 @@ from cxrscreen.systems.bundle import (
 from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
 from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
 from cxrscreen.systems.covid_cxnet.networks import class_network, finding_network
-from cxrscreen.systems.covid_cxnet.pipeline import APART, FINDINGS_FILE, HEAD_FILE, NOT_APART
+from cxrscreen.systems.covid_cxnet.pipeline import APART, FINDINGS_FILE, HEAD_FILE, NOT_APART, PUBLISHED
 from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
 from cxrscreen.systems.covid_cxnet.splits import FINDING_SPLIT, splits_of
 from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_cxnet
-from cxrscreen.systems.learned import data_card
+from cxrscreen.systems.learned import already_made, data_card
 from cxrscreen.train.recipe import load_recipe
 
 NETWORKS: Mapping[Network, str] = {
@@ -52,7 +51,7 @@ WORDS_FILE = Path(__file__).with_name("card.yaml")
 
 
 def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
-    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+    """Train by a recipe and write the bundle; a bundle that it has made of these images already is given as it is.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -
         recipe cannot be read.
     """
     recipe = load_recipe(recipe_file, CovidCxNetRecipe)
-    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+    if (made := already_made(out, recipe, manifest)) is not None:
         return made
     check_out(out)
     return write_bundle(recipe, manifest, train_covid_cxnet(recipe, manifest, work), out)
@@ -83,7 +82,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
     export_classifier(network, side, part / "classifier.safetensors", part / "classifier.onnx")
     if trained.head is not None:
         write_weights({"weight": trained.head.weight, "bias": trained.head.bias}, part / HEAD_FILE)
-    elif recipe.pretraining is not None and recipe.pretraining.exported and trained.findings is not None:
+    elif trained.findings is not None and _told(recipe):
         findings = finding_network(recipe)
         findings.load_state_dict(trained.findings)
         export_classifier(findings, side, part / "findings.safetensors", part / FINDINGS_FILE)
@@ -96,7 +95,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         version=recipe.version,
         system="covid_cxnet",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe, _chart_limits(manifest, learned, trained)),
+        **_words(recipe, [PUBLISHED] if recipe.classifier.chart else _chart_limits(manifest, learned, trained)),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(STAGES[recipe.classes], PROVISIONAL),
@@ -105,6 +104,10 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         files={},
     )
     return finish_bundle(part, card, out)
+
+
+def _told(recipe: CovidCxNetRecipe) -> bool:
+    return recipe.classifier.chart or (recipe.pretraining is not None and recipe.pretraining.exported)
 
 
 def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:

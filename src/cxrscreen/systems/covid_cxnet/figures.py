@@ -31,7 +31,7 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
     figure = Figure(figsize=(11.4 if before is None else 15.0, 4.8), layout="constrained")
     region, *pretrained, gradient, superpixels = figure.subplots(1, 3 if before is None else 4)
     for axes, name in (
-        (region, "What the network sees, before enhancement"),
+        (region, "The region, before matching\nand enhancement"),
         *((axes, "Grad-CAM of the network of the findings,\nfor its finding pneumonia") for axes in pretrained),
         (gradient, f"Grad-CAM{_in_lungs(found.grad_cam_in_lungs)}"),
         (superpixels, _of_superpixels(found)),

@@ -3,7 +3,7 @@
 from cxrscreen.data.findings import FINDINGS
 from cxrscreen.errors import RecipeError
 from cxrscreen.nets.base_cxr import BaseCxr
-from cxrscreen.nets.chexnet import CheXNet, CovidCxNet, widen_stem
+from cxrscreen.nets.chexnet import CheXNet, CovidCxNet, load_chexnet, widen_stem
 from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.densenet import DenseNet121
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretrained
@@ -20,6 +20,19 @@ def class_network(recipe: CovidCxNetRecipe) -> CovidCxNet | BaseCxr:
     if own.network == "base":
         return BaseCxr(own.side, outputs, 3 if recipe.channels == "stack" else 1)
     return CovidCxNet(backbone(own.network, recipe, "none"), outputs, own.nodes, own.dropout)
+
+
+def published_findings(recipe: CovidCxNetRecipe) -> CheXNet:
+    """The published checkpoint with its 14 outputs, where ``classifier.chart`` asks for them.
+
+    Raises
+    ------
+    RecipeError
+        If the checkpoint is missing, another network's, or has no layer of the 14 findings.
+    """
+    network = CheXNet(pooling=recipe.pooling)
+    load_chexnet(network, recipe.classifier.weights)
+    return network
 
 
 def finding_network(recipe: CovidCxNetRecipe, weights: str = "none") -> Classifier:

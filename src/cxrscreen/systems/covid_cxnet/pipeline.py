@@ -37,6 +37,11 @@ NOT_APART = (
 """A limit of a card, and what its chart must say; exports write it or :data:`APART`."""
 APART = "Findings that the training images also have without pneumonia: "
 """Before their names, likewise."""
+PUBLISHED = (
+    "The chart of 14 findings is of a published checkpoint, from images of its own: how good it is on these was not "
+    "measured."
+)
+"""Likewise, of findings that were not learned here."""
 NOT_STATED = (
     "The card names no finding that was learned apart from pneumonia; where none was, as for the bundle that ships, "
     "all bars are versions of one contrast, pneumonia against normal."
@@ -161,9 +166,10 @@ class CovidCxNet:
 
     @property
     def chart_caution(self) -> str:
-        """What the card says of how the findings were learned, for their chart; empty where they were learned apart."""
-        if NOT_APART in self.card.limits:
-            return NOT_APART
+        """What the card says of how the findings were learned, for their chart; empty where here and apart."""
+        for said in (NOT_APART, PUBLISHED):
+            if said in self.card.limits:
+                return said
         return "" if any(text.startswith(APART) for text in self.card.limits) else NOT_STATED
 
     def outputs_for(self, image: NDArray[np.float32]) -> Outputs:

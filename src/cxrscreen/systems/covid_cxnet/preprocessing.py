@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from cxrscreen.imaging.enhancement import Enhancement, match_histogram, three_channels
+from cxrscreen.imaging.enhancement.beasf import GREATEST_GAMMA, LEAST_GAMMA
 from cxrscreen.imaging.enhancement.levels import from_levels, to_levels
 from cxrscreen.systems.cascade.roi import RoiSettings, cut_lungs, network_input
 from cxrscreen.systems.covid_cxnet.classes import Version
@@ -59,7 +60,7 @@ class Preprocessing:
     dilation: float = Field(ge=0, lt=1)
     clip_limit: float = Field(gt=0)
     tiles: int = Field(ge=1)
-    gamma: float = Field(gt=0)
+    gamma: float = Field(ge=LEAST_GAMMA, le=GREATEST_GAMMA)
     reference: tuple[float, ...] | None = None
     pooling: Pooling = "image"
 

@@ -17,7 +17,10 @@ FEWEST = 5
 
 
 class FindingTask(PlateauTask):
-    """A sigmoid for each finding; what is not known of an image is left out. Scored by the mean AUC over findings."""
+    """A sigmoid for each finding; what is not known of an image is left out.
+
+    Scored by the mean AUC over findings; where validation has too few images for any, by the loss on them, negated.
+    """
 
     _seen: list[tuple[Tensor, Tensor]]
 
@@ -40,7 +43,8 @@ class FindingTask(PlateauTask):
         aucs = finding_aucs(truth, logits)
         for name, value in aucs.items():
             self.log(f"auc_{name}", value)
-        self.log(SCORE, float(np.mean(list(aucs.values()))) if aucs else 0.5, prog_bar=True)
+        loss = float(finding_loss(torch.from_numpy(logits), torch.from_numpy(truth)))
+        self.log(SCORE, float(np.mean(list(aucs.values()))) if aucs else -loss, prog_bar=True)
 
 
 def finding_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe
 from cxrscreen.systems.covid_cxnet.splits import CLASS_SPLIT
 from cxrscreen.systems.covid_cxnet.task import class_loss
 from cxrscreen.systems.covid_cxnet.training import class_batches, class_images, initial_network, loss_weights, prepare
-from cxrscreen.train.learning_rate_range import RangeTest, learning_rate_range
+from cxrscreen.train.learning_rate_range import RangeTest, check_range, learning_rate_range
 from cxrscreen.train.loop import kept_state
 
 
@@ -48,6 +48,8 @@ def range_of_rates(
     RecipeError
         If the work folder holds a phase of another classifier, or the test itself cannot be run.
     """
+    # Before the hours that regions and pre-training may take.
+    check_range(steps, lowest, highest)
     prepared = prepare(recipe, manifest, work)
     split = prepared.splits[CLASS_SPLIT]
     phase = recipe.classifier.phases[_tested(recipe)].model_copy(update={"batches": steps})

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from cxrscreen.data.manifest import VIEWS
+from cxrscreen.imaging.enhancement.beasf import GREATEST_GAMMA, LEAST_GAMMA
 from cxrscreen.systems.covid_cxnet.classes import Version
 from cxrscreen.systems.covid_cxnet.preprocessing import Channels, Pooling, Preprocessing, RoiKind
 from cxrscreen.train.recipe import AugmentSettings, Compute, Settings
@@ -105,6 +106,9 @@ class ClassifierRecipe(Settings):
     weights
         Initial weights of the backbone where nothing is pre-trained here: ``none``, ``imagenet``, or a path, for
         example of a published CheXNet checkpoint.
+    chart
+        Whether the bundle also carries the 14 outputs of the published CheXNet checkpoint at ``weights``, for the chart
+        of findings and their map (Figs. 17 and 19); they add the size of the network.
     nodes, dropout
         Of the head; 0 nodes: a plain replaced linear layer, as in the paper's section 4.2.
     side
@@ -122,6 +126,7 @@ class ClassifierRecipe(Settings):
 
     network: Network = "chexnet"
     weights: str = "none"
+    chart: bool = False
     nodes: int = Field(default=10, ge=0)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     side: int = Field(default=320, ge=32, multiple_of=32)
@@ -137,6 +142,8 @@ class ClassifierRecipe(Settings):
             raise ValueError("augment.histogram and augment.blank are of the cascade alone: leave them out")
         if self.network == "base" and (self.side < 96 or self.weights != "none" or any(p.frozen for p in self.phases)):
             raise ValueError("the base model takes a side of at least 96, no weights and no frozen phase")
+        if self.chart and (self.network != "chexnet" or self.weights in {"none", "imagenet"}):
+            raise ValueError("chart needs the network chexnet and the path of a published checkpoint as weights")
         return self
 
 
@@ -179,7 +186,7 @@ class CovidCxNetRecipe(Settings):
     channels: Channels = "stack"
     clip_limit: float = Field(default=2.0, gt=0)
     tiles: int = Field(default=8, ge=1)
-    gamma: float = Field(default=1.5, gt=0)
+    gamma: float = Field(default=1.5, ge=LEAST_GAMMA, le=GREATEST_GAMMA)
     match: str | None = None
     pooling: Pooling = "image"
     data: DataRules

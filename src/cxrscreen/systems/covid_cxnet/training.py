@@ -26,7 +26,7 @@ from cxrscreen.systems.cascade.pipeline import find_lungs
 from cxrscreen.systems.covid_cxnet.classes import CLASSES
 from cxrscreen.systems.covid_cxnet.finding_head import FindingHead, chart_quality, fit_finding_head
 from cxrscreen.systems.covid_cxnet.images import RegionImages, RegionTable, store_regions
-from cxrscreen.systems.covid_cxnet.networks import backbone, class_network, finding_network
+from cxrscreen.systems.covid_cxnet.networks import backbone, class_network, finding_network, published_findings
 from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, region_of_interest
 from cxrscreen.systems.covid_cxnet.pretraining import FindingTask
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, TransferPhase
@@ -51,7 +51,7 @@ class Trained:
     classifier
         State of the classifier.
     findings
-        State of the pre-trained network, or None.
+        State of the network that was pre-trained on the findings, here or as published, or None.
     settings
         The preprocessing, with the reference of histogram matching.
     head
@@ -114,6 +114,8 @@ def train_covid_cxnet(
     ManifestError
         If a part of a split lacks a class, or an image is not there.
     """
+    # Found now, a checkpoint without findings does not stop the training at its end.
+    published = published_findings(recipe).state_dict() if recipe.classifier.chart else None
     prepared = prepare(recipe, manifest, work, shared)
     split, file = prepared.splits[CLASS_SPLIT], work / "classifier" / "final.safetensors"
     once(
@@ -127,6 +129,8 @@ def train_covid_cxnet(
         lambda part: _save(_train(recipe, manifest, prepared, file.parent), part),
     )
     state = load_file(file)
+    if published is not None:
+        return Trained(state, published, prepared.settings)
     if recipe.pretraining is None or not recipe.pretraining.exported:
         return Trained(state, prepared.findings, prepared.settings)
     return Trained(state, prepared.findings, prepared.settings, *_findings_chart(recipe, manifest, prepared, state))
@@ -200,7 +204,7 @@ def cut_regions(
     file, settings, side = folder / "regions.npy", _as_cut(recipe.preprocessing()), recipe.classifier.side
     made = once(
         file,
-        {"images": list(image_ids), "settings": _cutting(settings), "side": side, "lungs": recipe.lungs},
+        {"images": list(image_ids), "settings": _cutting(settings), "side": side, "lungs": _lungs_stamp(recipe)},
         lambda part: store_regions(manifest, image_ids, finder, settings, side, part),
     )
     rows = {image_id: row for row, image_id in enumerate(image_ids)}
@@ -213,6 +217,11 @@ def lung_engine(bundle: str) -> Engine:
     if not opened.file(LUNGS[0]).is_file():
         raise RecipeError(f"The bundle {Path(bundle).name} finds no lungs: name one with {LUNGS[0]} as lungs.")
     return load_engine(opened.file(LUNGS[0]))
+
+
+def _lungs_stamp(recipe: CovidCxNetRecipe) -> str:
+    """Digest of the lung network: a bundle of the same name may be another version."""
+    return sha256_of(open_bundle(recipe.lungs).file(LUNGS[1]))
 
 
 def matched_preprocessing(recipe: CovidCxNetRecipe, manifest: Manifest, lungs: Engine) -> Preprocessing:

@@ -10,7 +10,8 @@ from cxrscreen.data.protocols import Split
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export import export_classifier
-from cxrscreen.systems.bundle import CARD, Bundle, open_bundle
+from cxrscreen.systems.bundle import Bundle
+from cxrscreen.systems.learned import already_made
 from cxrscreen.systems.patch_voting.ballots import ask_patches
 from cxrscreen.systems.patch_voting.export import write_bundle
 from cxrscreen.systems.patch_voting.networks import patch_classifier
@@ -46,7 +47,7 @@ def voting_bundle(
     """
     trained = train_patch_voting(recipe, manifest, folder / "work", organs_in=organs_in, images_in=images_in)
     made = folder / "bundle"
-    if (made / CARD).is_file() and (found := open_bundle(made)).card.recipe == recipe.model_dump(mode="json"):
+    if (found := already_made(made, recipe, manifest)) is not None:
         return found
     return write_bundle(recipe, manifest, trained, made)
 

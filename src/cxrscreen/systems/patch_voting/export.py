@@ -14,16 +14,14 @@ from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.export_halves import export_halves
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.bundle import (
-    CARD,
     PROVISIONAL,
     Bundle,
     Card,
     begin_bundle,
     check_out,
     finish_bundle,
-    open_bundle,
 )
-from cxrscreen.systems.learned import data_card
+from cxrscreen.systems.learned import already_made, data_card
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
 from cxrscreen.systems.patch_voting.modes import CLASSIFIER, HALVES, SHARED
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
@@ -49,7 +47,7 @@ WORDS = Path(__file__).with_name("card.yaml")
 
 
 def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -> Bundle:
-    """Train by a recipe and write the bundle; a bundle that this recipe has made already is given as it is.
+    """Train by a recipe and write the bundle; a bundle that it has made of these images already is given as it is.
 
     Raises
     ------
@@ -58,7 +56,7 @@ def train_bundle(recipe_file: Path, manifest: Manifest, work: Path, out: Path) -
         recipe cannot be read.
     """
     recipe = load_recipe(recipe_file, PatchVotingRecipe)
-    if (out / CARD).is_file() and (made := open_bundle(out)).card.recipe == recipe.model_dump(mode="json"):
+    if (made := already_made(out, recipe, manifest)) is not None:
         return made
     check_out(out)
     return write_bundle(recipe, manifest, train_patch_voting(recipe, manifest, work), out)

@@ -46,6 +46,8 @@ DIFFERS = (
     "The comparators' loop is the one of this project (AdamW, one cycle, the best validation score kept); the paper "
     "has Adam, or SGD for Mask R-CNN, and a fixed number of epochs. U-Net and SegNet learn here by cross-entropy plus "
     "soft Dice, and in the paper by cross-entropy alone, as the masks of COMiT-Net do in both.",
+    "Every image is asked as it is. A bundle whose recipe says mirrored averages it with its mirror image, so that its "
+    "own figures are others.",
     "Copies of COVID-19 images that are turned or shifted have black edges. Where a recipe varies no other image, as "
     "the paper's does not, only COVID-19 images have such edges, and a network can learn them for the disease.",
 )
