@@ -14,6 +14,7 @@ from cxrscreen.report.wording import (
     without_folders,
 )
 from cxrscreen.systems.contract import SaliencyMap, Stage
+from cxrscreen.systems.patch_voting.pipeline import TITLES
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,14 @@ from cxrscreen.systems.contract import SaliencyMap, Stage
 )
 def test_a_decision_in_plain_words(name: str, probability: float | None, sentence: str) -> None:
     assert stage_sentence(Stage(name, "title", probability, 0.42, "youden")) == sentence
+
+
+def test_beside_competing_classes_a_decision_calls_nothing() -> None:
+    for name, title in TITLES.items():
+        for probability in (0.1, 0.9):
+            said = stage_sentence(Stage(name, title, probability, 0.42, "youden"))
+            assert "speak" in said
+            assert "called" not in said
 
 
 def test_covid19_against_normal_counts_these_two_findings() -> None:

@@ -131,6 +131,11 @@ def test_the_cascade_does_not_pretend_to_know_the_cause_of_other_pneumonia():
     assert "its cause is not told apart" in suggest(screening("other_pneumonia", {"pneumonia": 1.0})).reason
 
 
+def test_a_misspelt_finding_is_no_rule_that_never_fits():
+    with pytest.raises(TriageError, match="is wrong at rules.0.findings"):
+        parse_policy("name: own\nrules:\n  - {suggestion: tb_work_up, findings: [tubercolosis]}\n", "own.yaml")
+
+
 def test_a_policy_of_ones_own():
     policy = TriagePolicy(
         name="ward",

@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cxrscreen.evaluate.patch_voting import Voter
     from cxrscreen.systems.bundle import Bundle
 
@@ -61,12 +63,6 @@ def patch_voting(
 
     table = load_manifest(manifest)
     own = table.table
-    masked = own[own["source"] == (elsewhere or "montgomery")]
-    masked = masked[(masked["lung_mask_origin"] == "human") & (masked["duplicate_of"] == "")]
-    if elsewhere is not None and masked.empty:
-        raise ManifestError(
-            f"The manifest has no image of the source {elsewhere} with lungs drawn by people: give another --elsewhere."
-        )
     opened = open_bundle(bundle)
     splits = splits_of_bundle(opened, table)
     classes, organs = splits["patch-classes"], splits["patch-organs"]
@@ -74,6 +70,7 @@ def patch_voting(
     for name in names[1:]:
         if splits_of_bundle(open_bundle(name), table)["patch-classes"].digest != classes.digest:
             raise ManifestError(f"{name} was trained on other images: give a bundle of the same splits for --against.")
+    masked = _elsewhere(own, elsewhere, {str(own.at[i, "source"]) for i in (*organs.train, *organs.validation)})
     check_writable(out)
     if work is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -120,3 +117,21 @@ def patch_voting(
 def _named(bundle: "Bundle") -> str:
     """Id of a bundle with its approach, since a baseline carries the name and version of the system."""
     return f"{bundle.card.bundle_id} ({bundle.card.preprocessing['approach']})"
+
+
+def _elsewhere(table: "pd.DataFrame", source: str | None, taught: set[str]) -> "pd.DataFrame":
+    """Images with lungs drawn by people, of a source that did not teach the organ network."""
+    from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
+    from cxrscreen.errors import ManifestError
+
+    if source in HEART_INCLUDED_SOURCES:
+        raise ManifestError(f"The lungs of {source} were drawn with the heart: give another source for --elsewhere.")
+    if source in taught:
+        raise ManifestError(f"Images of {source} taught the organ network: give another source for --elsewhere.")
+    masked = table[(table["source"] == (source or "montgomery")) & (table["lung_mask_origin"] == "human")]
+    masked = masked[(masked["duplicate_of"] == "") & ~masked["source"].isin(taught)]
+    if source is not None and masked.empty:
+        raise ManifestError(
+            f"The manifest has no image of the source {source} with lungs drawn by people: give another --elsewhere."
+        )
+    return masked

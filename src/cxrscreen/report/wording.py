@@ -92,6 +92,13 @@ _CALLED: Final[dict[str, tuple[str, str]]] = {
     "tuberculosis": ("speaks for tuberculosis", "does not speak for tuberculosis"),
 }
 """Where classes compete, the finding is the one with the most votes, so that a decision alone calls nothing."""
+_COMPETING: Final[dict[str, tuple[str, str]]] = {
+    "Pneumonia or tuberculosis, against normal": (
+        "speaks for a disease (pneumonia or tuberculosis)",
+        "does not speak for a disease",
+    ),
+}
+"""By title, where a decision of the same name as another system's stands beside competing classes and calls nothing."""
 _COLUMNS: Final[dict[str, str]] = {
     "pneumonia": "Pneumonia",
     "covid19": "COVID-19",
@@ -131,7 +138,8 @@ def stage_sentence(stage: Stage) -> str:
     """
     if stage.probability is None:
         return "Not asked: an earlier decision made this one needless."
-    reached, missed = _CALLED.get(stage.name, ("called positive", "called negative"))
+    words = _COMPETING.get(stage.title) or _CALLED.get(stage.name, ("called positive", "called negative"))
+    reached, missed = words
     if stage.positive:
         return f"At or above the operating point of {stage.threshold:.2f}: {reached}."
     return f"Below the operating point of {stage.threshold:.2f}: {missed}."

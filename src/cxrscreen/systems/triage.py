@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cxrscreen.errors import CxrscreenError
-from cxrscreen.systems.contract import Screening, Stage
+from cxrscreen.systems.contract import Finding, Screening, Stage
 
 Action = Literal["pcr_or_ct_first", "treat_as_bacterial", "tb_work_up", "routine", "cannot_say"]
 NO_CLASSES: Final = "none"
@@ -50,7 +50,7 @@ class Rule(_Settings):
     """
 
     suggestion: Action
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     leading: tuple[str, ...] = ()
     positive: tuple[str, ...] = ()
     negative: tuple[str, ...] = ()

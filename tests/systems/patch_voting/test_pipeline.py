@@ -26,7 +26,7 @@ from cxrscreen.systems.patch_voting.pipeline import (
     vote_warnings,
 )
 from cxrscreen.systems.patch_voting.preprocessing import patch_image
-from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote
+from cxrscreen.systems.patch_voting.voting import CLASSES, Vote, majority_vote, vote_scores
 from cxrscreen.systems.registry import load_system
 
 
@@ -254,5 +254,8 @@ def test_a_close_vote_and_the_viral_class_are_explained():
     close = vote_warnings(vote(10, 42, 7, 41))
     assert "42 of 100 patches for bacterial pneumonia and 41 for viral" in close[0]
     assert vote_warnings(vote(3, 3, 4, 90)) == [NOT_TOLD_APART]
-    # One view of the whole image cannot be close.
+    # One view of the whole image has no patches to count: it is close where its probabilities are.
     assert vote_warnings(vote(1, 0, 0, 0)) == []
+    unsure = majority_vote(np.array([[0.26, 0.245, 0.245, 0.25]], np.float32))
+    assert "0.26 for normal and 0.25 for viral" in vote_warnings(unsure)[0]
+    np.testing.assert_allclose(vote_scores(unsure), [0.26, 0.245, 0.245, 0.25], atol=1e-6)

@@ -78,9 +78,14 @@ class OtherClasses:
 
 
 def other_classes(
-    recipe: PatchVotingRecipe, manifest: Manifest, split: Split, folder: Path, organs_in: Path
+    recipe: PatchVotingRecipe,
+    manifest: Manifest,
+    split: Split,
+    folder: Path,
+    organs_in: Path,
+    images_in: Path | None = None,
 ) -> OtherClasses:
-    """Train the classifier of a recipe on other classes and images, in ``folder`` unless it was.
+    """Train the classifier of a recipe on other classes, in ``folder`` unless it was.
 
     Parameters
     ----------
@@ -92,6 +97,8 @@ def other_classes(
         Of the training.
     organs_in
         Folder of the organ network, which is shared.
+    images_in
+        Folder of the preprocessed images of the split's parts, where they are shared; None: ``folder/images``.
 
     Raises
     ------
@@ -100,7 +107,7 @@ def other_classes(
     """
     organs = train_organs(recipe, manifest, organs_in)
     weights = train_classifier(
-        recipe, manifest, split, organs, images_in=folder / "images", folder=folder / "classifier"
+        recipe, manifest, split, organs, images_in=images_in or folder / "images", folder=folder / "classifier"
     )
     classifier = patch_classifier(recipe.classifier, recipe.pooling, len(set(split.truth.values())))
     classifier.load_state_dict(load_file(weights))

@@ -277,12 +277,13 @@ def vote_warnings(vote: Vote) -> list[str]:
     """Say how the patches voted where that was close, and what the viral class stands for."""
     found = []
     if vote.lead < CLOSE:
-        second = vote.second
-        found.append(
-            f"The vote was close: {vote.counts[vote.label]} of {vote.counts.sum()} patches for "
-            f"{NAMES[CLASSES[vote.label]]} and {vote.counts[second]} for {NAMES[CLASSES[second]]}; the finding could "
-            "easily be the other one."
-        )
+        counts, chances = vote.counts, vote.probabilities
+        first, second = NAMES[CLASSES[vote.label]], NAMES[CLASSES[vote.second]]
+        if counts.sum() == 1:
+            said = f"{chances[vote.label]:.2f} for {first} and {chances[vote.second]:.2f}"
+        else:
+            said = f"{counts[vote.label]} of {counts.sum()} patches for {first} and {counts[vote.second]}"
+        found.append(f"The vote was close: {said} for {second}; the finding could easily be the other one.")
     if CLASSES[vote.label] == "viral":
         found.append(NOT_TOLD_APART)
     return found

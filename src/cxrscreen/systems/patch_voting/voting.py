@@ -41,8 +41,9 @@ class Vote:
 
     @property
     def lead(self) -> float:
-        """Lead over the next class in shares of the patches, in [0, 1]."""
-        return float((self.counts[self.label] - self.counts[self.second]) / self.counts.sum())
+        """Lead over the next class in shares of the patches, in [0, 1]; of a single view in probability."""
+        shares = self.probabilities if self.counts.sum() == 1 else self.counts / self.counts.sum()
+        return float(shares[self.label] - shares[self.second])
 
 
 def majority_vote(patch_probabilities: NDArray[np.float32]) -> Vote:
@@ -67,8 +68,11 @@ def majority_vote(patch_probabilities: NDArray[np.float32]) -> Vote:
 def vote_scores(vote: Vote) -> NDArray[np.float64]:
     """Scores (L,) of sum 1 whose greatest is the class that won: votes, and half a vote shared by mean probability.
 
-    So ties are broken as the vote breaks them, and images with equally many votes are still ordered.
+    So ties are broken as the vote breaks them, and images with equally many votes are still ordered. A single view, as
+    of the global baseline, has no votes to count: its probabilities are its scores.
     """
+    if vote.counts.sum() == 1:
+        return vote.probabilities
     scores = vote.counts + 0.5 * vote.probabilities
     return np.asarray(scores / scores.sum(), dtype=np.float64)
 

@@ -11,7 +11,7 @@ import pytest
 from cxrscreen.evaluate.reproduce.kept import ABOUT, About
 from cxrscreen.evaluate.reproduce.patch_voting.covid_net_split import COVID_NET
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
-from cxrscreen.evaluate.reproduce.patch_voting.runs import SETS, PatchRuns
+from cxrscreen.evaluate.reproduce.patch_voting.runs import NORMAL_OR_NOT, SETS, PatchRuns
 from cxrscreen.systems.patch_voting.voting import CLASSES
 
 RECIPES = Path(__file__).parents[4] / "recipes"
@@ -38,6 +38,17 @@ def three_votes() -> pd.DataFrame:
     ids = [f"c{number:03d}" for number in range(len(pairs))]
     scores = {f"p_{name}": [0.8 if call == place else 0.1 for _, call in pairs] for place, name in enumerate(COVID_NET)}
     truth = [COVID_NET[each] for each, _ in pairs]
+    return pd.DataFrame({"image_id": ids, "source": "s", "group": ids, "truth": truth, **scores})
+
+
+def normal_or_not() -> pd.DataFrame:
+    """Calls by the mask alone: 12 of 15 normal images and 40 of 45 diseased ones are right."""
+    pairs = [(0, 0)] * 12 + [(0, 1)] * 3 + [(1, 1)] * 40 + [(1, 0)] * 5
+    ids = [f"m{number:02d}" for number in range(len(pairs))]
+    scores = {
+        f"p_{name}": [0.9 if call == place else 0.1 for _, call in pairs] for place, name in enumerate(NORMAL_OR_NOT)
+    }
+    truth = [NORMAL_OR_NOT[each] for each, _ in pairs]
     return pd.DataFrame({"image_id": ids, "source": "s", "group": ids, "truth": truth, **scores})
 
 
@@ -70,6 +81,8 @@ def finished(variants, tmp_path):
     for name, count in wrong.items():
         (work / "votes" / name).mkdir(parents=True)
         votes(count).to_csv(work / "votes" / name / "classes.csv", index=False)
+    (work / "mask-alone").mkdir()
+    normal_or_not().to_csv(work / "mask-alone" / "classes.csv", index=False)
     (work / "covid-net").mkdir()
     three_votes().to_csv(work / "covid-net" / "classes.csv", index=False)
     (work / ABOUT).write_text(json.dumps(asdict(About(variants.digest, "0" * 64))), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Runs that are made, on phantoms, by networks whose answers are known."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,18 +47,28 @@ class Third:
         return Vote(2, np.array([1, 1, 8]), np.array([0.1, 0.1, 0.8]))
 
 
+class Diseased:
+    def vote(self, radiograph):
+        return Vote(1, np.array([2, 8]), np.array([0.2, 0.8]))
+
+
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
     folder = tmp_path_factory.mktemp("phantoms")
     write_set(folder, 44, seed=2, size=152, dicom_every=0)
-    return load_manifest(folder)
+    manifest = load_manifest(folder)
+    # A source whose hearts nobody drew teaches no organ network.
+    lent = manifest.table.index[manifest.table["label"] == "normal"][:3]
+    manifest.table.loc[lent, ["source", "heart_mask"]] = ["lent", ""]
+    return manifest
 
 
 @pytest.fixture
 def made(variants, phantoms, tmp_path, monkeypatch):
-    settings = variants.settings.model_copy(update={"elsewhere": "phantom", "covid_net": COVID_NET_TEST})
+    settings = variants.settings.model_copy(update={"elsewhere": "lent", "covid_net": COVID_NET_TEST})
     classifier = variants.own.classifier.model_copy(update={"sources": ("phantom",)})
     own = variants.own.model_copy(update={"classifier": classifier})
+    baseline = variants.baseline.model_copy(update={"classifier": classifier})
     asked, engine = [], BrightIsLung()
 
     def voting_bundle(recipe, manifest, folder, organs, images):
@@ -69,15 +80,17 @@ def made(variants, phantoms, tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         return engine
 
-    def other_classes(recipe, manifest, split, folder, organs):
+    def other_classes(recipe, manifest, split, folder, organs, images=None):
+        if images is not None:
+            assert (folder.name, images.parent.name, images.name) == ("mask-alone", "images", "own")
         asked.append((recipe, split, folder.name, organs.name))
         folder.mkdir(parents=True)
-        return Third()
+        return Third() if images is None else Diseased()
 
     fakes = SimpleNamespace(voting_bundle=voting_bundle, organ_engine=organ_engine, other_classes=other_classes)
     monkeypatch.setattr(runs_module, "_experiments", lambda: fakes)
     monkeypatch.setattr(runs_module, "load_system", lambda folder: Viral())
-    return PatchRuns(tmp_path / "work", Variants(settings, own, variants.baseline), phantoms), asked, engine
+    return PatchRuns(tmp_path / "work", Variants(settings, own, baseline), phantoms), asked, engine
 
 
 def test_organs_are_measured_prepared_and_raw(made, phantoms):
@@ -86,7 +99,7 @@ def test_organs_are_measured_prepared_and_raw(made, phantoms):
     assert list(dict.fromkeys(table["set"])) == list(SETS)
     own = make_split("patch-organs", phantoms, runs.variants.own.seed).test
     assert list(table.loc[table["set"] == "lungs", "image_id"]) == list(own)
-    normal = phantoms.table.index[phantoms.table["label"] == "normal"]
+    normal = phantoms.table.index[phantoms.table["source"] == "lent"]
     for what in ("elsewhere", "elsewhere, raw"):
         assert list(table.loc[table["set"] == what, "image_id"]) == sorted(normal)
     assert table["jaccard"].between(0, 1).all()
@@ -95,6 +108,15 @@ def test_organs_are_measured_prepared_and_raw(made, phantoms):
     assert np.mean(engine.means[-2 * count : -count]) > np.mean(engine.means[-count:]) + 0.1
     runs.organs("own")
     assert len(engine.means) == 2 * len(own) + 2 * count
+
+
+@pytest.mark.parametrize("source", ["phantom", "cohen"])
+def test_a_source_that_taught_or_was_drawn_with_the_heart_is_not_elsewhere(made, source):
+    runs, _, _ = made
+    settings = runs.variants.settings.model_copy(update={"elsewhere": source})
+    other = PatchRuns(runs.work, replace(runs.variants, settings=settings), runs.manifest)
+    with pytest.raises(RecipeError, match="name another source in the recipe at elsewhere"):
+        other.organs("own")
 
 
 def test_votes_are_measured_on_the_test_part_and_share_organs(made, phantoms):
@@ -129,6 +151,20 @@ def test_covid_nets_classes_are_drawn_by_its_counts(made, phantoms):
     }
     assert {split.truth[i] for i in split.train} == {split.truth[i] for i in split.validation} == {0, 1, 2}
     assert not {split.groups[i] for i in split.test} & {split.groups[i] for i in split.train}
+
+
+def test_the_mask_alone_is_asked_for_normal_or_not_on_the_parts_of_the_votes(made, phantoms):
+    runs, asked, _ = made
+    table = runs.mask_alone()
+    parts = make_split("patch-classes", phantoms, runs.variants.own.seed, ("phantom",))
+    assert list(table["image_id"]) == list(parts.test)
+    labels = phantoms.table["label"]
+    assert list(table["truth"] == "normal") == [labels[i] == "normal" for i in parts.test]
+    assert (table["p_diseased"] > table["p_normal"]).all()
+    recipe, split, _, organs = asked[0]
+    assert (recipe, organs) == (runs.variants.mask_alone, "own")
+    assert split.digest == parts.digest
+    assert set(split.truth.values()) == {0, 1}
 
 
 def test_a_folder_of_other_images_is_refused(made, phantoms):

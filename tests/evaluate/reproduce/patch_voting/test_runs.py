@@ -9,7 +9,14 @@ from .conftest import RECIPES
 
 def test_a_variant_changes_one_thing(variants):
     own = variants.own
-    assert variants.votes("patch-112") == own.model_copy(update={"patch": 112})
+    small = variants.votes("patch-112")
+    # Seen at its own size, or at the next one that the networks take.
+    assert (small.patch, small.classifier.side) == (112, 128)
+    assert small.model_copy(update={"patch": own.patch, "classifier": own.classifier}) == own
+    assert small.classifier.model_copy(update={"side": own.classifier.side}) == own.classifier
+    assert variants.votes("patch-448").classifier.side == 448
+    alone = variants.mask_alone
+    assert (alone.approach, alone.shown, alone.classifier) == ("global", "mask", variants.baseline.classifier)
     assert variants.votes("mask").shown == "mask"
     assert variants.votes("global") == variants.baseline
     assert variants.votes("global-share-0.5").approach == "global"
@@ -38,6 +45,21 @@ def test_recipes_that_do_not_fit_are_a_sentence(tmp_path, old, new, sentence):
     (tmp_path / "recipe.yaml").write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(RecipeError, match=sentence):
         load_variants(tmp_path / "recipe.yaml")
+
+
+def test_threads_are_those_of_the_tables_and_the_digest_says_so(tmp_path):
+    for file in RECIPES.glob("patch-voting*.yaml"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    text = (RECIPES / "reproduce-patch-voting-short.yaml").read_text(encoding="utf-8")
+    found = {}
+    for threads in (1, 2):
+        (tmp_path / "recipe.yaml").write_text(text.replace("threads: 1", f"threads: {threads}"), encoding="utf-8")
+        found[threads] = load_variants(tmp_path / "recipe.yaml")
+        assert found[threads].own.compute.threads == found[threads].baseline.compute.threads == threads
+    assert found[1].digest != found[2].digest
+    # That of the recipes with their own threads, so that naming these anew changes nothing.
+    (tmp_path / "recipe.yaml").write_text(text.replace("threads: 1\n", ""), encoding="utf-8")
+    assert load_variants(tmp_path / "recipe.yaml").digest == found[2].digest
 
 
 def test_a_missing_training_is_a_sentence(variants, finished, tmp_path):

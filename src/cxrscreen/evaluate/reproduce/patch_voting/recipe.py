@@ -23,6 +23,9 @@ class PatchReproduceRecipe(Settings):
     own, baseline
         Recipes of the local and of the global approach: files beside this one. They must not differ in organs, classes'
         sources, seed or image side, so that both share organ network, images and parts.
+    threads
+        Takes the place of both recipes' ``compute.threads``, on which the figures depend in their last digits; None
+        leaves them.
     organ_phases, classifier_phases
         What takes the place of both recipes' phases; None leaves them. For tables of shorter trainings.
     networks
@@ -42,6 +45,7 @@ class PatchReproduceRecipe(Settings):
     system: Literal["patch_voting"]
     own: str
     baseline: str
+    threads: PositiveInt | None = None
     organ_phases: tuple[WeightedPhase, ...] | None = Field(default=None, min_length=1)
     classifier_phases: tuple[WeightedPhase, ...] | None = Field(default=None, min_length=1)
     networks: tuple[OrganNetwork, ...] = Field(default=("fc-densenet103", "unet"), min_length=2)
@@ -50,6 +54,10 @@ class PatchReproduceRecipe(Settings):
     elsewhere: str = "montgomery"
     normal_only: bool = True
     covid_net: CovidNetRecipe = CovidNetRecipe(sources=("cohen", "nih"), covid19=10)
+
+
+STRIDE = 32
+"""Sides that the classifiers take are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,15 @@ class Variants:
     @property
     def digest(self) -> str:
         """SHA-256 of all settings."""
-        # The phases are in the two recipes already.
-        settings = self.settings.model_dump_json(exclude={"organ_phases", "classifier_phases"})
+        # These are in the two recipes already.
+        settings = self.settings.model_dump_json(exclude={"threads", "organ_phases", "classifier_phases"})
         text = "".join((settings, self.own.model_dump_json(), self.baseline.model_dump_json()))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def mask_alone(self) -> PatchVotingRecipe:
+        """The baseline on nothing but the lungs' mask, whole, for normal against diseased (section V-F3)."""
+        return self.baseline.model_copy(update={"shown": "mask", "pooling": "image"})
 
     def same(self, name: str) -> str:
         """The name under which a variant is made once: ``own`` where its change is none."""
@@ -106,7 +119,11 @@ class Variants:
             # Features cannot be pooled over lungs that the image does not show.
             return base.model_copy(update={"shown": name, "pooling": "image"})
         if name.startswith("patch-"):
-            return base.model_copy(update={"patch": int(name.removeprefix("patch-"))})
+            # As in the published code a patch is seen at its own size, or at the next one that the networks take:
+            # brought to one side, small and large patches would differ in sharpness as well.
+            side = int(name.removeprefix("patch-"))
+            seen = base.classifier.model_copy(update={"side": -(-side // STRIDE) * STRIDE})
+            return base.model_copy(update={"patch": side, "classifier": seen})
         if name.startswith("share-"):
             return base.model_copy(update={"classifier": base.classifier.model_copy(update={"share": _share(name)})})
         return base if name == "own" else self.organs(name)
@@ -122,7 +139,7 @@ def load_variants(recipe: Path) -> Variants:
     """
     settings = load_recipe(recipe, PatchReproduceRecipe)
     own, baseline = (
-        _with_phases(load_recipe(recipe.parent / name, PatchVotingRecipe), settings)
+        _changed(load_recipe(recipe.parent / name, PatchVotingRecipe), settings)
         for name in (settings.own, settings.baseline)
     )
     if settings.shares[0] != 1 or list(settings.shares) != sorted(set(settings.shares), reverse=True):
@@ -140,13 +157,15 @@ def load_variants(recipe: Path) -> Variants:
     return Variants(settings, own, baseline)
 
 
-def _with_phases(recipe: PatchVotingRecipe, settings: PatchReproduceRecipe) -> PatchVotingRecipe:
-    organs, classifier = recipe.organs, recipe.classifier
+def _changed(recipe: PatchVotingRecipe, settings: PatchReproduceRecipe) -> PatchVotingRecipe:
+    organs, classifier, compute = recipe.organs, recipe.classifier, recipe.compute
+    if settings.threads is not None:
+        compute = compute.model_copy(update={"threads": settings.threads})
     if settings.organ_phases is not None:
         organs = organs.model_copy(update={"phases": settings.organ_phases})
     if settings.classifier_phases is not None:
         classifier = classifier.model_copy(update={"phases": settings.classifier_phases})
-    return recipe.model_copy(update={"organs": organs, "classifier": classifier})
+    return recipe.model_copy(update={"organs": organs, "classifier": classifier, "compute": compute})
 
 
 def _share(name: str) -> float:

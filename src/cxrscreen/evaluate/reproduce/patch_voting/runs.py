@@ -1,7 +1,7 @@
 """The trainings behind the tables: read where they are finished, made where that is allowed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from cxrscreen.data.manifest import Manifest
+from cxrscreen.data.masks import HEART_INCLUDED_SOURCES
 from cxrscreen.data.protocols import make_split
-from cxrscreen.errors import CxrscreenError, ManifestError
+from cxrscreen.errors import CxrscreenError, ManifestError, RecipeError
 from cxrscreen.evaluate.patch_voting import Voter, class_scores, organ_overlaps
 from cxrscreen.evaluate.reproduce.kept import About, Kept
 from cxrscreen.evaluate.reproduce.patch_voting.covid_net_split import COVID_NET, three_classes
@@ -26,6 +27,8 @@ from cxrscreen.systems.patch_voting.preprocessing import Preprocessing, reduced
 from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT
 from cxrscreen.systems.registry import load_system
 
+NORMAL_OR_NOT = ("normal", "diseased")
+"""The classes of the network that sees the mask alone; diseased is any but the first of the system's."""
 SETS = ("lungs", "heart", "elsewhere", "elsewhere, raw")
 """What an organ network is measured on: lungs and hearts of its own source's test images, and lungs of the source that
 trained none, with and without the universal preprocessing."""
@@ -70,6 +73,13 @@ class PatchRuns:
         folder = Path("covid-net")
         return self._kept.table(folder, "classes.csv", lambda given: self._measure_covid_net(self.work / folder, given))
 
+    def mask_alone(self) -> pd.DataFrame:
+        """Calls of :data:`NORMAL_OR_NOT` by a network that sees the lungs' mask alone; columns as of :meth:`votes`."""
+        folder = Path("mask-alone")
+        return self._kept.table(
+            folder, "classes.csv", lambda given: self._measure_mask_alone(self.work / folder, given)
+        )
+
     @property
     def about(self) -> About:
         """What all runs are made from; raises as :class:`cxrscreen.evaluate.reproduce.kept.Kept`."""
@@ -105,6 +115,13 @@ class PatchRuns:
         chosen &= table["duplicate_of"] == ""
         if settings.normal_only:
             chosen &= table["label"] == "normal"
+        parts = make_split(ORGAN_SPLIT, manifest, self.variants.own.seed)
+        taught = set(table.loc[[*parts.train, *parts.validation], "source"])
+        if settings.elsewhere in taught or settings.elsewhere in HEART_INCLUDED_SOURCES:
+            raise RecipeError(
+                f"Images of {settings.elsewhere} train the organ network, or its lungs were drawn with the heart: name "
+                "another source in the recipe at elsewhere."
+            )
         ids = [str(image_id) for image_id in table.index[chosen]]
         if not ids:
             raise ManifestError(f"The manifest has no lung mask of {settings.elsewhere}: name another source.")
@@ -125,6 +142,14 @@ class PatchRuns:
         split = three_classes(manifest, self.variants.settings.covid_net, recipe.seed)
         system = _experiments().other_classes(recipe, manifest, split, folder, self.work / "organs" / "own")
         return class_scores(system, manifest, split.test, split.truth, read, lambda: None, COVID_NET)
+
+    def _measure_mask_alone(self, folder: Path, manifest: Manifest) -> pd.DataFrame:
+        recipe = self.variants.mask_alone
+        parts = make_split(CLASS_SPLIT, manifest, recipe.seed, recipe.classifier.sources)
+        split = replace(parts, name="mask-alone", truth={i: int(place > 0) for i, place in parts.truth.items()})
+        organs, images = self.work / "organs" / "own", self.work / "images" / "own"
+        system = _experiments().other_classes(recipe, manifest, split, folder, organs, images)
+        return class_scores(system, manifest, split.test, split.truth, read, lambda: None, NORMAL_OR_NOT)
 
 
 @dataclass(frozen=True, eq=False)

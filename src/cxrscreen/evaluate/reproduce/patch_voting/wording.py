@@ -28,11 +28,6 @@ VOTES_DIFFER = (
     "that is not in these data, and its test images are 99. Parts share no patient and no known copy here.",
     "Networks, lengths, augmentation and the number of epochs are the recipe's.",
 )
-MASK_DIFFERS = (
-    "The printed 86.9 is of a network of its own, which learned normal against diseased from masks alone; ours is the "
-    "network of four classes on masks alone, whose calls of any disease are counted together, and which did not learn "
-    "that question."
-)
 NOT_CONCLUDED = (
     "That the method is better or worse than the paper's because a figure is higher or lower: the images are others.",
     "That a difference of two trainings is one of the methods where its interval holds 0; and where it does not, "
