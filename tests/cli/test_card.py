@@ -4,6 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cxrscreen.cli.app import app
+from cxrscreen.systems.bundle import open_bundle
 
 
 @pytest.fixture
@@ -36,3 +37,12 @@ def test_mistakes_are_one_sentence(run, tmp_path):
         assert done.exit_code == 2
         assert sentence in done.output
         assert "Traceback" not in done.output
+
+
+def test_a_copy_is_a_bundle_of_ones_own(run, tmp_path):
+    done = run("cascade", "--copy", tmp_path / "mine", "--out", tmp_path / "card.html")
+    assert done.exit_code == 0, done.output
+    assert open_bundle(tmp_path / "mine").card == open_bundle("cascade").card
+    again = run("cascade", "--copy", tmp_path / "mine")
+    assert again.exit_code == 2
+    assert "is not an empty folder" in again.output

@@ -95,6 +95,31 @@ def test_a_decision(invoke, pack, tmp_path):
     assert "Research use only" in done.output
 
 
+def test_images_of_another_hospital_are_asked_about_whatever_their_source(invoke, pack, tmp_path, monkeypatch):
+    given = ("--protocol", "stage2", "--replicates", 100)
+    card = SimpleNamespace(system="cascade", bundle_id="mean@2")
+    for known, images in ((True, 0), (False, 12)):
+        digest = images_digest(load_manifest(pack)) if known else "of other images"
+        data = SimpleNamespace(splits={}, sources={"stage2": ["cohen"]}, seed=0, images_sha256=digest)
+        card.data = data
+        monkeypatch.setattr("cxrscreen.systems.bundle.open_bundle", lambda _: SimpleNamespace(card=card))
+        done = invoke("mean", "--manifest", pack, *given, "--out", tmp_path / digest)
+        if images:
+            assert done.exit_code == 0, done.exception
+            assert len(pd.read_csv(tmp_path / digest / "scores.csv")) == images
+        else:
+            # The images that taught the bundle are still asked about by its own split.
+            assert "not of the sources asked for" in str(done.exception)
+
+
+def test_a_site_without_a_target_is_a_mistake(invoke, pack, tmp_path):
+    for given in (("--use",), ("--site", "Here")):
+        done = invoke("mean", "--manifest", pack, "--protocol", "stage2", "--out", tmp_path, *given)
+        assert done.exit_code == 2
+        assert "operating point" in done.output
+        assert "--target" in done.output
+
+
 def test_lungs_of_the_validation_part(invoke, pack, tmp_path):
     arguments = ("--protocol", "lungs", "--part", "validation", "--out", tmp_path, "--replicates", 100)
     done = invoke("mean", "--manifest", pack / "manifest.csv", *arguments)

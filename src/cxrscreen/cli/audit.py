@@ -29,6 +29,14 @@ def audit(
             "--protocol", help="The decision to audit, by its protocol; may be repeated. Default: every decision."
         ),
     ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="Only images of this source; may be repeated. Default: all, or of the images that taught the bundle "
+            "the sources of its own split.",
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this audit alone; may be given several times.")
     ] = None,
@@ -78,6 +86,7 @@ def audit(
             protocols_of(opened, protocol or ()),
             seed=seed,
             replicates=replicates,
+            sources=tuple(source or ()),
             limit=limit,
             advance=lambda text: progress.update(task, description=escape(text)),
             cache=cache,

@@ -16,6 +16,12 @@ def card(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write a page instead: FILE.html or FILE.md.")
     ] = None,
+    copy: Annotated[
+        Path | None,
+        typer.Option(
+            "--copy", metavar="DIR", help="Copy the bundle to this new folder first, to have a card of one's own."
+        ),
+    ] = None,
     audit: Annotated[
         Path | None,
         typer.Option(
@@ -28,10 +34,19 @@ def card(
     In the terminal, or as a self-contained page with recipe and file hashes too. The bundle's files are checked against
     the card first. Exit code: 0 done, 2 the bundle is not whole or the page cannot be written.
     """
+    import shutil
+
+    from cxrscreen.errors import CxrscreenError
     from cxrscreen.report.card_page import card_markdown, write_card_page
-    from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.bundle import check_out, open_bundle
 
     opened = open_bundle(bundle)
+    if copy is not None:
+        check_out(copy)
+        try:
+            opened = open_bundle(shutil.copytree(opened.folder, copy, dirs_exist_ok=True))
+        except OSError as error:
+            raise CxrscreenError(f"{copy.name} cannot be written: give a folder that can.") from error
     if audit is not None:
         from cxrscreen.evaluate.audit.record import record_audit
 

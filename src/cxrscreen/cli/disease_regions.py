@@ -46,12 +46,14 @@ def evaluate_regions(
     from cxrscreen.evaluate.run import chosen_images
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.learned import images_digest
     from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
     chosen, table = bundle_named(bundle, system), load_manifest(manifest)
     regions, made = disease_masks(table), open_bundle(chosen)
-    own = dict.fromkeys(name for names in made.card.data.sources.values() for name in names)
+    taught_here = images_digest(table) == made.card.data.images_sha256
+    own = dict.fromkeys(name for names in made.card.data.sources.values() for name in names) if taught_here else {}
     among = tuple(sources) or tuple(own)
     split = make_split("comit-images", table, seed, among)
     taught = taught_by(made.file(LEARNED), table, part)

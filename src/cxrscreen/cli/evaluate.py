@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from cxrscreen.systems.bundle import Card
 
 
+OWN = "own images"
+"""What images are called where nobody said where they come from."""
+
+
 def evaluate(
     bundle: Annotated[
         str | None, typer.Argument(help="Model bundle: a name shipped with cxrscreen, or a folder.")
@@ -35,7 +39,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             "--source",
-            help="Only images of this source; may be repeated. Default: those of the bundle's own split, or all.",
+            help="Only images of this source; may be repeated. Default: all, or of the images that taught the bundle "
+            "the sources of its own split.",
         ),
     ] = None,
     part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the split.")] = "test",
@@ -53,8 +58,11 @@ def evaluate(
         ),
     ] = None,
     site: Annotated[
-        str, typer.Option("--site", help="With --target: where the images come from; part of the point's name.")
-    ] = "own images",
+        str | None,
+        typer.Option(
+            "--site", help="With --target: where the images come from; part of the point's name. [own images]"
+        ),
+    ] = None,
     use: Annotated[bool, typer.Option("--use", help="With --target: put the first stored point in use.")] = False,
 ) -> None:
     """Measure a bundle: AUC, rates, accuracy, Dice, with intervals by patient, within sources and pooled.
@@ -72,24 +80,31 @@ def evaluate(
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
     from cxrscreen.systems.decisions import decision_for
+    from cxrscreen.systems.learned import own_sources
     from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)
     if protocol == "disease-regions":
         if target:
             raise typer.BadParameter("an operating point is chosen on a decision, not on regions")
-        among = tuple(source or ())
         evaluate_regions(
-            bundle, system, manifest, out, sources=among, part=part, seed=seed, limit=limit, replicates=replicates
+            bundle,
+            system,
+            manifest,
+            out,
+            sources=tuple(source or ()),
+            part=part,
+            seed=seed,
+            limit=limit,
+            replicates=replicates,
         )
         return
     asked = PROTOCOLS.get(protocol)
     decides = asked is not None and not (asked.lungs or asked.classes)
-    rules = _checked_targets(target or [], part, decides)
+    rules = _checked_targets(target or [], part, decides, named=use or site is not None)
     chosen, table = bundle_named(bundle, system), load_manifest(manifest)
     card = open_bundle(chosen).card if asked is not None else None
-    own = card.data.sources.get(protocol, []) if card else []
-    sources = tuple(source or own)
+    sources = tuple(source or (own_sources(card, protocol, table) if card else ()))
     split = make_split(protocol, table, seed, sources)
     images = chosen_images(split.part(part), limit, seed)
     if rules and card is not None:
@@ -119,20 +134,22 @@ def evaluate(
     if rules:
         from cxrscreen.evaluate.card import add_operating_points
 
-        stored = add_operating_points(chosen, run, rules, site, use=use).card.stages[
+        stored = add_operating_points(chosen, run, rules, site or OWN, use=use).card.stages[
             run.stage.name if run.stage else ""
         ]
         for name, point in stored.operating_points.items():
-            if name.endswith(f" {site}"):
+            if name.endswith(f" {site or OWN}"):
                 errors.print(f"In the card: {escape(name)}, positive at {point.threshold:.4f}.", highlight=False)
     if run.failures:
         errors.print(f"{len(run.failures)} of {run.requested} images failed; metrics.md names them.", highlight=False)
         raise typer.Exit(1)
 
 
-def _checked_targets(targets: list[str], part: str, decides: bool) -> list[str]:
+def _checked_targets(targets: list[str], part: str, decides: bool, *, named: bool) -> list[str]:
     from cxrscreen.evaluate.metrics import checked_rule
 
+    if named and not targets:
+        raise typer.BadParameter("--use and --site belong to an operating point: give --target as well")
     if targets and (part != "validation" or not decides):
         raise typer.BadParameter("an operating point is chosen on a decision, with --part validation alone")
     for rule in targets:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split
-from cxrscreen.systems.bundle import CARD, Bundle, DataCard, open_bundle
+from cxrscreen.systems.bundle import CARD, Bundle, Card, DataCard, open_bundle
 
 
 def already_made(out: Path, recipe: BaseModel, manifest: Manifest) -> Bundle | None:
@@ -59,6 +59,16 @@ def data_card(
         licences=sorted({text for text in table.loc[trained, "license"] if text}),
         sources={name: list(names) for name, names in (sources or {}).items()},
     )
+
+
+def own_sources(card: Card, protocol: str, manifest: Manifest) -> tuple[str, ...]:
+    """Sources to which a bundle's own split was restricted, if the manifest is that of its images; else none is.
+
+    Images of another hospital are asked about whatever their source is called.
+    """
+    if images_digest(manifest) != card.data.images_sha256:
+        return ()
+    return tuple(card.data.sources.get(protocol, ()))
 
 
 def facts_stamp(manifest: Manifest, image_ids: Iterable[str]) -> str:

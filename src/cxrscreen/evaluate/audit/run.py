@@ -17,6 +17,7 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.systems.bundle import Bundle
 from cxrscreen.systems.contract import System
 from cxrscreen.systems.decisions import decision_for, decisions_of
+from cxrscreen.systems.learned import own_sources
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def audit_data(
     *,
     seed: int,
     replicates: int,
+    sources: Sequence[str] = (),
     limit: int | None = None,
     advance: Callable[[str], None] = lambda _: None,
     cache: Path | None = None,
@@ -95,6 +97,8 @@ def audit_data(
         As in `AuditData`.
     protocols
         Names of protocols that measure a decision, each another one; see :func:`protocols_of`.
+    sources
+        Only images of these; none given: all, or of the images that taught the bundle the sources of its own splits.
     limit
         Images of each part of each split, drawn by the seed; None: all.
 
@@ -106,7 +110,8 @@ def audit_data(
         For an unknown protocol, or where a protocol leaves no image or no test image.
     """
     decided = {name: decision_for(bundle.card.system, name).stage for name in protocols}
-    splits = {name: make_split(name, manifest, seed, bundle.card.data.sources.get(name, ())) for name in decided}
+    among = {name: sources or own_sources(bundle.card, name, manifest) for name in decided}
+    splits = {name: make_split(name, manifest, seed, among[name]) for name in decided}
     chosen: dict[tuple[str, Part], tuple[str, ...]] = {
         (name, part): chosen_images(split.part(part), limit, seed) for name, split in splits.items() for part in PARTS
     }
