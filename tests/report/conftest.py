@@ -1,6 +1,7 @@
 """Constructed radiographs and screenings."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,15 @@ def refused_screening() -> Screening:
     return Screening(
         stages, None, None, mask, 0.2, (), "limited", verdict.sentences, "cascade@1.0", {"total": 0.1}, verdict
     )
+
+
+@pytest.fixture
+def partly(make_screening: Callable[..., Screening]) -> Screening:
+    """A screening whose system looked at the upper half alone, and says how often."""
+    screening = make_screening()
+    looked_at = np.zeros(screening.lung_mask.shape, np.bool_)
+    looked_at[:150] = True
+    coverage = np.where(looked_at, np.float32(0.8), np.float32(0))
+    maps = [replace(saliency, looked_at=looked_at) for saliency in screening.saliency[:1]]
+    seen = SaliencyMap("looked-at", "How often it looked", coverage, 0.3, "coverage", looked_at)
+    return replace(screening, saliency=(*maps, seen))

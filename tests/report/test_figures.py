@@ -8,7 +8,9 @@ from cxrscreen.report.figures import (
     LEFT_LUNG,
     RIGHT_LUNG,
     colour_scale,
+    fitted_map,
     grey_picture,
+    hatched,
     lung_picture,
     mask_picture,
     picture_size,
@@ -97,3 +99,43 @@ def test_the_lungs_are_tinted_and_the_rest_stays() -> None:
     for column, colour in ((16, RIGHT_LUNG), (48, LEFT_LUNG)):
         wanted = 0.78 * grey[30, column] + 0.22 * np.array(colour)
         assert np.abs(picture[30, column] - wanted).max() <= 1
+
+
+def test_what_was_not_looked_at_is_hatched_in_grey_whatever_the_map_holds_there() -> None:
+    grey = np.tile(np.arange(256, dtype=np.uint8), (256, 1))
+    looked_at = np.zeros((256, 256), np.bool_)
+    looked_at[:, 128:] = True
+    nowhere = np.zeros((256, 256), np.uint8)
+    picture = saliency_picture(grey, np.ones((256, 256), np.float32), nowhere, looked_at=looked_at)
+    assert (picture[:, :128] == hatched(grey)[:, :128, None]).all()
+    assert np.array_equal(picture[:, 128:], saliency_picture(grey, np.ones((256, 256), np.float32), nowhere)[:, 128:])
+    # where it looked and nothing spoke, the radiograph is bare
+    empty = saliency_picture(grey, np.zeros((256, 256), np.float32), nowhere, looked_at=looked_at)
+    assert (empty[:, 128:] == grey[:, 128:, None]).all()
+    assert (empty[:, :128] != grey[:, :128, None]).any(axis=(1, 2)).all()
+
+
+@pytest.mark.parametrize("level", [0, 96, 127, 128, 255])
+def test_a_hatching_can_be_told_from_every_grey_and_lets_the_radiograph_through(level: int) -> None:
+    lines = hatched(np.full((420, 364), level, np.uint8)).astype(int) != level
+    assert 0.1 < lines.mean() < 0.5
+    assert np.abs(hatched(np.full((420, 364), level, np.uint8)).astype(int) - level)[lines].min() >= 40
+
+
+@pytest.mark.parametrize("side", [50, 300])
+def test_what_means_nothing_is_not_mixed_into_what_does(side: int) -> None:
+    looked_at = np.zeros((100, 100), np.bool_)
+    looked_at[:, 37:] = True
+    values = np.where(looked_at, np.float32(0.5), np.float32(0))
+    fitted, known = fitted_map(values, looked_at, (side, side))
+    assert fitted.shape == known.shape == (side, side)
+    assert fitted[known] == pytest.approx(0.5, abs=1e-6)
+    assert (fitted[~known] == 0).all()
+    assert known.mean() == pytest.approx(0.63, abs=0.011)
+
+
+def test_coverage_has_other_colours_than_what_spoke_for_an_answer() -> None:
+    grey, values = np.full((1, 2), 96, np.uint8), np.ones((1, 2), np.float32)
+    coverage = saliency_picture(grey, values, np.zeros((1, 2), np.uint8), kind="coverage")
+    assert coverage[0, 0].tolist() == colour_scale(2, "coverage")[1].tolist()
+    assert np.abs(colour_scale(256).astype(int) - colour_scale(256, "coverage")).max() > 60

@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -76,3 +77,33 @@ def test_odd_shapes_are_written(tmp_path: Path, shape: tuple[int, int], make_scr
     radiograph = Radiograph(np.zeros(shape, np.float32), Provenance(Path("a.png"), "PNG"))
     thumbnails = write_folder(tmp_path / "a", radiograph, make_screening(shape))
     assert len(thumbnails) == 5
+
+
+def test_what_was_not_looked_at_is_hatched_in_every_picture_and_said_beside_it(
+    tmp_path: Path, radiograph: Radiograph, partly: Screening
+) -> None:
+    thumbnails = write_folder(tmp_path / "a", radiograph, partly)
+    heat, coverage = thumbnails[2:]
+    assert heat.note == "100% of it lies inside the lungs. Grey hatching: not looked at."
+    assert coverage.note == (
+        "Where the system looked, whatever it saw there; no explanation. Grey hatching: not looked at."
+    )
+    assert [thumbnail.is_coverage for thumbnail in thumbnails] == [False, False, False, True]
+    for thumbnail in (heat, coverage):
+        small = cv2.imdecode(np.frombuffer(thumbnail.jpeg, np.uint8), cv2.IMREAD_COLOR).astype(int)
+        full = cv2.imread(str(tmp_path / "a" / thumbnail.file)).astype(int)[46 : 46 + 512, :444]
+        for picture in (small, full):
+            # beside the lungs, whose outline has a colour of its own
+            unseen = picture[picture.shape[0] * 85 // 100 :]
+            assert np.abs(unseen.max(axis=2) - unseen.min(axis=2)).max() <= 4
+            assert np.abs(np.diff(unseen.mean(axis=2), axis=1)).max() > 25
+
+
+def test_a_map_that_knows_every_place_says_nothing_of_hatching(
+    tmp_path: Path, radiograph: Radiograph, make_screening: MakeScreening
+) -> None:
+    screening = make_screening(maps=("h2",))
+    known = np.ones(screening.lung_mask.shape, np.bool_)
+    whole = replace(screening, saliency=(replace(screening.saliency[0], looked_at=known),))
+    assert write_folder(tmp_path / "a", radiograph, whole) == write_folder(tmp_path / "b", radiograph, screening)
+    assert (tmp_path / "a" / "h2.png").read_bytes() == (tmp_path / "b" / "h2.png").read_bytes()

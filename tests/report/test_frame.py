@@ -8,7 +8,8 @@ from cxrscreen.report.frame import with_colour_bar, with_lung_legend
 def test_the_picture_is_inside_the_frame_unchanged(shape: tuple[int, int, int]) -> None:
     picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     height, width, _ = shape
-    for framed in (with_colour_bar(picture, "Title", "Note"), with_lung_legend(picture, "Title", "Note")):
+    hatched = with_colour_bar(picture, "Title", "Note", kind="coverage", hatching=True)
+    for framed in (with_colour_bar(picture, "Title", "Note"), hatched, with_lung_legend(picture, "Title", "Note")):
         top = 46
         assert framed.dtype == np.uint8
         assert framed.shape[0] > height + top
@@ -21,3 +22,20 @@ def test_title_and_bar_are_drawn() -> None:
     assert not np.array_equal(named[:46], other[:46])
     bar = named[46:558, 512 + 20].astype(int).sum(axis=1)
     assert bar[40] > bar[480] > 0
+
+
+def test_the_hatching_is_explained_beside_the_bar_and_coverage_has_its_own() -> None:
+    picture = np.zeros((512, 512, 3), np.uint8)
+    plain, explained = with_colour_bar(picture, "T", ""), with_colour_bar(picture, "T", "", hatching=True)
+    assert np.array_equal(plain[:, :512], explained[:, :512])
+    beside = explained[46 : 46 + 512, 512:]
+    told = (beside != plain[46 : 46 + 512, 512:]).any(axis=2)[440:]
+    assert told.any()
+    # no word is cut at the picture's edge
+    assert not told[:, -2:].any()
+    coverage = with_colour_bar(picture, "T", "", kind="coverage")
+    bright, other = (framed[46 + 60, 512 + 20].astype(int) for framed in (plain, coverage))
+    assert bright[0] > bright[1] > bright[2]
+    assert np.abs(bright - other).max() > 20
+    # the words above the bars differ too, for who sees no colours
+    assert not np.array_equal(plain[46:80, 512:], coverage[46:80, 512:])

@@ -97,6 +97,23 @@ def test_findings_of_patch_voting_are_counted_by_their_own_names(
     assert "Bacterial pneumonia called" in both
 
 
+def test_coverage_has_a_scale_of_its_own_and_what_was_not_looked_at_is_said(
+    tmp_path: Path, radiograph: Radiograph, partly: Screening, make_entry: Callable[..., Entry]
+) -> None:
+    thumbnails = write_folder(tmp_path / "part", radiograph, partly)
+    record = ScreeningRecord.screened(Path("a.png"), radiograph, partly, read_seconds=0.1, write_seconds=0.1)
+    page = Page(rendered(Entry(Path("a.png"), record, "part", Details(partly.stages, thumbnails))))
+    assert page.text.count("Grey hatching: not looked at.") == 2
+    assert sum("Grey hatching: not looked at." in str(image["alt"]) for image in page.all("img")) == 2
+    assert page.text.count("lies inside the lungs") == 1
+    scales = [bar["class"] for bar in page.all("i") if bar.get("role") == "img"]
+    assert scales == ["saliency", "coverage"]
+    assert "how often the system looked" in page.text
+    whole = Page(rendered(make_entry("b.png")))
+    assert [bar["class"] for bar in whole.all("i") if bar.get("role") == "img"] == ["saliency"]
+    assert "hatching" not in whole.text
+
+
 def test_a_hostile_name_is_shown_and_does_nothing(make_entry: Callable[..., Entry]) -> None:
     hostile = Path(HOSTILE.replace("/", "_"))
     page = Page(rendered(make_entry(hostile.name), failed(hostile, f"{hostile} is no image.")))
@@ -128,6 +145,15 @@ def test_no_folder_of_the_user_is_shown(make_entry: Callable[..., Entry]) -> Non
     assert "b.dcm is empty." in html
     assert "secret" not in html
     assert "ward" not in html
+
+
+def test_files_of_one_name_are_told_apart_by_their_result_folders(make_entry: Callable[..., Entry]) -> None:
+    twins = [replace(make_entry("im1.dcm"), path=Path(f"p{n}/im1.dcm"), folder=f"im1-{n}") for n in (1, 2)]
+    html = rendered(*twins, make_entry("other.png"))
+    for folder in ("im1-1", "im1-2"):
+        # Once in the worklist, once above the card.
+        assert html.count(f"in {folder}<") == 2
+    assert "in other" not in html
 
 
 def test_the_page_can_be_read_by_everybody(make_entry: Callable[..., Entry]) -> None:

@@ -1,6 +1,9 @@
 import io
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pydicom
 import pytest
@@ -8,13 +11,15 @@ from pydicom import uid
 from sqlalchemy import select
 
 from cxrscreen.errors import CxrscreenError, UnreadableImageError
+from cxrscreen.imaging.radiograph import Provenance, Radiograph
 from cxrscreen.service import dicom_objects as module
 from cxrscreen.service.dicom_catalogue import list_unlisted
-from cxrscreen.service.dicom_objects import export_once
+from cxrscreen.service.dicom_objects import export_once, full_size
 from cxrscreen.service.housekeeping import delete_study, sweep
 from cxrscreen.service.jobs import enqueue
 from cxrscreen.service.store.exchange import Delivery, Export, FhirResource, Instance
 from cxrscreen.service.store.models import Image, Result, Study
+from cxrscreen.systems.contract import SaliencyMap
 
 MADE = [uid.SegmentationStorage, uid.ParametricMapStorage, uid.SecondaryCaptureImageStorage]
 MADE += [uid.SecondaryCaptureImageStorage, uid.GrayscaleSoftcopyPresentationStateStorage, uid.ComprehensiveSRStorage]
@@ -214,6 +219,27 @@ def test_pictures_get_objects_where_all_are_asked_for(context, send, png, work):
     work()
     assert export_once(context)
     assert [one.sop_class_uid for one in rows(context, Instance)].count(uid.SecondaryCaptureImageStorage) == 3
+
+
+def test_what_was_not_looked_at_stays_so_when_a_map_is_enlarged(system):
+    radiograph = Radiograph(np.full((90, 60), 0.5, np.float32), Provenance(Path("a.png"), "PNG"))
+    looked_at = np.zeros((45, 30), np.bool_)
+    looked_at[:20] = True
+    values = np.where(looked_at, np.float32(0.5), np.float32(0))
+    stored = replace(
+        system.screen(radiograph),
+        saliency=(
+            SaliencyMap("viral", "Viral", values, 1.0, "saliency", looked_at),
+            SaliencyMap("h2", "H2", values, 1.0),
+        ),
+    )
+    known, everywhere = full_size(stored, radiograph).saliency
+    assert known.values.shape == known.looked_at.shape == (90, 60)
+    np.testing.assert_array_equal(known.looked_at, np.arange(90)[:, None].repeat(60, 1) < 40)
+    # to the very border: what means nothing is not mixed into what does
+    np.testing.assert_allclose(known.values, np.where(known.looked_at, 0.5, 0), atol=1e-6)
+    assert everywhere.looked_at is None
+    np.testing.assert_array_equal(everywhere.values, cv2.resize(values, (60, 90), interpolation=cv2.INTER_LINEAR))
 
 
 def test_a_deleted_study_takes_everything_along(context, send, dicom, work):

@@ -254,7 +254,7 @@ def _called_falsely(healthy: pd.DataFrame | None, replicates: int) -> dict[str, 
     if healthy is None or healthy.empty:
         return {}
     groups = {str(name): own for name, own in healthy.groupby("source", sort=True)} | {"all": healthy}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, own in groups.items():
         found[name] = {"images": len(own)}
         for what in HEALTHY_COLUMNS[3:]:

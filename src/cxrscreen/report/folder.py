@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.encode import encode_jpeg, encode_png
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, picture_size, saliency_picture
+from cxrscreen.report.figures import (
+    grey_picture,
+    lung_picture,
+    mask_picture,
+    partly_looked_at,
+    picture_size,
+    saliency_picture,
+)
 from cxrscreen.report.frame import with_colour_bar, with_lung_legend
 from cxrscreen.report.wording import lung_share_sentence
-from cxrscreen.systems.contract import Screening
+from cxrscreen.systems.contract import SaliencyMap, Screening
 
 MASK_FILE: Final = "lung_mask.png"
 OVERLAY_FILE: Final = "lung_overlay.png"
 THUMBNAIL_SIDE: Final = 420
+_COVERAGE_NOTE: Final = "Where the system looked, whatever it saw there; no explanation."
+_HATCHING_NOTE: Final = "Grey hatching: not looked at."
 
 
 class ResultNotWrittenError(CxrscreenError):
@@ -45,7 +54,9 @@ class Thumbnail:
     width, height
         Its size in pixels.
     is_map
-        Whether it is a saliency map, so that the colour scale belongs to it.
+        Whether it is a map, so that a colour scale belongs to it.
+    is_coverage
+        Whether that map tells where the system looked, and has its own colours.
     """
 
     name: str
@@ -56,6 +67,7 @@ class Thumbnail:
     width: int
     height: int
     is_map: bool
+    is_coverage: bool = False
 
 
 def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> tuple[Thumbnail, ...]:
@@ -98,8 +110,11 @@ def write_folder(folder: Path, radiograph: Radiograph, screening: Screening) -> 
     _write_png(folder / OVERLAY_FILE, with_lung_legend(lungs.picture, lungs.title, lungs.note))
     _write_png(folder / MASK_FILE, screening.lung_mask)
     _write_png(folder / "original.png", original.picture)
-    for view in views:
-        _write_png(folder / f"{view.name}.png", with_colour_bar(view.picture, view.title, view.note))
+    for view, saliency in zip(views, screening.saliency, strict=True):
+        framed = with_colour_bar(
+            view.picture, view.title, view.note, kind=saliency.kind, hatching=partly_looked_at(saliency)
+        )
+        _write_png(folder / f"{view.name}.png", framed)
     # Drawn anew at their size: less work than to shrink pictures of three colours, and outlines stay clear.
     small = thumbnail_picture(grey)
     shown = views_of(small, mask_picture(mask, small.shape), screening)
@@ -112,7 +127,7 @@ class View:
 
     Parameters
     ----------
-    name, title, note, is_map
+    name, title, note, is_map, is_coverage
         As in :class:`Thumbnail`.
     picture
         uint8 (H, W), or RGB (H, W, 3).
@@ -123,6 +138,7 @@ class View:
     note: str
     picture: NDArray[np.uint8]
     is_map: bool = False
+    is_coverage: bool = False
 
 
 def views_of(grey: NDArray[np.uint8], mask: NDArray[np.uint8], screening: Screening) -> Iterator[View]:
@@ -139,8 +155,15 @@ def views_of(grey: NDArray[np.uint8], mask: NDArray[np.uint8], screening: Screen
     area = f"{screening.lung_area_fraction:.0%} of the image."
     yield View("lung_overlay", "Lungs found", area, lung_picture(grey, mask))
     for saliency in screening.saliency:
-        picture = saliency_picture(grey, saliency.values, mask)
-        yield View(saliency.name, saliency.title, lung_share_sentence(saliency), picture, is_map=True)
+        picture = saliency_picture(grey, saliency.values, mask, kind=saliency.kind, looked_at=saliency.looked_at)
+        is_coverage = saliency.kind == "coverage"
+        yield View(saliency.name, saliency.title, _note(saliency), picture, is_map=True, is_coverage=is_coverage)
+
+
+def _note(saliency: SaliencyMap) -> str:
+    # that where a system looked lies inside the lungs speaks for no answer
+    note = _COVERAGE_NOTE if saliency.kind == "coverage" else lung_share_sentence(saliency)
+    return f"{note} {_HATCHING_NOTE}" if partly_looked_at(saliency) else note
 
 
 def is_result_folder(folder: Path) -> bool:
@@ -164,7 +187,8 @@ def remove_stale(folder: Path) -> None:
 def thumbnail(view: View, file: str) -> Thumbnail:
     """Make the small picture for the page of a view drawn at its size; it links to ``file`` in the folder."""
     height, width = view.picture.shape[:2]
-    return Thumbnail(view.name, view.title, view.note, file, encode_jpeg(view.picture), width, height, view.is_map)
+    jpeg = encode_jpeg(view.picture)
+    return Thumbnail(view.name, view.title, view.note, file, jpeg, width, height, view.is_map, view.is_coverage)
 
 
 def thumbnail_picture(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:

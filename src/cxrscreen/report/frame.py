@@ -1,5 +1,6 @@
 """The frame of a picture that stands alone: a title, a colour bar with ticks, the legend of the lungs."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG, colour_scale
+from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG, colour_scale, hatched
+from cxrscreen.systems.contract import MapKind
 
 _BACKGROUND: Final = (11, 15, 20)
 _INK: Final = (226, 232, 240)
@@ -17,10 +19,14 @@ _TITLE_ROWS: Final = 46
 _FOOT_ROWS: Final = 24
 _BAR_COLUMNS: Final = 92
 _TICKS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+_MEASURES: Final[Mapping[MapKind, str]] = {"saliency": "importance", "coverage": "how often"}
+_HATCHING_ROWS: Final = 68
 
 
-def with_colour_bar(picture: NDArray[np.uint8], title: str, subtitle: str) -> NDArray[np.uint8]:
-    """Frame a saliency picture: title above, colour bar at the right, the statement of use below.
+def with_colour_bar(
+    picture: NDArray[np.uint8], title: str, subtitle: str, *, kind: MapKind = "saliency", hatching: bool = False
+) -> NDArray[np.uint8]:
+    """Frame the picture of a map: title above, colour bar at the right, the statement of use below.
 
     Parameters
     ----------
@@ -28,13 +34,17 @@ def with_colour_bar(picture: NDArray[np.uint8], title: str, subtitle: str) -> ND
         uint8 (h, w, 3), R, G, B.
     title, subtitle
         What the map is and one fact on it.
+    kind
+        Chooses the colours of the bar.
+    hatching
+        Explain below the bar what is hatched.
 
     Returns
     -------
     numpy.ndarray
         uint8 (h + title and foot, w + bar, 3).
     """
-    bar = _colour_bar(picture.shape[0])
+    bar = _colour_bar(picture.shape[0], kind, hatching)
     return _stacked(np.concatenate([picture, bar], axis=1), title, subtitle, legend=False)
 
 
@@ -74,14 +84,21 @@ def _foot(width: int) -> NDArray[np.uint8]:
     return np.asarray(strip)
 
 
-@lru_cache(maxsize=8)
-def _colour_bar(height: int) -> NDArray[np.uint8]:
+@lru_cache(maxsize=16)
+def _colour_bar(height: int, kind: MapKind, hatching: bool) -> NDArray[np.uint8]:
     strip = Image.new("RGB", (_BAR_COLUMNS, height), _BACKGROUND)
     draw = ImageDraw.Draw(strip)
     top, bottom = min(34, height // 4), height - min(16, height // 8)
+    if hatching:
+        bottom = max(top, bottom - _HATCHING_ROWS)
+        swatch = hatched(np.full((16, 30), 96, np.uint8))
+        strip.paste(Image.fromarray(swatch), (14, bottom + 16))
+        draw.rectangle((13, bottom + 15, 44, bottom + 32), outline=_QUIET)
+        for line, words in enumerate(("grey hatching:", "not looked at")):
+            draw.text((10, bottom + 36 + 15 * line), words, _INK, _font(11))
     length = max(2, bottom - top)
-    draw.text((12, 8), _fitting("importance", _BAR_COLUMNS - 14, 12), _QUIET, _font(12))
-    bar = np.repeat(colour_scale(length)[::-1, None], 16, axis=1)
+    draw.text((12, 8), _fitting(_MEASURES[kind], _BAR_COLUMNS - 14, 12), _QUIET, _font(12))
+    bar = np.repeat(colour_scale(length, kind)[::-1, None], 16, axis=1)
     strip.paste(Image.fromarray(bar), (14, top))
     draw.rectangle((13, top - 1, 30, top + length), outline=_QUIET)
     for tick in _TICKS:

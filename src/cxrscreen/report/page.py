@@ -15,7 +15,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cxrscreen import RESEARCH_USE, __version__
-from cxrscreen.report.figures import colour_scale
+from cxrscreen.report.figures import COLOUR_MAPS, colour_scale
 from cxrscreen.report.folder import ResultNotWrittenError, Thumbnail
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import (
@@ -29,7 +29,7 @@ from cxrscreen.report.wording import (
     stage_sentence,
     without_folders,
 )
-from cxrscreen.systems.contract import Stage
+from cxrscreen.systems.contract import MapKind, Stage
 
 LARGEST_NUMBER_OF_CARDS: Final = 500
 """Cards with pictures on the page; with more, a browser and a printer choke, and the worklist links the folders."""
@@ -88,8 +88,9 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
     )
     refused = [entry for entry in entries if entry.record.status == "refused"]
     failed = [entry for entry in entries if entry.record.status == "failed"]
+    names = Counter(shown_name(entry.path) for entry in entries)
     columns = list(dict.fromkeys(name for entry in screened for name in entry.record.probabilities or {}))
-    rows = [_row(rank, entry, columns) for rank, entry in enumerate(screened, start=1)]
+    rows = [_row(rank, entry, columns, names) for rank, entry in enumerate(screened, start=1)]
     yield from _ENVIRONMENT.get_template("report.html.j2").generate(
         research_use=RESEARCH_USE,
         version=__version__,
@@ -100,13 +101,13 @@ def render_report(entries: Sequence[Entry], *, bundle: str, made_at: datetime) -
         rows=rows,
         cards=(_card(row, entry) for row, entry in zip(rows, screened, strict=True) if entry.details is not None),
         cards_left_out=sum(entry.details is None for entry in screened),
-        refused=[_refusal(entry) for entry in refused],
+        refused=[_refusal(entry, names) for entry in refused],
         failed=[
             {"name": shown_name(entry.path), "reason": without_folders(entry.record.error or "", entry.path)}
             for entry in failed
         ],
         limits=LIMITS,
-        scale=_css_scale(),
+        scales={kind: _css_scale(kind) for kind in COLOUR_MAPS},
     )
 
 
@@ -182,9 +183,16 @@ def _summary(
     }
 
 
-def _refusal(entry: Entry) -> dict[str, Any]:
+def _place(entry: Entry, names: Counter[str]) -> str:
+    """Name of the result folder, which is no other file's, where several have one name; their own folders stay out."""
+    repeated = names[shown_name(entry.path)] > 1
+    return shown_name(Path(entry.folder)) if repeated and entry.folder is not None else ""
+
+
+def _refusal(entry: Entry, names: Counter[str]) -> dict[str, Any]:
     return {
         "name": shown_name(entry.path),
+        "place": _place(entry, names),
         "folder": None if entry.folder is None else _link(entry.folder),
         "concerns": _concerns(entry.record),
     }
@@ -211,7 +219,7 @@ def _concerns(record: ScreeningRecord) -> list[dict[str, str]]:
     ]
 
 
-def _row(rank: int, entry: Entry, columns: Sequence[str]) -> dict[str, Any]:
+def _row(rank: int, entry: Entry, columns: Sequence[str], names: Counter[str]) -> dict[str, Any]:
     record = entry.record
     probabilities = record.probabilities or {}
     concerns = _concerns(record)
@@ -220,6 +228,7 @@ def _row(rank: int, entry: Entry, columns: Sequence[str]) -> dict[str, Any]:
     return {
         "rank": rank,
         "name": shown_name(entry.path),
+        "place": _place(entry, names),
         "folder": None if entry.folder is None else _link(entry.folder),
         "has_card": entry.details is not None,
         "finding": record.finding,
@@ -253,7 +262,8 @@ def _card(row: Mapping[str, Any], entry: Entry) -> dict[str, Any]:
             for stage in details.stages
         ],
         "figures": [_figure(thumbnail, str(row["folder"])) for thumbnail in details.thumbnails],
-        "has_maps": any(thumbnail.is_map for thumbnail in details.thumbnails),
+        "has_maps": any(thumbnail.is_map and not thumbnail.is_coverage for thumbnail in details.thumbnails),
+        "has_coverage": any(thumbnail.is_coverage for thumbnail in details.thumbnails),
     }
 
 
@@ -273,8 +283,8 @@ def _link(folder: str) -> str:
     return "./" + quote(folder.encode("utf-8", "surrogateescape"))
 
 
-def _css_scale() -> str:
-    return ", ".join(f"rgb({r} {g} {b})" for r, g, b in colour_scale(12).tolist())
+def _css_scale(kind: MapKind) -> str:
+    return ", ".join(f"rgb({r} {g} {b})" for r, g, b in colour_scale(12, kind).tolist())
 
 
 _ENVIRONMENT: Final = Environment(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-import cv2
 import numpy as np
 import pydicom
 import structlog
@@ -19,6 +18,7 @@ from cxrscreen.errors import CxrscreenError, UnreachableImageError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
 from cxrscreen.imaging.silence import without_warnings
+from cxrscreen.report.figures import fitted_map
 from cxrscreen.service.context import Context
 from cxrscreen.service.dicom_catalogue import entry_of, list_image
 from cxrscreen.service.jobs import LONGEST_WAIT, next_look
@@ -93,13 +93,12 @@ def export_once(context: Context) -> bool:
 
 def full_size(screening: Screening, radiograph: Radiograph) -> Screening:
     """Bring the maps of a stored screening, which are kept smaller, to the radiograph's size, as objects need them."""
-    rows, columns = radiograph.shape
 
     def enlarged(saliency: SaliencyMap) -> SaliencyMap:
         if saliency.values.shape == radiograph.shape:
             return saliency
-        values = cv2.resize(saliency.values, (columns, rows), interpolation=cv2.INTER_LINEAR)
-        return replace(saliency, values=np.clip(np.asarray(values, np.float32), 0.0, 1.0), looked_at=None)
+        values, looked_at = fitted_map(saliency.values, saliency.looked_at, radiograph.shape)
+        return replace(saliency, values=np.clip(values, 0.0, 1.0), looked_at=looked_at)
 
     return replace(screening, saliency=tuple(enlarged(saliency) for saliency in screening.saliency))
 
@@ -115,18 +114,19 @@ def _made(context: Context, result_id: str) -> Made | None:
         sha256, made_at = result.image.sha256, result.made_at
     # Here and not above: a server that only answers requests starts without them.
     from cxrscreen.report.dicom.objects import dicom_objects, encoded, ratio_of  # noqa: PLC0415
-    from cxrscreen.report.fhir import screening_bundle  # noqa: PLC0415
+    from cxrscreen.report.fhir import screening_resources, taken_at  # noqa: PLC0415
 
     radiograph = read(context.files.path(sha256), limits=context.limits)
     whole = full_size(screening, radiograph)
     # Times without a zone are local ones in DICOM; that of the result, so that a repeat gives the same bytes.
     objects = dicom_objects(whole, radiograph, made=made_at.astimezone().replace(tzinfo=None))
     study = str(objects.report.StudyInstanceUID)
-    bundle = screening_bundle(
+    resources = screening_resources(
         whole,
         study_uid=study,
         image_uid=_image_uid(objects.image, radiograph),
         made=made_at,
+        taken=taken_at(radiograph),
         cardiothoracic_ratio=ratio_of(whole),
     )
     files = []
@@ -135,7 +135,7 @@ def _made(context: Context, result_id: str) -> Made | None:
         # As it is in the file: writers leave values of their own kinds in what they made.
         dataset = pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True)
         files.append((dataset, context.files.put(io.BytesIO(content)), content))
-    return Made(tuple(files), tuple(entry["resource"] for entry in bundle["entry"]), study)
+    return Made(tuple(files), resources, study)
 
 
 def _image_uid(made_of_picture: Dataset | None, radiograph: Radiograph) -> str:

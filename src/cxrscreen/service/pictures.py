@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
-from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG, picture_size
+from cxrscreen.report.figures import COLOUR_MAPS, LEFT_LUNG, RIGHT_LUNG, picture_size
 from cxrscreen.report.folder import Thumbnail, write_folder
 from cxrscreen.service.context import Context
 from cxrscreen.service.problems import NotFoundError
@@ -144,7 +144,7 @@ class Gallery:
         if look == "values":
             return self._context.files.read(stored.sha256)
         values = load_map(self._context.files, stored)
-        return encode_png(_mask_overlay(name, values) if stored.kind in ("mask", "looked_at") else _map_overlay(values))
+        return encode_png(_overlay(name, stored.kind, values))
 
     def _kept(self, cache: "LRUCache[str, _Value]", key: str, made: Callable[[], _Value]) -> _Value:
         with self._lock:
@@ -207,8 +207,13 @@ def windowed(pixels: NDArray[np.float32], window: Window) -> NDArray[np.uint8]:
     return np.asarray(shown * 255 + 0.5, np.uint8)
 
 
-def _map_overlay(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    colours = cv2.cvtColor(cv2.applyColorMap(values, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+def _overlay(name: str, kind: str, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return _mask_overlay(name, values) if kind in ("mask", "looked_at") else _map_overlay(values, kind)
+
+
+def _map_overlay(values: NDArray[np.uint8], kind: str) -> NDArray[np.uint8]:
+    table = COLOUR_MAPS["coverage" if kind == "coverage" else "saliency"]
+    colours = cv2.cvtColor(cv2.applyColorMap(values, table), cv2.COLOR_BGR2RGB)
     return np.dstack([np.asarray(colours, np.uint8), values])
 
 

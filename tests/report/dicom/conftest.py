@@ -1,6 +1,7 @@
 """A phantom as a DICOM file, and a screening of it with an off-centre mark."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -73,6 +74,20 @@ def make_screening(phantom: Phantom, off_centre: np.ndarray) -> Callable[..., Sc
 @pytest.fixture(scope="session")
 def screening(make_screening: Callable[..., Screening]) -> Screening:
     return make_screening()
+
+
+@pytest.fixture(scope="session")
+def partly(screening: Screening, off_centre: np.ndarray) -> Screening:
+    """A screening whose system looked around the mark alone, and says how often."""
+    looked_at = np.zeros(SHAPE, np.bool_)
+    looked_at[:60, 40:] = True
+    coverage = np.where(looked_at, np.float32(0.4), np.float32(0))
+    heat = SaliencyMap("viral", "What spoke for viral", off_centre, 0.5, "saliency", looked_at)
+    return replace(
+        screening,
+        saliency=(heat, SaliencyMap("looked-at", "How often it looked", coverage, 0.3, "coverage", looked_at)),
+        bundle="patch_voting@1.0",
+    )
 
 
 @pytest.fixture(scope="session")

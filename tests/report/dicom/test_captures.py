@@ -1,5 +1,7 @@
 """Pictures with the answer and the statement of use burned in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,6 +21,21 @@ def test_the_pictures_are_wide_enough_for_the_statement(objects, radiograph, scr
         assert foot[-40:].max() < 60
         assert "Research use only" in capture.ImageComments
         assert capture.PatientOrientation == ["L", "F"]
+
+
+def test_what_was_not_looked_at_is_hatched_and_explained_in_the_picture(radiograph, partly):
+    bare = replace(partly, saliency=tuple(replace(saliency, looked_at=None) for saliency in partly.saliency))
+    drawn, plain = pictures(radiograph, partly), pictures(radiograph, bare)
+    assert np.array_equal(drawn[0][1], plain[0][1])
+    for (_, picture), (_, other) in zip(drawn[1:], plain[1:], strict=True):
+        unseen = picture[-100:-30, 110:530].astype(int)
+        assert (unseen.max(axis=2) == unseen.min(axis=2)).all()
+        changed = (picture != other).any(axis=2)
+        assert changed[-100:-30, 110:530].mean() > 0.1
+        # beside the colour bar, in words
+        assert changed[-100:-24, LEAST_WIDTH:].any()
+        # the answer above stays whole
+        assert not changed[:46].any()
 
 
 def test_the_answer_in_one_line(screening, refused):

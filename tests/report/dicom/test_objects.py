@@ -52,6 +52,41 @@ def test_an_off_centre_mark_comes_back_where_it_was(written, off_centre):
     assert meanings == ["Class activation", "Gradient-weighted class activation"]
 
 
+def test_a_map_that_knows_every_place_has_no_padding(written, off_centre):
+    maps = written["maps.dcm"]
+    assert "PixelPaddingValue" not in maps
+    np.testing.assert_array_equal(maps.pixel_array[0], np.rint(off_centre.astype(np.float64) * 65535))
+    mapping = maps.PerFrameFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    assert (mapping.RealWorldValueIntercept, mapping.RealWorldValueLastValueMapped) == (0.0, 65535)
+
+
+def test_what_was_not_looked_at_is_padding_outside_the_range_of_a_map_and_not_zero(partly, radiograph, made):
+    maps = pydicom.dcmread(BytesIO(encoded(dicom_objects(partly, radiograph, made=made).maps)))
+    assert maps["PixelPaddingValue"].VR == "US"
+    assert maps.PixelPaddingValue == 0
+    read_by_others = hd.Image.from_dataset(maps)
+    for number, saliency in enumerate(partly.saliency):
+        unseen = maps.pixel_array[number] == maps.PixelPaddingValue
+        np.testing.assert_array_equal(unseen, ~saliency.looked_at)
+        values = read_by_others.get_frame(number + 1, apply_real_world_transform=True)
+        np.testing.assert_array_equal(values[unseen], -1.0)
+        np.testing.assert_allclose(values[~unseen], saliency.values[~unseen], atol=1 / 65534 + 1e-9)
+        assert (values[~unseen & (saliency.values == 0)] == 0).all()
+    # the window goes from 0 to 1, so that a viewer that knows no padding shows it black and not grey
+    window = maps.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0]
+    stored = maps.pixel_array[0][partly.saliency[0].looked_at]
+    assert window.WindowCenter - window.WindowWidth / 2 == stored.min()
+    assert window.WindowCenter + window.WindowWidth / 2 == stored.max()
+
+
+def test_coverage_is_not_called_a_saliency_map(partly, radiograph, made):
+    heat, coverage = dicom_objects(partly, radiograph, made=made).maps.PerFrameFunctionalGroupsSequence
+    for frame, code in ((heat, "130404"), (coverage, "coverage")):
+        derivation = frame.DerivationImageSequence[0]
+        assert derivation.DerivationCodeSequence[0].CodeValue == code
+    assert "aliency" not in coverage.DerivationImageSequence[0].DerivationDescription
+
+
 def test_every_object_is_in_the_study_and_refers_to_the_image(written, dicom_path):
     image = pydicom.dcmread(dicom_path, stop_before_pixels=True)
     for name, dataset in written.items():

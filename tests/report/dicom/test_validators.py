@@ -22,12 +22,13 @@ def tool(name):
 
 
 @pytest.fixture(scope="module")
-def paths(objects, refused, radiograph, screening, phantom, tmp_path_factory, made):
+def paths(objects, refused, partly, radiograph, screening, phantom, tmp_path_factory, made):
     folder = tmp_path_factory.mktemp("validated")
     write_png(phantom, folder / "chest.png")
     picture = dicom_objects(screening, read(folder / "chest.png"), made=made)
     found = list(write_objects(folder / "whole", objects))
     found += write_objects(folder / "refused", dicom_objects(refused, radiograph, made=made))
+    found += write_objects(folder / "partly", dicom_objects(partly, radiograph, made=made))
     return found + list(write_objects(folder / "picture", picture))
 
 

@@ -81,7 +81,7 @@ class PhantomSystem:
         looks = np.where(seen, 0.25 + 0.75 * cv2.GaussianBlur(heat, (0, 0), 9), 0).astype(np.float32)
         maps = [
             _map("viral", title, np.where(seen, heat, 0).astype(np.float32), lungs, looked_at=seen),
-            _map("looked-at", "How often each place was looked at (empty: never)", looks, lungs, "coverage", seen),
+            _map("looked-at", "How often each place was looked at", looks, lungs, "coverage", seen),
         ]
         return self._screening(stages, finding, shares["viral"], lungs, maps, classes=shares)
 

@@ -16,7 +16,7 @@ from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.dicom.codes import concept
 from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, identify, stamp
 from cxrscreen.report.dicom.source import Source
-from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, saliency_picture
+from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, partly_looked_at, saliency_picture
 from cxrscreen.report.frame import with_colour_bar, with_lung_legend
 from cxrscreen.report.wording import FINDING_LABELS
 from cxrscreen.systems.contract import Screening
@@ -97,8 +97,11 @@ def pictures(radiograph: Radiograph, screening: Screening) -> tuple[tuple[str, N
     answer = answer_line(screening)
     drawn = [("Lungs found", with_lung_legend(_widened(lung_picture(grey, mask)), "Lungs found", answer))]
     for saliency in screening.saliency:
-        picture = _widened(saliency_picture(grey, saliency.values, mask))
-        drawn.append((saliency.title, with_colour_bar(picture, saliency.title, answer)))
+        picture = saliency_picture(grey, saliency.values, mask, kind=saliency.kind, looked_at=saliency.looked_at)
+        framed = with_colour_bar(
+            _widened(picture), saliency.title, answer, kind=saliency.kind, hatching=partly_looked_at(saliency)
+        )
+        drawn.append((saliency.title, framed))
     return tuple(drawn)
 
 

@@ -1,6 +1,7 @@
 """Saliency maps as one DICOM Parametric Map over the image, a frame each."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -14,13 +15,43 @@ from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
 from cxrscreen import RESEARCH_USE, __version__
-from cxrscreen.report.dicom.codes import concept, map_code
+from cxrscreen.report.dicom.codes import COVERAGE, concept, map_code
 from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, Identity, derived_uid, identify, stamp
 from cxrscreen.report.dicom.source import DicomObjectError, Source
+from cxrscreen.report.figures import partly_looked_at
 from cxrscreen.systems.contract import SaliencyMap, Screening
 
-TOP: Final = 65535
-"""Stored value of 1.0; a map is kept to within 1 / 131070."""
+
+@dataclass(frozen=True)
+class Coding:
+    """How the values of maps are stored: in equal steps, the first of them 0.
+
+    Parameters
+    ----------
+    lowest
+        Value that is stored as 0.
+    top
+        Stored value of 1.0.
+    """
+
+    lowest: float
+    top: int
+
+    @property
+    def step(self) -> float:
+        """What one stored value is worth."""
+        return (1 - self.lowest) / self.top
+
+    @property
+    def zero(self) -> int:
+        """Stored value of 0.0."""
+        return round(-self.lowest / self.step)
+
+
+EVERYWHERE: Final = Coding(0.0, 65535)
+"""Where all maps know every place; to within 1 / 131070."""
+PARTLY: Final = Coding(-1.0, 65534)
+"""Where a map knows nothing of some places: those are stored as 0, which is -1.0; the others to within 1 / 65534."""
 
 _AXES: Final = {
     "L": (1.0, 0.0, 0.0),
@@ -54,7 +85,8 @@ def parametric_map(screening: Screening, source: Source, made: datetime) -> Data
     -------
     Dataset or None
         Parametric Map Storage, 16-bit unsigned, one frame a map in the screening's order, pixel for pixel over the
-        image; the real world value mapping gives back the map in [0, 1]. None without maps.
+        image; the real world value mapping gives back the map in [0, 1], and -1 for places that nobody looked at,
+        which are pixel padding. None without maps.
 
     Raises
     ------
@@ -63,7 +95,8 @@ def parametric_map(screening: Screening, source: Source, made: datetime) -> Data
 
     Notes
     -----
-    Source: DICOM PS3.3 A.75 (Parametric Map IOD) and C.8.32.
+    Source: DICOM PS3.3 A.75 (Parametric Map IOD), C.8.32 and C.7.5.1.1.2 (Pixel Padding Value). Padding is mapped too,
+    although it is no value: readers such as highdicom refuse a frame with stored values outside the mapping.
     """
     maps = screening.saliency
     if not maps:
@@ -81,11 +114,12 @@ def parametric_map(screening: Screening, source: Source, made: datetime) -> Data
     result.BurnedInAnnotation, result.RecognizableVisualFeatures = "NO", "NO"
     result.LossyImageCompression, result.PresentationLUTShape = "00", "IDENTITY"
     result.AcquisitionContextSequence = []
-    _put_pixels(result, [saliency.values for saliency in maps])
+    coding = PARTLY if any(map(partly_looked_at, maps)) else EVERYWHERE
+    _put_pixels(result, maps, coding)
     _put_dimensions(result, derived_uid("dimensions", identity.instance_uid))
-    result.SharedFunctionalGroupsSequence = [_shared(source, result.ImageType)]
+    result.SharedFunctionalGroupsSequence = [_shared(source, result.ImageType, coding)]
     result.PerFrameFunctionalGroupsSequence = [
-        _per_frame(number, saliency, source.header) for number, saliency in enumerate(maps, 1)
+        _per_frame(number, saliency, source.header, coding) for number, saliency in enumerate(maps, 1)
     ]
     result.ReferencedSeriesSequence = [
         _item(SeriesInstanceUID=source.header.SeriesInstanceUID, ReferencedInstanceSequence=[_reference(source.header)])
@@ -127,14 +161,24 @@ def _begun(identity: Identity, screening: Screening, source: Source) -> Dataset:
     return begun
 
 
-def _put_pixels(result: Dataset, maps: list[NDArray[np.float32]]) -> None:
-    stored = np.rint(np.stack(maps).astype(np.float64) * TOP).astype("<u2")
+def _put_pixels(result: Dataset, maps: Sequence[SaliencyMap], coding: Coding) -> None:
+    stored = np.stack([_stored(saliency, coding) for saliency in maps])
     result.NumberOfFrames, result.Rows, result.Columns = stored.shape
     result.SamplesPerPixel, result.PhotometricInterpretation = 1, "MONOCHROME2"
     result.BitsAllocated = result.BitsStored = 16
     result.HighBit, result.PixelRepresentation = 15, 0
+    if coding is PARTLY:
+        result.PixelPaddingValue = 0
+        result["PixelPaddingValue"].VR = "US"
     result.PixelData = stored.tobytes()
     result["PixelData"].VR = "OW"
+
+
+def _stored(saliency: SaliencyMap, coding: Coding) -> NDArray[np.uint16]:
+    values = saliency.values.astype(np.float64)
+    if saliency.looked_at is not None:
+        values = np.where(saliency.looked_at, values, coding.lowest)
+    return np.rint((values - coding.lowest) / (1 - coding.lowest) * coding.top).astype("<u2")
 
 
 def _put_dimensions(result: Dataset, organisation: uid.UID) -> None:
@@ -150,10 +194,11 @@ def _put_dimensions(result: Dataset, organisation: uid.UID) -> None:
     ]
 
 
-def _shared(source: Source, image_type: list[str]) -> Dataset:
+def _shared(source: Source, image_type: list[str], coding: Coding) -> Dataset:
+    width = coding.top - coding.zero
     shared = _item(
         ParametricMapFrameTypeSequence=[_item(FrameType=image_type)],
-        FrameVOILUTSequence=[_item(WindowCenter=str(TOP / 2), WindowWidth=str(TOP))],
+        FrameVOILUTSequence=[_item(WindowCenter=str(coding.zero + width / 2), WindowWidth=str(width))],
         PixelValueTransformationSequence=[_item(RescaleIntercept="0", RescaleSlope="1", RescaleType="US")],
         FrameAnatomySequence=[
             _item(FrameLaterality="B", AnatomicRegionSequence=[concept(codes.SCT.Chest)]),
@@ -189,19 +234,22 @@ def axes_of(orientation: Sequence[str]) -> list[float]:
     return [*rows, *columns]
 
 
-def _per_frame(number: int, saliency: SaliencyMap, header: Dataset) -> Dataset:
+def _per_frame(number: int, saliency: SaliencyMap, header: Dataset, coding: Coding) -> Dataset:
     mapping = RealWorldValueMapping(
         lut_label=saliency.name[:16],
         lut_explanation=saliency.title[:64],
         unit=codes.UCUM.NoUnits,
-        value_range=(0, TOP),
-        slope=1 / TOP,
-        intercept=0.0,
+        value_range=(0, coding.top),
+        slope=coding.step,
+        intercept=coding.lowest,
         quantity_definition=map_code(saliency),
     )
+    description, derived = "Saliency map of a network's answer for the source image", codes.DCM.Saliency
+    if saliency.kind == "coverage":
+        description, derived = "How often the system looked at each place of the source image", COVERAGE
     derivation = _item(
-        DerivationDescription="Saliency map of a network's answer for the source image",
-        DerivationCodeSequence=[concept(codes.DCM.Saliency)],
+        DerivationDescription=description,
+        DerivationCodeSequence=[concept(derived)],
         SourceImageSequence=[
             _item(
                 **{element.keyword: element.value for element in _reference(header)},

@@ -13,6 +13,7 @@ import numpy as np
 from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.biomarkers.morphology import lung_shape
 from cxrscreen.biomarkers.under_segmentation import SYMMETRY, missing_share
+from cxrscreen.report.figures import COLOUR_MAPS
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import printable, stage_sentence
 from cxrscreen.service.store.files import Files
@@ -203,9 +204,9 @@ def measurements(files: Files, answer: Answer) -> list[Measurement]:
 def scales() -> Mapping[MapKind, str]:
     """Return the colours of maps from value 0 to 255, by kind, each as base64 of 768 bytes: red, green, blue.
 
-    Those of an explanation are the report's; those of coverage are others, so that nobody takes one for the other.
+    They are the report's.
     """
-    return {"saliency": _colours(cv2.COLORMAP_INFERNO), "coverage": _colours(cv2.COLORMAP_VIRIDIS)}
+    return {kind: _colours(table) for kind, table in COLOUR_MAPS.items()}
 
 
 def differ(answers: Sequence[Answer]) -> bool:

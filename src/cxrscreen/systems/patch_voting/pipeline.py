@@ -231,7 +231,7 @@ MAP_TITLES = {
     "tuberculosis": "Probabilistic Grad-CAM: what spoke for tuberculosis",
     "viral": "Probabilistic Grad-CAM: what spoke for viral pneumonia, COVID-19 included",
 }
-LOOKED_AT = "How often each place was looked at (empty: never)"
+LOOKED_AT = "How often each place was looked at"
 FINDINGS: tuple[Finding, ...] = ("normal", "bacterial", "tuberculosis", "viral")
 """Finding by the index of the class that won: its own name, so that a viral pneumonia is never called COVID-19."""
 NAMES = {
