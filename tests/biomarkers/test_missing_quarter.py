@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cxrscreen.biomarkers.missing_quarter import EFFECT_COLUMNS, detect, missed_quarters, summarise_effects
-from cxrscreen.biomarkers.under_segmentation import PLACES, SYMMETRY
+from cxrscreen.biomarkers.under_segmentation import PLACES, SYMMETRY, missing_share
 from cxrscreen.evaluate.bootstrap import grouped_rate
 
 
@@ -32,6 +32,7 @@ def rows(count, rng, **columns):
     left = right * 0.86 * np.exp(rng.normal(0, 0.03, count))
     filled = {"lung_area": right + left, "left_to_right": left / right, "label": "normal", "mask_origin": "human"}
     names = [f"{columns.get('label', 'normal')}{i}" for i in range(count)]
+    filled["missing_share"] = [missing_share(*areas, SYMMETRY) for areas in zip(right, left, strict=True)]
     table = pd.DataFrame({**filled, "heart_in_lungs": False, "image_id": names, "group": names})
     return table.assign(**columns)
 
@@ -56,6 +57,35 @@ def test_detection_is_measured_on_images_that_were_not_fitted_on():
     assert (shipped.symmetry, shipped.fitted_on, shipped.images) == (SYMMETRY, 0, 85)
     none = detect(ill, (), (), grouped_rate)
     assert none.found is none.false_alarms is None
+
+
+def test_a_wholly_missing_lung_is_flagged_and_a_mask_without_lungs_is_counted_apart():
+    rng = np.random.default_rng(2)
+    ill = rows(10, rng, label="bacterial", mask_origin="automatic")
+    # One lung alone has no ratio.
+    ill.loc[:4, ["left_to_right", "missing_share"]] = [np.nan, 1.0]
+    bare = rows(3, rng, label="bacterial", lung_area=0.0, left_to_right=np.nan, missing_share=np.nan)
+    with_heart = rows(2, rng, label="viral", heart_in_lungs=True, missing_share=np.nan)
+    found = detect(pd.concat([ill, bare, with_heart], ignore_index=True), (), (), grouped_rate)
+    assert (found.flagged["bacterial"].value, found.flagged["bacterial"].n) == (0.5, 10)
+    assert found.without_lungs == {"bacterial": 3}
+    assert set(found.flagged) == {"bacterial"}
+    none = detect(bare, (), (), grouped_rate)
+    assert (none.flagged, none.without_lungs) == ({}, {"bacterial": 3})
+
+
+def test_pairs_are_flagged_by_the_fitted_symmetry_and_not_by_the_one_of_the_measurements():
+    rng = np.random.default_rng(3)
+    # Here a left lung is two thirds of a complete one elsewhere, which the column takes for a part that is missing.
+    table = pd.concat([rows(30, rng), rows(10, rng, label="viral", mask_origin="automatic")], ignore_index=True)
+    table["left_to_right"] *= 2 / 3
+    table["missing_share"] = [missing_share(1.0, ratio, SYMMETRY) for ratio in table["left_to_right"]]
+    table.loc[30, ["left_to_right", "missing_share"]] = [np.nan, 1.0]
+    names = table["image_id"].tolist()
+    assert detect(table, (), (), grouped_rate).flagged["viral"].value == 1
+    fitted = detect(table, names[:25], (), grouped_rate)
+    assert fitted.fitted_on == 25
+    assert fitted.flagged["viral"].value == 0.1
 
 
 def test_predicted_lungs_that_lack_a_quarter_are_counted_by_class_and_reference():

@@ -12,7 +12,7 @@ from PIL import Image
 from cxrscreen import RESEARCH_USE
 from cxrscreen.biomarkers.analysis import analyse, clean_rows
 from cxrscreen.biomarkers.figures import anatomy_figure, write_figure
-from cxrscreen.biomarkers.missing_quarter import missed_quarters
+from cxrscreen.biomarkers.missing_quarter import detect, missed_quarters
 from cxrscreen.biomarkers.report import json_content, markdown, write_report
 from cxrscreen.biomarkers.wording import NOT_TO_CONCLUDE
 from cxrscreen.evaluate.bootstrap import grouped_rate
@@ -25,7 +25,9 @@ def analysis(study, phantoms, intervals):
 
 @pytest.fixture(scope="module")
 def written(study, analysis, tmp_path_factory):
-    return write_report(tmp_path_factory.mktemp("out"), study, analysis, command="cxrscreen biomarkers X", seed=0)
+    return write_report(
+        tmp_path_factory.mktemp("out"), study, analysis, command="cxrscreen biomarkers X", seed=4, replicates=100
+    )
 
 
 class Text(HTMLParser):
@@ -64,8 +66,16 @@ def test_figures_are_pictures_of_some_size(written):
 
 def test_json_and_markdown_carry_the_same_figures(written, study, analysis):
     content = json.loads(written["biomarkers.json"].read_text())
-    assert content == json.loads(json.dumps(json_content(study, analysis, "cxrscreen biomarkers X", 0)))
-    assert content["images"]["measured"] == 14
+    assert content["notice"] == RESEARCH_USE
+    assert (content["command"], content["seed"], content["replicates"]) == ("cxrscreen biomarkers X", 4, 100)
+    assert content["images"] == {"measured": 14, "failed": 0, "left_out": study.left_out}
+    assert sum(row["images"] for row in content["counts"]) == 14
+    labels = study.rows["label"].value_counts().to_dict()
+    shown = {row["class"]: row["images"] for row in content["tables"]["table6"]["classes"]}
+    assert {name: count for name, count in shown.items() if count} == labels
+    assert content["missing_quarter"]["detection"]["symmetry"] == {"log_ratio": -0.154, "threshold": 0.168}
+    assert content["ctr_agreement"] is None
+    assert content["not_to_conclude"] == list(NOT_TO_CONCLUDE)
     covid = next(row for row in content["tables"]["table6"]["classes"] if row["class"] == "covid19")
     own = study.rows.loc[study.rows["label"] == "covid19", "lung_mean"]
     assert covid["mean"] == pytest.approx(own.mean())
@@ -95,9 +105,26 @@ def test_missing_quarters_stand_beside_the_papers_counts(study, analysis):
     count = int((study.rows["label"] == "bacterial").sum())
     assert f"| Bacterial | exact | {count} of {count} (100 %" in markdown(study, found, "x")
     assert "| 7 of 54 |" in markdown(study, found, "x")
-    content = json_content(study, found, "x", 0)["missing_quarter"]["missed"]
+    content = json_content(study, found, "x", 0, 100)["missing_quarter"]["missed"]
     assert {item["label"]: item["lost"] for item in content}["bacterial"] == count
     assert {item["label"]: item["paper"] for item in content}["normal"] == "0 of 191"
+
+
+def test_lungs_too_small_for_the_other_stand_with_their_number_and_masks_without_lungs_on_a_line(study, analysis):
+    assert "not measured: the mask has no lung" not in markdown(study, analysis, "x")
+    rows = study.rows.copy()
+    of_class = rows.index[rows["label"] == "bacterial"]
+    rows.loc[of_class[0], ["left_to_right", "missing_share"]] = [np.nan, 1.0]
+    rows.loc[of_class[1], ["left_to_right", "missing_share", "lung_area"]] = [np.nan, np.nan, 0.0]
+    found = replace(analysis, detection=detect(rows, (), (), grouped_rate))
+    content = json_content(study, found, "x", 0, 100)["missing_quarter"]["detection"]
+    share = content["flagged"]["bacterial"]
+    assert share["n"] == len(of_class) - 1
+    assert share["value"] == pytest.approx(1 / share["n"])
+    assert content["without_lungs"] == {"bacterial": 1}
+    text = markdown(study, found, "x")
+    assert f"| Bacterial | {share['n']} | {100 * share['value']:.0f} % [" in text
+    assert "| Bacterial, not measured: the mask has no lung | 1 | - |" in text
 
 
 def test_one_class_without_hearts_can_be_drawn(phantoms, intervals, study, tmp_path):
@@ -114,6 +141,6 @@ def test_one_class_without_hearts_can_be_drawn(phantoms, intervals, study, tmp_p
     )
     found = analyse(few, phantoms, intervals, grouped_rate)
     assert found.agreement is None
-    files = write_report(tmp_path, few, found, command="x", seed=0)
+    files = write_report(tmp_path, few, found, command="x", seed=0, replicates=100)
     assert "fig2.png" not in files
     assert "Tuberculosis" in files["biomarkers.md"].read_text()

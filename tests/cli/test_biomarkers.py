@@ -1,6 +1,7 @@
 """The command on phantoms, and its mistakes in one sentence."""
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -31,8 +32,32 @@ def test_phantoms_with_their_masks(invoke, folder, tmp_path, monkeypatch):
     assert RESEARCH_USE in done.output
     assert len(pd.read_csv(tmp_path / "out" / "biomarkers.csv")) == 6
     content = json.loads((tmp_path / "out" / "biomarkers.json").read_text())
-    assert content["command"] == "cxrscreen biomarkers MANIFEST --out DIR"
+    assert content["command"] == "cxrscreen biomarkers MANIFEST --out DIR --replicates 100"
+    assert content["replicates"] == 100
+    assert "--out DIR --replicates 100" in (tmp_path / "out" / "biomarkers.html").read_text()
     assert (tmp_path / "out" / "biomarkers.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ((), ""),
+        (("--replicates", 2000, "--seed", 0), ""),
+        (("--replicates", 100), " --replicates 100"),
+        (("--limit", 5, "--replicates", 300, "--seed", 1), " --limit 5 --seed 1 --replicates 300"),
+    ],
+)
+def test_the_printed_command_names_the_options_that_are_not_the_default(
+    folder, tmp_path, monkeypatch, arguments, options
+):
+    written = {}
+    monkeypatch.setattr("cxrscreen.biomarkers.study.run_study", lambda *_, **__: SimpleNamespace(failures=()))
+    monkeypatch.setattr("cxrscreen.biomarkers.analysis.analyse", lambda *_: None)
+    monkeypatch.setattr("cxrscreen.biomarkers.report.findings", lambda *_: ())
+    monkeypatch.setattr("cxrscreen.biomarkers.report.write_report", lambda *_, **given: written.update(given) or {})
+    done = CliRunner().invoke(app, ["biomarkers", str(folder), "--out", str(tmp_path / "out"), *map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert written["command"] == f"cxrscreen biomarkers MANIFEST --out DIR{options}"
 
 
 def test_a_mask_that_is_gone_is_a_failure(invoke, folder, tmp_path, monkeypatch):

@@ -203,9 +203,13 @@ def _bars(axes: Axes, comparison: Comparison, table: MarkerTable) -> None:
         axes.annotate(mark, (place, top), (0, 3), textcoords="offset points", ha="center", fontsize=9)
 
 
-def _mark(comparison: Comparison, first: str, second: str) -> str:
+def _mark(comparison: Comparison, name: str, other: str) -> str:
     pairs = comparison.pairs
-    own = pairs[(pairs["first"] == first) & (pairs["second"] == second)]
+    # A pair stands once, in the order of the classes, and some come after the one they are compared with.
+    own = pairs[
+        ((pairs["first"] == name) & (pairs["second"] == other))
+        | ((pairs["first"] == other) & (pairs["second"] == name))
+    ]
     return "" if own.empty else str(own["stars_patients"].iloc[0])
 
 

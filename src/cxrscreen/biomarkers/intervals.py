@@ -25,6 +25,10 @@ class Interval(Protocol):
     def ci_high(self) -> float | None:
         """Upper end."""
 
+    @property
+    def n(self) -> int:
+        """Images behind it."""
+
 
 class Intervals(Protocol):
     """Makes intervals of several statistics by drawing groups: ``evaluate.bootstrap.bootstrap_all`` is one."""

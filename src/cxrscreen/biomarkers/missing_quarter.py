@@ -18,6 +18,7 @@ from cxrscreen.biomarkers.under_segmentation import (
     Symmetry,
     fit_symmetry,
     is_under_segmented,
+    missing_share,
     without_part,
 )
 from cxrscreen.data.masks import LEFT_LUNG, RIGHT_LUNG
@@ -132,8 +133,11 @@ class Detection:
     images
         Images behind the two, none of them used to fit.
     flagged
-        By class: share of all measured images that are called incomplete, whoever drew the masks; lungs without the
-        heart.
+        By class: share of all measured images that are called incomplete, whoever drew the masks, and their number
+        ``n``; a mask in which one lung is missing altogether is one of them. Lungs that reach behind the heart are not
+        judged.
+    without_lungs
+        By class: images whose mask has neither lung, which are not measured. A class without any is left out.
     """
 
     symmetry: Symmetry
@@ -142,6 +146,7 @@ class Detection:
     found: Interval | None
     images: int
     flagged: dict[str, Interval]
+    without_lungs: dict[str, int]
 
 
 def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[str], rates: Rates) -> Detection:
@@ -159,7 +164,9 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
         Makes intervals of shares by patient.
     """
     # Lungs that reach behind the heart have another ratio.
-    pairs = rows[rows["left_to_right"].notna() & ~rows["heart_in_lungs"].astype(bool)].copy()
+    clean = rows[~rows["heart_in_lungs"].astype(bool)]
+    measured = clean[clean["missing_share"].notna()]
+    pairs = clean[clean["left_to_right"].notna()].copy()
     pairs["right"] = pairs["lung_area"] / (1 + pairs["left_to_right"])
     pairs["left"] = pairs["lung_area"] - pairs["right"]
     complete = pairs[pairs["mask_origin"].isin(COMPLETE_ORIGINS) & (pairs["label"] == "normal")]
@@ -180,9 +187,11 @@ def detect(rows: pd.DataFrame, fitting: Collection[str], choosing: Collection[st
         ),
         images=len(held_out),
         flagged={
-            str(label): rate
-            for label, own in pairs.groupby("label", sort=False)
-            if (rate := _rate(own, symmetry, rates)) is not None
+            str(label): rates(_missing_shares(own, symmetry) >= symmetry.threshold, own["group"].tolist())
+            for label, own in measured.groupby("label", sort=False)
+        },
+        without_lungs={
+            str(label): len(own) for label, own in clean[clean["missing_share"].isna()].groupby("label", sort=False)
         },
     )
 
@@ -231,6 +240,13 @@ def _rate(pairs: pd.DataFrame, symmetry: Symmetry, rates: Rates) -> Interval | N
         return None
     areas = pairs[["right", "left"]].itertuples(index=False)
     return rates([is_under_segmented(right, left, symmetry) for right, left in areas], pairs["group"].tolist())
+
+
+def _missing_shares(rows: pd.DataFrame, symmetry: Symmetry) -> "pd.Series[float]":
+    """The column ``missing_share``, by this symmetry."""
+    # The column was measured before the symmetry was fitted. A lung alone has no ratio, and its 1 is of any symmetry.
+    fitted = rows["left_to_right"].map(lambda ratio: missing_share(1.0, ratio, symmetry), na_action="ignore")
+    return fitted.fillna(rows["missing_share"])
 
 
 def _change(before: dict[str, float | None], after: dict[str, float | None]) -> dict[str, float]:

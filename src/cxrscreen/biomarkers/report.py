@@ -53,7 +53,9 @@ class Grid:
     about: str = ""
 
 
-def write_report(folder: Path, study: Study, analysis: Analysis, *, command: str, seed: int) -> dict[str, Path]:
+def write_report(
+    folder: Path, study: Study, analysis: Analysis, *, command: str, seed: int, replicates: int
+) -> dict[str, Path]:
     """Write ``biomarkers.csv``, ``failures.csv``, ``biomarkers.json``, ``.md``, ``.html`` and the figures.
 
     Parameters
@@ -66,6 +68,8 @@ def write_report(folder: Path, study: Study, analysis: Analysis, *, command: str
         What gives these files again, with words such as DATA for files.
     seed
         Of every draw.
+    replicates
+        Bootstrap resamples behind an interval.
 
     Returns
     -------
@@ -78,7 +82,9 @@ def write_report(folder: Path, study: Study, analysis: Analysis, *, command: str
     files = {name: folder / name for name in names}
     study.rows.to_csv(files["biomarkers.csv"], index=False, lineterminator="\n", float_format="%.6g")
     study.failures.to_csv(files["failures.csv"], index=False, lineterminator="\n")
-    content = json.dumps(json_content(study, analysis, command, seed), indent=2, allow_nan=False, ensure_ascii=False)
+    content = json.dumps(
+        json_content(study, analysis, command, seed, replicates), indent=2, allow_nan=False, ensure_ascii=False
+    )
     files["biomarkers.json"].write_text(content + "\n", encoding="utf-8")
     pictures = _write_figures(folder, study, analysis, seed)
     files |= {path.name: path for pair in pictures.values() for path in pair}
@@ -87,7 +93,7 @@ def write_report(folder: Path, study: Study, analysis: Analysis, *, command: str
     return files
 
 
-def json_content(study: Study, analysis: Analysis, command: str, seed: int) -> dict[str, Any]:
+def json_content(study: Study, analysis: Analysis, command: str, seed: int, replicates: int) -> dict[str, Any]:
     """Gather the content of ``biomarkers.json``: plain values, None where a figure is not defined."""
     tables = {
         table.name: {
@@ -112,6 +118,7 @@ def json_content(study: Study, analysis: Analysis, command: str, seed: int) -> d
             "software": f"cxrscreen {__version__}",
             "command": command,
             "seed": seed,
+            "replicates": replicates,
             "side": SIDE,
             "images": {"measured": len(study.rows), "failed": len(study.failures), "left_out": study.left_out},
             "counts": analysis.counts.to_dict("records"),
@@ -226,7 +233,12 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
         for item in analysis.effects
         if item.marker in EFFECT_MARKERS
     )
-    flagged = tuple((CLASS_TITLES[label], _percent(rate)) for label, rate in analysis.detection.flagged.items())
+    detection = analysis.detection
+    flagged = tuple((CLASS_TITLES[label], str(rate.n), _percent(rate)) for label, rate in detection.flagged.items())
+    bare = tuple(
+        (f"{CLASS_TITLES[label]}, not measured: the mask has no lung", str(count), "-")
+        for label, count in detection.without_lungs.items()
+    )
     missed = tuple(
         (
             CLASS_TITLES[item.label],
@@ -259,9 +271,10 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
             ),
             Grid(
                 "Masks in which one lung is too small for the other",
-                ("Class", "Share of images"),
-                flagged,
-                "A lung may also be small for a reason of its own; see the rate of false alarms above.",
+                ("Class", "Images", "Share with one lung too small"),
+                (*flagged, *bare),
+                "A lung that is missing altogether counts; lungs that reach behind the heart are left out. A lung may "
+                "also be small for a reason of its own; see the rate of false alarms above.",
             ),
             Grid(
                 "Predicted lungs that lack a quarter of the reference's",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cxrscreen.biomarkers.references import OrganMask
     from cxrscreen.imaging.radiograph import Radiograph
 
+_REPLICATES = 2000
+
 
 def biomarkers(
     manifest: Annotated[Path, typer.Argument(help="CSV of the images, or the folder that holds it.")],
@@ -31,7 +33,7 @@ def biomarkers(
         int | None, typer.Option("--limit", min=1, help="Only this many images of each class and source (a trial).")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of patches, draws and bootstrap.")] = 0,
-    replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = 2000,
+    replicates: Annotated[int, typer.Option("--replicates", min=100, help="Bootstrap resamples.")] = _REPLICATES,
 ) -> None:
     """Measure lung form, lung grey values and cardiothoracic ratio, and compare classes and sources.
 
@@ -69,7 +71,8 @@ def biomarkers(
         )
         progress.update(task, description="comparing")
         analysis = analyse(study, table, partial(bootstrap_all, replicates=replicates, seed=seed), grouped_rate)
-        files = write_report(out, study, analysis, command=_command(bundle, everywhere, limit, seed), seed=seed)
+        command = _command(bundle, everywhere, limit, seed, replicates)
+        files = write_report(out, study, analysis, command=command, seed=seed, replicates=replicates)
     for sentence in findings(study, analysis):
         console.print(escape(sentence), highlight=False, soft_wrap=True)
     console.print(RESEARCH_USE, highlight=False, soft_wrap=True)
@@ -99,12 +102,13 @@ def _predict(bundle: str) -> "Callable[[Radiograph], OrganMask]":
     return predict
 
 
-def _command(bundle: str | None, everywhere: bool, limit: int | None, seed: int) -> str:
+def _command(bundle: str | None, everywhere: bool, limit: int | None, seed: int, replicates: int) -> str:
     named = bundle if bundle is None or "/" not in bundle else "BUNDLE"
     options = (
         f" --bundle {named}" if named else "",
         " --everywhere" if everywhere else "",
         f" --limit {limit}" if limit is not None else "",
         f" --seed {seed}" if seed else "",
+        f" --replicates {replicates}" if replicates != _REPLICATES else "",
     )
     return f"cxrscreen biomarkers MANIFEST --out DIR{''.join(options)}"
