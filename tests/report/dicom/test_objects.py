@@ -210,3 +210,17 @@ def _items(dataset):
     for element in dataset.iterall():
         if element.VR == "SQ":
             yield from (_Item(item) for item in element.value)
+
+
+def test_a_loss_in_compression_never_wears_off(objects, dicom_path, screening, made, tmp_path):
+    for plain in (objects.maps, *objects.captures):
+        assert plain.get("LossyImageCompression", "00") == "00"
+    lossy = pydicom.dcmread(dicom_path)
+    lossy.LossyImageCompression = "01"
+    lossy.LossyImageCompressionRatio, lossy.LossyImageCompressionMethod = "12.5", "ISO_10918_1"
+    lossy.save_as(tmp_path / "lossy.dcm")
+    found = dicom_objects(screening, read(tmp_path / "lossy.dcm"), made=made)
+    for each in (found.maps, *found.captures, found.segmentation):
+        assert each.LossyImageCompression == "01"
+        assert float(each.LossyImageCompressionRatio) == 12.5
+        assert each.LossyImageCompressionMethod == "ISO_10918_1"

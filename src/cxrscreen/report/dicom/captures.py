@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.dicom.codes import concept
-from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, identify, stamp
+from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, identify, keep_loss, stamp
 from cxrscreen.report.dicom.source import Source
 from cxrscreen.report.figures import grey_picture, lung_picture, mask_picture, partly_looked_at, saliency_picture
 from cxrscreen.report.frame import with_colour_bar, with_lung_legend
@@ -78,6 +78,7 @@ def captures(radiograph: Radiograph, screening: Screening, source: Source, made:
             capture.BurnedInAnnotation = source.header.BurnedInAnnotation
         capture.ImageType = ["DERIVED", "SECONDARY"]
         capture.DerivationDescription = "Radiograph with results drawn on it"
+        keep_loss(capture, source.header)
         stamp(capture, made)
         capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = capture.ContentDate, capture.ContentTime
         found.append(capture)

@@ -115,3 +115,12 @@ def stamp(dataset: Dataset, made: datetime) -> None:
         equipment.ContributionDateTime = day + clock
     dataset.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS
     dataset.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+
+
+def keep_loss(dataset: Dataset, header: Dataset) -> None:
+    """Say of a picture that its source was compressed with loss, in place: that never wears off (PS3.3 C.7.6.1.1.5)."""
+    if header.get("LossyImageCompression") != "01":
+        return
+    for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+        if keyword in header:
+            setattr(dataset, keyword, header[keyword].value)

@@ -16,7 +16,7 @@ from pydicom.tag import Tag
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.report.dicom.codes import COVERAGE, concept, map_code
-from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, Identity, derived_uid, identify, stamp
+from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL, Identity, derived_uid, identify, keep_loss, stamp
 from cxrscreen.report.dicom.source import DicomObjectError, Source
 from cxrscreen.report.figures import partly_looked_at
 from cxrscreen.systems.contract import SaliencyMap, Screening
@@ -113,6 +113,7 @@ def parametric_map(screening: Screening, source: Source, made: datetime) -> Data
     result.PatientOrientation = source.header.PatientOrientation
     result.BurnedInAnnotation, result.RecognizableVisualFeatures = "NO", "NO"
     result.LossyImageCompression, result.PresentationLUTShape = "00", "IDENTITY"
+    keep_loss(result, source.header)
     result.AcquisitionContextSequence = []
     coding = PARTLY if any(map(partly_looked_at, maps)) else EVERYWHERE
     _put_pixels(result, maps, coding)
