@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxrscreen.batch.folders import FolderNames, is_earlier_result, safe_stem
+from cxrscreen.batch.folders import FolderNames, check_stems_differ, is_earlier_result, remove_stale_objects, safe_stem
+from cxrscreen.errors import CxrscreenError
 
 
 def test_the_same_stem_twice_gets_two_folders(tmp_path: Path) -> None:
@@ -102,6 +103,11 @@ def test_results_are_known_by_a_relative_path(tmp_path: Path, monkeypatch: pytes
     ("name", "stem"),
     [
         ("study.1.dcm", "study.1"),
+        ("1.2.840.113.1", "1.2.840.113.1"),
+        ("1.2.840.113.2.DCM", "1.2.840.113.2"),
+        ("a.Tiff", "a"),
+        ("a.b.dicom", "a.b"),
+        (".png", "image"),
         ("IM000001", "IM000001"),
         ("...png", "image"),
         ("..png", "image"),
@@ -112,6 +118,50 @@ def test_results_are_known_by_a_relative_path(tmp_path: Path, monkeypatch: pytes
 )
 def test_the_stem_as_a_folder(name: str, stem: str) -> None:
     assert safe_stem(Path(name)) == stem
+
+
+def test_files_named_by_their_uid_are_told_apart(tmp_path: Path) -> None:
+    uids = [Path("1.2.840.113.1"), Path("1.2.840.113.2")]
+    names = FolderNames(tmp_path)
+    assert [names.give(path) for path in uids] == ["1.2.840.113.1", "1.2.840.113.2"]
+    check_stems_differ(uids)
+
+
+@pytest.mark.parametrize("names", [("a.png", "x/a.dcm"), ("a.png", "A.png"), ("a\udcfc.png", "a\udcfd.png")])
+def test_files_of_one_name_are_one_sentence(names: tuple[str, ...]) -> None:
+    with pytest.raises(CxrscreenError, match=r"Two files are called [aA]_?, .* rename one\.") as error:
+        check_stems_differ([Path(name) for name in names])
+    assert str(error.value).isprintable()
+
+
+def test_dicom_results_are_known_and_what_lies_beside_them_is_not(tmp_path: Path) -> None:
+    own = ["capture-1.dcm", "capture-12.dcm", "fhir.json", "image.dcm", "maps.dcm.part", "report.dcm"]
+    others = ["chest.dcm", "capture.dcm", "capture-1.png", "picture.png"]
+    for name in (*own, *others):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "fhir.json").unlink()
+    assert not any(is_earlier_result(tmp_path / name) for name in (*own, *others))
+    (tmp_path / "fhir.json").touch()
+    assert [name for name in (*own, *others) if is_earlier_result(tmp_path / name)] == own
+    # As dicom listen leaves them, with the pictures.
+    (tmp_path / "lung_overlay.png").touch()
+    assert is_earlier_result(tmp_path / "lung_overlay.png")
+
+
+def test_a_folder_of_dicom_results_is_written_again(tmp_path: Path) -> None:
+    for name in ("ours", "half"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.dcm").touch()
+    (tmp_path / "ours" / "fhir.json").touch()
+    names = FolderNames(tmp_path)
+    assert [names.give(Path(name)) for name in ("ours.dcm", "half.dcm")] == ["ours", "half-2"]
+
+
+def test_objects_that_an_earlier_run_made_and_this_one_does_not_are_taken_away(tmp_path: Path) -> None:
+    for name in ("report.dcm", "fhir.json", "capture-1.dcm", "capture-2.dcm", "maps.dcm", "chest.dcm"):
+        (tmp_path / name).touch()
+    remove_stale_objects(tmp_path, [tmp_path / "report.dcm", tmp_path / "capture-1.dcm"])
+    assert {path.name for path in tmp_path.iterdir()} == {"report.dcm", "fhir.json", "capture-1.dcm", "chest.dcm"}
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0"), min_size=1).filter(lambda name: name not in "..")))

@@ -87,6 +87,41 @@ def test_write_makes_the_objects_of_a_file_with_the_heart(dicom, image, tmp_path
     assert dicom("write", tmp_path / "bad.png", "--out", tmp_path / "out").exit_code == 1
 
 
+def test_results_are_not_screened_and_are_written_again_in_their_place(dicom, image, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "in" / "res"
+    folder.mkdir()
+    (folder / "chest.dcm").write_bytes(image.read_bytes())
+    assert dicom("write", folder / "chest.dcm", "--out", out).exit_code == 0
+    first = {path.name for path in (out / "chest").iterdir()}
+    # Of a bundle with one map more.
+    (out / "chest" / "capture-9.dcm").write_bytes(b"old")
+    again = dicom("write", folder, "--out", out)
+    assert again.exit_code == 0, again.stderr
+    assert "Left out as results of an earlier run: 6 files." in again.stderr
+    assert [path.name for path in out.iterdir()] == ["chest"]
+    assert {path.name for path in (out / "chest").iterdir()} == first
+    alone = dicom("write", out, "--out", tmp_path / "more")
+    assert alone.exit_code == 2
+    assert "Only results of an earlier run were found" in alone.stderr
+    # A heat map that was carried elsewhere is known by its header.
+    (tmp_path / "moved.dcm").write_bytes((out / "chest" / "capture-1.dcm").read_bytes())
+    moved = dicom("write", tmp_path / "moved.dcm", "--out", tmp_path / "more")
+    assert moved.exit_code == 1
+    assert "is a result of cxrscreen, not a radiograph" in moved.stderr
+
+
+def test_a_result_that_cannot_be_written_fails_and_the_others_go_on(dicom, image, tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        (tmp_path / name).write_bytes(image.read_bytes())
+    out = tmp_path / "out"
+    (out / "a" / "fhir.json").mkdir(parents=True)
+    (out / "a" / "report.dcm").touch()
+    found = dicom("write", tmp_path / "a.dcm", tmp_path / "b.dcm", "--out", out)
+    assert found.exit_code == 1
+    assert "'a' could not be written" in found.stderr
+    assert (out / "b" / "fhir.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

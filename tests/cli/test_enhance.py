@@ -1,5 +1,9 @@
 """The command: pictures by name, one comparison a file, and its mistakes in one sentence."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +47,29 @@ def test_a_broken_file_does_not_stop_the_others(invoke, tmp_path):
     assert done.exit_code == 1
     assert "broken.png" in done.output
     assert (tmp_path / "out" / "a-he.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["a-he.png", "a-comparison.svg"])
+def test_a_picture_that_cannot_be_written_fails_its_file_alone(invoke, tmp_path, name):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    done = invoke("a.png", "b.png", "-m", "he", "-o", "out")
+    assert done.exit_code == 1
+    assert "pictures of a.png could not be written (Is a directory)" in done.output
+    assert "1 of 2 enhanced" in done.output
+    assert (tmp_path / "out" / "b-he.png").is_file()
+
+
+def test_any_file_name_is_taken(tmp_path):
+    # In a process of its own: what OpenCV makes of such a name is no exception.
+    picture = cv2.imencode(".png", np.arange(6400, dtype=np.uint8).reshape(80, 80))[1].tobytes()
+    names = [b"M\xfcller.png", b"1.2.840.113.1", b"1.2.840.113.2", b"x$\\y$.png"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(picture)
+    command = [os.fsencode(sys.executable), b"-m", b"cxrscreen", b"enhance", *names, b"-m", b"he", b"-o", b"out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "out").glob("*-he.png")}
+    assert written == {"M_ller-he.png", "1.2.840.113.1-he.png", "1.2.840.113.2-he.png", "x$_y$-he.png"}
 
 
 def test_mistakes_are_one_sentence(invoke, tmp_path):

@@ -156,6 +156,15 @@ def test_results_beside_the_images_are_not_screened_either(cxrscreen: Cxrscreen,
     assert "Left out as results of an earlier run: 9 files." in everything.stderr
 
 
+def test_dicom_results_are_not_screened(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
+    (images / "res" / "a").mkdir(parents=True)
+    for name in ("report.dcm", "capture-1.dcm", "fhir.json"):
+        (images / "res" / "a" / name).write_bytes(b"x")
+    result = cxrscreen(images, "--out", tmp_path / "out")
+    assert "2 screened, 0 refused, 0 failed" in result.stderr
+    assert "Left out as results of an earlier run: 3 files." in result.stderr
+
+
 def test_results_alone_are_nothing_to_screen(cxrscreen: Cxrscreen, images: Path, tmp_path: Path) -> None:
     cxrscreen(images, "--out", tmp_path / "out")
     result = cxrscreen(tmp_path / "out", "--out", tmp_path / "more")

@@ -31,6 +31,15 @@ def test_mistakes_are_one_sentence(arguments, said, tmp_path, monkeypatch):
     assert "Traceback" not in answer.output
 
 
+@pytest.mark.parametrize("command", [["database", "purge"], ["tokens", "add", "modality", "--role", "reader"]])
+@pytest.mark.parametrize("days", ["1e300", "inf", "36501", "nan"])
+def test_more_days_than_a_century_has_are_refused(command, days, tmp_path):
+    answer = ask(app, [*command, "--days", days, "--folder", str(tmp_path)])
+    assert answer.exit_code == 2
+    assert "less than or equal to 36500" in " ".join(answer.output.replace("│", " ").split())
+    assert "Traceback" not in answer.output
+
+
 def test_missing_libraries_are_named(monkeypatch):
     monkeypatch.setattr(module, "find_spec", lambda _name: None)
     answer = ask(app, ["serve"])

@@ -336,3 +336,16 @@ def test_zeros_behind_a_codestream_are_no_damage(syntax: uid.UID, dicom_file: Di
     dataset.PixelData = encapsulate([frame + bytes(200)])
     dataset.save_as(path, enforce_file_format=True)
     assert np.array_equal(read(path).pixels, plain)
+
+
+def test_own_results_are_refused_wherever_they_lie(dicom_file: DicomWriter) -> None:
+    from cxrscreen.imaging.dicom import OWN_EQUIPMENT
+    from cxrscreen.report.dicom.identity import MANUFACTURER, MODEL
+
+    # What the report stamps on its objects is what is known here.
+    assert (MANUFACTURER, MODEL) == OWN_EQUIPMENT
+    own = {"Manufacturer": MANUFACTURER, "ManufacturerModelName": MODEL, "Modality": "OT"}
+    with pytest.raises(UnreadableImageError, match="is a result of cxrscreen, not a radiograph; name the radiographs"):
+        read(dicom_file(ramp(), **own))
+    # The Secondary Capture made of a picture is that radiograph itself.
+    assert read(dicom_file(ramp(), **LATERAL, Manufacturer=MANUFACTURER)).shape == (96, 96)

@@ -3,17 +3,37 @@
 import json
 from datetime import UTC, datetime
 
+import pydicom
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.report.fhir import References, screening_bundle
+from cxrscreen.data.phantoms import make_phantom, write_dicom
+from cxrscreen.imaging.read import read
+from cxrscreen.report.fhir import References, screening_bundle, screening_resources, taken_at
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SERVER = "https://ehr.example/fhir"
 
 
 def resources(bundle):
     return [entry["resource"] for entry in bundle["entry"]]
+
+
+def resolved(bundle):
+    """Every reference to a resource of the bundle, resolved as R4B says: by fullUrl, after the referrer's own base."""
+    whole = {entry["fullUrl"]: entry["resource"] for entry in bundle["entry"]}
+    assert len(whole) == len(bundle["entry"])
+    found = []
+    for entry in bundle["entry"]:
+        resource = entry["resource"]
+        restful = entry["fullUrl"].removesuffix(f"/{resource['resourceType']}/{resource['id']}")
+        base = f"{restful}/" if restful != entry["fullUrl"] else None
+        for reference in (one["reference"] for one in resource.get("result", [])):
+            is_relative = ":" not in reference
+            assert not is_relative or base is not None, "nothing says where a relative reference begins"
+            found.append(whole[f"{base}{reference}" if is_relative else reference])
+    return found
 
 
 def test_report_with_an_observation_for_each_figure(make_screening):
@@ -23,9 +43,7 @@ def test_report_with_an_observation_for_each_figure(make_screening):
     assert {resource["status"] for resource in (report, *observations)} == {"preliminary"}
     values = [observation["valueQuantity"]["value"] for observation in observations]
     assert values == [0.9, 0.9, 0.8, 0.47]
-    assert [f"Observation/{observation['id']}" for observation in observations] == [
-        result["reference"] for result in report["result"]
-    ]
+    assert resolved(bundle) == observations
     assert report["imagingStudy"][0]["identifier"]["value"] == "urn:oid:1.2.3"
     assert report["conclusionCode"][0]["coding"][0]["code"] == "840539006"
     assert report["conclusion"].startswith(RESEARCH_USE)
@@ -65,14 +83,88 @@ def test_the_same_result_has_the_same_ids(make_screening):
 
 def test_a_transaction_is_updates_by_id_with_the_references_given(make_screening):
     references = References(subject="Patient/17", based_on="ServiceRequest/4", encounter="Encounter/9")
-    bundle = screening_bundle(make_screening(), study_uid="1.2.3", made=MADE, references=references, kind="transaction")
+    bundle = screening_bundle(
+        make_screening(), study_uid="1.2.3", made=MADE, references=references, server=f"{SERVER}/"
+    )
+    assert bundle["type"] == "transaction"
     for entry in bundle["entry"]:
         resource = entry["resource"]
-        assert entry["request"] == {"method": "PUT", "url": f"{resource['resourceType']}/{resource['id']}"}
+        where = f"{resource['resourceType']}/{resource['id']}"
+        assert entry["request"] == {"method": "PUT", "url": where}
+        assert entry["fullUrl"] == f"{SERVER}/{where}"
         assert resource["subject"] == {"reference": "Patient/17"}
         assert resource["basedOn"] == [{"reference": "ServiceRequest/4"}]
+    assert len(resolved(bundle)) == 3
     assert Bundle.model_validate(json.loads(json.dumps(bundle)))
     assert "subject" not in resources(screening_bundle(make_screening(), study_uid="1.2.3"))[0]
+
+
+def test_by_themselves_the_resources_refer_to_each_other_by_type_and_id(make_screening):
+    report, *observations = screening_resources(make_screening(), study_uid="1.2.3", made=MADE)
+    assert [one["reference"] for one in report["result"]] == [f"Observation/{one['id']}" for one in observations]
+
+
+def test_the_radiographs_time_is_the_effective_one_and_the_screenings_is_the_issued_one(make_screening):
+    bundle = screening_bundle(make_screening(), study_uid="1.2.3", made=MADE, taken="2020-03-04T10:20:30+09:00")
+    for resource in resources(bundle):
+        assert resource["effectiveDateTime"] == "2020-03-04T10:20:30+09:00"
+        assert datetime.fromisoformat(resource["issued"]) == MADE
+    for resource in resources(screening_bundle(make_screening(), study_uid="1.2.3", made=MADE)):
+        assert "effectiveDateTime" not in resource
+        assert datetime.fromisoformat(resource["issued"]) == MADE
+
+
+@pytest.fixture(scope="module")
+def dicom_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fhir") / "chest.dcm"
+    write_dicom(make_phantom(5, "bacterial", shape=(151, 129)), path)
+    return path
+
+
+ZONE = {"TimezoneOffsetFromUTC": "+0900"}
+ACQUIRED = {"AcquisitionDate": "20200304", "AcquisitionTime": "102030.5"}
+STUDY = {"StudyDate": "20200305", "StudyTime": "1130"}
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value")
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [
+        ({}, None),
+        (STUDY, "2020-03-05"),
+        (STUDY | ZONE, "2020-03-05T11:30:00+09:00"),
+        (STUDY | ACQUIRED, "2020-03-04"),
+        (STUDY | ACQUIRED | ZONE, "2020-03-04T10:20:30+09:00"),
+        ({"AcquisitionDateTime": "20200304102030.123-0330"}, "2020-03-04T10:20:30-03:30"),
+        ({"AcquisitionDateTime": "20200304102030"} | ZONE, "2020-03-04T10:20:30+09:00"),
+        ({"AcquisitionDateTime": "20200304102030+0000"} | ZONE, "2020-03-04T10:20:30+00:00"),
+        ({"AcquisitionDateTime": "2020030410"} | ZONE, "2020-03-04"),
+        ({"AcquisitionDateTime": "202003"} | ZONE, "2020-03"),
+        ({"AcquisitionDateTime": "2020"}, "2020"),
+        ({"AcquisitionDateTime": "2020"} | STUDY, "2020-03-05"),
+        ({"AcquisitionDateTime": "20201304102030"}, None),
+        ({"AcquisitionDateTime": "20200304256199"} | ZONE, "2020-03-04"),
+        ({"AcquisitionDateTime": "20200304102030-0000"} | ZONE, "2020-03-04"),
+        ({"ContentDate": "20200306", "ContentTime": "102030"} | STUDY, "2020-03-06"),
+        ({"StudyDate": "2020.03.05", "StudyTime": "11:30:10"} | ZONE, "2020-03-05T11:30:10+09:00"),
+        ({"StudyDate": "20200305", "StudyTime": "noon"} | ZONE, "2020-03-05"),
+        ({"StudyDate": "20200305", "StudyTime": "113000", "TimezoneOffsetFromUTC": "+9999"}, "2020-03-05"),
+        ({"StudyDate": "2020", "StudyTime": "113000"} | ZONE, None),
+        ({"StudyDate": ["20200305", "20200306"]}, None),
+    ],
+)
+def test_when_a_radiograph_was_taken_is_said_as_precisely_as_its_header_says(dicom_path, tmp_path, header, taken):
+    dataset = pydicom.dcmread(dicom_path)
+    for keyword in [element.keyword for element in dataset if element.VR in ("DA", "TM", "DT")]:
+        del dataset[keyword]
+    for keyword, value in header.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(tmp_path / "chest.dcm")
+    assert taken_at(read(tmp_path / "chest.dcm")) == taken
+
+
+def test_nobody_knows_when_a_picture_was_taken(radiograph):
+    assert taken_at(radiograph) is None
 
 
 @pytest.mark.parametrize("reference", ["", " ", "17", "Patient/", "Patient/a b", "patient/1"])

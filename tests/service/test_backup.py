@@ -63,6 +63,12 @@ def test_nothing_is_overwritten(context, archive, other):
         restore(other, archive)
 
 
+def test_where_the_folder_is_a_file_the_backup_says_that_it_could_not_be_written(context, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(BackupError, match="could not be written"):
+        back_up(context, tmp_path / "file" / "x.tar.gz")
+
+
 def test_a_damaged_or_strange_archive_leaves_no_row(archive, other, tmp_path):
     content = gzip.decompress(archive.read_bytes())
     for changed in (

@@ -222,6 +222,12 @@ def test_a_fhir_server_is_given_a_transaction(context, send, dicom, work, clock,
     from fhir.resources.R4B.bundle import Bundle
 
     assert len(Bundle.model_validate(bundle).entry) == 3
+    # Each is where it will lie on the server, so that relative references resolve, within the bundle and there.
+    base = context.settings.fhir_servers[0].url.rstrip("/")
+    addresses = [f"{base}/{entry['request']['url']}" for entry in bundle["entry"]]
+    assert [entry["fullUrl"] for entry in bundle["entry"]] == addresses
+    report = bundle["entry"][0]["resource"]
+    assert [f"{base}/{one['reference']}" for one in report["result"]] == addresses[1:]
 
 
 def test_a_failed_picture_is_told_of_and_has_no_resources(context, send, png, work, clock, hook, deliver, receiver):
@@ -405,6 +411,8 @@ def test_reports_and_observations_can_be_read(context, send, dicom, work, clock,
     capabilitystatement.CapabilityStatement.model_validate(client.get("/fhir/metadata").json())
     for entry in bundle["entry"]:
         assert client.get(entry["fullUrl"].removeprefix("http://testserver")).json() == entry["resource"]
+    references = [f"http://testserver/fhir/{one['reference']}" for one in bundle["entry"][0]["resource"]["result"]]
+    assert references == [entry["fullUrl"] for entry in bundle["entry"][1:]]
     assert client.get(f"/fhir/Observation?imaging-study={study}&_count=1").json()["link"][1]["relation"] == "next"
     assert client.get("/fhir/DiagnosticReport?imaging-study=1.2").json()["total"] == 0
     moment = bundle["entry"][0]["resource"]["meta"]["lastUpdated"]

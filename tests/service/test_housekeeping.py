@@ -97,6 +97,13 @@ def test_names_of_files_go_with_their_study_and_uploads_with_time(context, send,
     assert count(context, Submission, SubmissionItem, Study) == [1, 1, 1]
 
 
+def test_more_days_than_the_calendar_has_delete_nothing_and_end_nothing(context, send, png, work):
+    send(png(100))
+    work()
+    assert purge(context, 10**9) == 0
+    assert count(context, Study) == [1]
+
+
 def test_a_map_that_another_result_shares_stays(context, send, png, work):
     first, second = send(png(100, seed=1), png(100, seed=2))
     work()

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from cxrscreen.errors import CxrscreenError
 from cxrscreen.report.folder import is_result_folder
 
 REPORT_FILE: Final = "report.html"
@@ -24,6 +25,12 @@ _ON_RAY: Final = re.compile(
     rf"/({RUN_FILE}|{RESULTS}/status=\w+/[^/]+\.parquet"
     rf"|{PICTURES}/(?P<start>[0-9a-f]{{2}})/(?P=start)[0-9a-f]{{30}}/[^/]+\.(png|jpg))\Z"
 )
+FHIR_FILE: Final = "fhir.json"
+"""Written last of a radiograph's DICOM and FHIR results, so that with the report it marks their folder as ours."""
+_DICOM_REPORT: Final = "report.dcm"
+_OBJECT: Final = re.compile(r"(image|segmentation|maps|capture-\d+|outlines|report)\.dcm")
+_BESIDE_OBJECTS: Final = frozenset({FHIR_FILE, "record.json"})
+_IMAGE_SUFFIXES: Final = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _LONGEST_NAME: Final = 200
 """Bytes of a folder's name; file systems hold 255, and a number may follow."""
 
@@ -65,12 +72,34 @@ class FolderNames:
 def safe_stem(path: Path) -> str:
     """Return the file's stem as the name of one folder inside another, never one that leads out of it.
 
-    Characters that cannot be printed, and path separators of any system, become ``_``; a stem of dots alone, as
-    ``...png`` has, becomes ``image``; a stem that is too long for a folder with a number behind it is cut.
+    Only the suffix of an image is taken off: a file that is named by its UID would lose the UID's last number, and be
+    called as its neighbours. Characters that cannot be printed, and path separators of any system, become ``_``; a stem
+    of dots alone, as ``...png`` has, becomes ``image``; a stem that is too long for a folder with a number behind it is
+    cut.
     """
-    stem = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.stem)
+    name = path.name
+    suffix = next((suffix for suffix in _IMAGE_SUFFIXES if name.lower().endswith(suffix)), "")
+    stem = name[: len(name) - len(suffix)]
+    stem = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in stem)
     stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore")
     return stem if stem.strip(". ") else "image"
+
+
+def check_stems_differ(files: Iterable[Path]) -> None:
+    """Check that pictures named by :func:`safe_stem` would not write over each other.
+
+    Raises
+    ------
+    CxrscreenError
+        If two files have one stem, also where only its case differs, since some file systems hold those as one.
+    """
+    seen = set()
+    for stem in map(safe_stem, files):
+        if stem.casefold() in seen:
+            raise CxrscreenError(
+                f"Two files are called {stem}, and one picture would write over the other: rename one."
+            )
+        seen.add(stem.casefold())
 
 
 def is_earlier_result(path: Path) -> bool:
@@ -85,14 +114,31 @@ def is_earlier_result(path: Path) -> bool:
     try:
         if path.name in _OWN_FILES:
             return (folder / RECORDS_FILE).is_file()
+        name = path.name.removesuffix(".part")
+        if name in _BESIDE_OBJECTS or _OBJECT.fullmatch(name):
+            return _holds_objects(folder)
         return (
             (path.suffix in _SUFFIXES or path.name == CARD_FILE)
             and is_result_folder(folder)
-            and (folder.parent / RECORDS_FILE).is_file()
+            and ((folder.parent / RECORDS_FILE).is_file() or _holds_objects(folder))
         ) or _is_of_ray(path)
     except OSError:
         # What may not be looked at is left to the reader, which says so.
         return False
+
+
+def remove_stale_objects(folder: Path, written: Iterable[Path]) -> None:
+    """Take away the DICOM objects that an earlier run left in its folder and this one did not write.
+
+    Raises
+    ------
+    OSError
+        If one cannot be removed.
+    """
+    kept = {path.name for path in written}
+    for path in folder.iterdir():
+        if path.name not in kept and _OBJECT.fullmatch(path.name):
+            path.unlink()
 
 
 def output_on_ray(name: str) -> str | None:
@@ -109,10 +155,14 @@ def _is_of_ray(path: Path) -> bool:
     return out is not None and Path(f"{out}/{RUN_FILE}").is_file() and Path(f"{out}/{RESULTS}").is_dir()
 
 
+def _holds_objects(folder: Path) -> bool:
+    return (folder / _DICOM_REPORT).exists() and (folder / FHIR_FILE).exists()
+
+
 def _is_of_somebody_else(place: Path) -> bool:
     try:
         if not place.is_dir():
             return place.exists() or place.is_symlink()
-        return not is_result_folder(place) and any(place.iterdir())
+        return not is_result_folder(place) and not _holds_objects(place) and any(place.iterdir())
     except PermissionError:
         return True

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from cxrscreen.cli.serve import Config, Folder, settings_for
 
 if TYPE_CHECKING:
     from cxrscreen.service.context import Context
+
+MOST_DAYS: Final = 36500
+"""A century; some time beyond it the calendar ends."""
 
 database = typer.Typer(
     name="database",
@@ -34,7 +37,14 @@ def upgrade(config: Config = None, folder: Folder = None) -> None:
 
 @database.command()
 def purge(
-    days: Annotated[float, typer.Option(help="Delete studies that came in more than so many days ago.", min=0.0)],
+    days: Annotated[
+        float,
+        typer.Option(
+            help="Delete studies that came in more than so many days ago.",
+            min=0.0,
+            max=MOST_DAYS,
+        ),
+    ],
     config: Config = None,
     folder: Folder = None,
 ) -> None:

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from cxrscreen import RESEARCH_USE
-from cxrscreen.cli.screen import Gate
+from cxrscreen.cli.screen import Gate, radiographs_in
 from cxrscreen.cli.terminal import undisturbed_terminal
 from cxrscreen.errors import CxrscreenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cxrscreen.dicom_node.listen import Screened
     from cxrscreen.dicom_node.settings import NodeSettings, Peer
     from cxrscreen.report.record import ScreeningRecord
 
@@ -96,22 +97,16 @@ def write(
 ) -> None:
     """Screen radiographs and write the results as DICOM and FHIR: SR, SEG, parametric map, secondary captures.
 
-    Writes a folder for each image in DIR; the same image and bundle give the same UIDs. Exit code 1 where one failed.
+    Writes a folder for each image in DIR; the same image and bundle give the same UIDs, and a second run writes over
+    the first. What an earlier run wrote is never screened. Exit code 1 where one failed.
     """
     _needs_libraries()
-    import json
-
     from cxrscreen.batch.folders import FolderNames
     from cxrscreen.dicom_node.screening import screen_with
-    from cxrscreen.imaging.find import find_images
-    from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
-    from cxrscreen.report.fhir import screening_bundle
     from cxrscreen.report.wording import shown_name, without_folders
     from cxrscreen.systems.registry import bundle_named, load_system
 
-    files = find_images(paths)
-    if not files:
-        raise CxrscreenError("No image was found; check path, pattern and your rights.")
+    files = radiographs_in(paths, Console(stderr=True))
     failed = 0
     names = FolderNames(out)
     with undisturbed_terminal() as console:
@@ -122,22 +117,39 @@ def write(
             folder = out / names.give(path)
             try:
                 found = screen(path)
-                objects = dicom_objects(found.screening, found.radiograph)
-                written = write_objects(folder, objects)
+                written = _write_results(folder, found)
             except CxrscreenError as error:
                 failed += 1
                 console.print(f"[red]failed[/red] {escape(without_folders(str(error), path))}", soft_wrap=True)
                 continue
-            report = screening_bundle(
-                found.screening,
-                study_uid=str(objects.report.StudyInstanceUID),
-                image_uid=found.radiograph.provenance.sop_instance_uid or "",
-                cardiothoracic_ratio=ratio_of(found.screening),
-            )
-            (folder / "fhir.json").write_text(json.dumps(report), encoding="utf-8")
-            console.print(f"{escape(shown_name(path))}: {len(written)} objects ({found.screening.status})")
+            console.print(f"{escape(shown_name(path))}: {written} objects ({found.screening.status})")
     if failed:
         raise typer.Exit(1)
+
+
+def _write_results(folder: Path, found: "Screened") -> int:
+    """Write what one screening becomes and return the number of DICOM objects; none of an earlier run is left."""
+    import json
+
+    from cxrscreen.batch.folders import FHIR_FILE, remove_stale_objects
+    from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
+    from cxrscreen.report.fhir import screening_bundle
+    from cxrscreen.report.folder import not_written
+
+    objects = dicom_objects(found.screening, found.radiograph)
+    written = write_objects(folder, objects)
+    report = screening_bundle(
+        found.screening,
+        study_uid=str(objects.report.StudyInstanceUID),
+        image_uid=found.radiograph.provenance.sop_instance_uid or "",
+        cardiothoracic_ratio=ratio_of(found.screening),
+    )
+    try:
+        remove_stale_objects(folder, written)
+        (folder / FHIR_FILE).write_text(json.dumps(report), encoding="utf-8")
+    except OSError as error:
+        raise not_written(folder, error) from error
+    return len(written)
 
 
 @dicom.command(epilog=RESEARCH_USE)

@@ -50,16 +50,17 @@ def enhance(
     Writes DIR/NAME-METHOD.png (8 bits) for each file and method, and DIR/NAME-comparison.png and .svg: the original and
     all of them over their histograms. Enhancement adds no information. Exit code: 0 all done, 1 some files failed.
     """
-    import cv2
-
+    from cxrscreen.batch.folders import check_stems_differ, safe_stem
     from cxrscreen.batch.run import check_writable
     from cxrscreen.errors import CxrscreenError, UnreadableImageError
     from cxrscreen.evaluate.figures import write_figure
+    from cxrscreen.imaging.encode import encode_png
     from cxrscreen.imaging.enhancement import grey_quantiles
     from cxrscreen.imaging.enhancement.beasf import GREATEST_GAMMA, LEAST_GAMMA
     from cxrscreen.imaging.enhancement.comparison import comparison_figure
     from cxrscreen.imaging.enhancement.levels import to_levels
     from cxrscreen.imaging.read import read
+    from cxrscreen.report.wording import printable, shown_name, without_folders
 
     slopes = gamma or [1.5]
     if not all(LEAST_GAMMA <= slope <= GREATEST_GAMMA for slope in slopes):
@@ -68,9 +69,7 @@ def enhance(
         )
     if (Method.match in method) != (reference is not None):
         raise CxrscreenError("--method match and --reference FILE belong together: give both, or neither.")
-    doubled = sorted({file.stem for file in files if [other.stem for other in files].count(file.stem) > 1})
-    if doubled:
-        raise CxrscreenError(f"Two files are called {doubled[0]}, and one picture would write over the other: rename.")
+    check_stems_differ(files)
     target = None if reference is None else grey_quantiles(read(reference).pixels)
     check_writable(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -82,15 +81,23 @@ def enhance(
                 pixels = read(file).pixels
             except UnreadableImageError as error:
                 failed += 1
-                console.print(f"[red]failed[/red] {escape(str(error))}", soft_wrap=True, highlight=False)
+                reason = without_folders(str(error), file)
+                console.print(f"[red]failed[/red] {escape(reason)}", soft_wrap=True, highlight=False)
                 continue
             made = _enhanced(pixels, method, slopes, clip, tiles, target)
-            pictures = {"Original": pixels}
-            for (name, title), enhanced in made.items():
-                cv2.imwrite(str(out / f"{file.stem}-{name}.png"), to_levels(enhanced))
-                pictures[title] = enhanced
-            write_figure(comparison_figure(pictures, "Contrast enhancement"), out, f"{file.stem}-comparison")
-    console.print(f"{len(files) - failed} of {len(files)} enhanced, in {escape(str(out))}.", highlight=False)
+            pictures = {"Original": pixels} | {title: enhanced for (_, title), enhanced in made.items()}
+            stem = safe_stem(file)
+            try:
+                for (name, _), enhanced in made.items():
+                    (out / f"{stem}-{name}.png").write_bytes(encode_png(to_levels(enhanced)))
+                write_figure(comparison_figure(pictures, "Contrast enhancement"), out, f"{stem}-comparison")
+            except OSError as error:
+                failed += 1
+                reason = f"The pictures of {shown_name(file)} could not be written ({error.strerror})"
+                said = f"[red]failed[/red] {escape(reason)}; check space and rights."
+                console.print(said, soft_wrap=True, highlight=False)
+    place = escape(printable(str(out)))
+    console.print(f"{len(files) - failed} of {len(files)} enhanced, in {place}.", soft_wrap=True, highlight=False)
     if failed:
         raise typer.Exit(1)
 

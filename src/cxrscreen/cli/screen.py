@@ -61,6 +61,11 @@ class Gate(Enum):
     off = "off"
 
 
+GatePolicy = Annotated[
+    Gate, typer.Option(help="What is refused as out of scope; off: nothing is, and every doubt is a warning.")
+]
+
+
 def screen(
     paths: Annotated[
         list[str],
@@ -80,9 +85,7 @@ def screen(
     force: Annotated[
         bool, typer.Option("--force", help="Ask every decision, also after a normal one and of a refused image.")
     ] = False,
-    gate: Annotated[
-        Gate, typer.Option(help="What is refused as out of scope; off: nothing is, and every doubt is a warning.")
-    ] = Gate.standard,
+    gate: GatePolicy = Gate.standard,
     triage: Annotated[
         Path | None,
         typer.Option("--triage", metavar="FILE", help="YAML policy that suggests the order of work. Default: fig9."),
@@ -143,9 +146,7 @@ def screen(
     screened, 1 some files failed, 2 nothing could be started, 3 none failed and some were refused.
     """
     from cxrscreen.batch.cores import available_cores, calm_libraries
-    from cxrscreen.batch.folders import is_earlier_result
     from cxrscreen.batch.run import Options, check_writable, run_batch
-    from cxrscreen.imaging.find import find_images
     from cxrscreen.imaging.read import read
     from cxrscreen.runtime.engine import EngineSettings
     from cxrscreen.systems.registry import bundle_named, load_system
@@ -176,14 +177,8 @@ def screen(
     _only_on_ray(paths, out, address, shard)
     folder = Path(out)
     console = Console(stderr=True)
-    found = find_images(paths)
-    files = [path for path in found if not is_earlier_result(path)]
-    if not any(map(os.path.isfile, files)):
-        which = "Only results of an earlier run were" if len(files) < len(found) else "No image was"
-        raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check path, pattern and your rights.")
+    files = radiographs_in(paths, console)
     check_writable(folder)
-    if len(files) < len(found):
-        console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
     cores = available_cores()
     at_once = min(cores if jobs is None else jobs, len(files))
     settings = EngineSettings(engine.value, arithmetic, max(1, cores // at_once), at_once)
@@ -213,6 +208,27 @@ def screen(
         raise typer.Exit(1)
     if result.refused:
         raise typer.Exit(3)
+
+
+def radiographs_in(paths: list[str], console: Console) -> list[Path]:
+    """List the files to screen, without what an earlier run wrote, of which the console is told the number.
+
+    Raises
+    ------
+    CxrscreenError
+        If there is none.
+    """
+    from cxrscreen.batch.folders import is_earlier_result
+    from cxrscreen.imaging.find import find_images
+
+    found = find_images(paths)
+    files = [path for path in found if not is_earlier_result(path)]
+    if not any(map(os.path.isfile, files)):
+        which = "Only results of an earlier run were" if len(files) < len(found) else "No image was"
+        raise CxrscreenError(f"{which} found in {', '.join(map(repr, paths))}; check path, pattern and your rights.")
+    if len(files) < len(found):
+        console.print(f"Left out as results of an earlier run: {len(found) - len(files)} files.")
+    return files
 
 
 def _only_on_ray(paths: list[str], out: str, address: str | None, shard: int | None) -> None:

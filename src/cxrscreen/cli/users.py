@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.cli.database import MOST_DAYS
 from cxrscreen.cli.serve import Config, Folder, settings_for
 from cxrscreen.errors import CxrscreenError
 
@@ -144,7 +145,10 @@ def enable_user(name: Name, config: Config = None, folder: Folder = None) -> Non
 def add_token(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for, for example the modality's name.")],
     role: Role,
-    days: Annotated[float, typer.Option(help="How long it is good for; 0: until it is revoked.", min=0)] = 90,
+    days: Annotated[
+        float,
+        typer.Option(help="How long it is good for; 0: until it is revoked.", min=0, max=MOST_DAYS),
+    ] = 90,
     owner: Annotated[str | None, typer.Option(help="Account whose token it is. None: the service's own.")] = None,
     config: Config = None,
     folder: Folder = None,

@@ -35,6 +35,9 @@ PHOTOMETRIC_COLOUR = frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "Y
 PLAUSIBLE_SPACING_MM = (0.02, 5.0)
 """Pixel spacings outside are taken as a mistake of the header."""
 
+OWN_EQUIPMENT = ("cxrscreen", "cxrscreen screening")
+"""Manufacturer and model name of the objects that the report writes: heat maps and outlines, no radiographs."""
+
 _CHEST_BODY_PARTS = frozenset(
     {"", "CHEST", "THORAX", "LUNG", "TORAX", "PORT CHEST", "CHEST_PORT", "RIBS", "RIB", "HEART"}
 )
@@ -94,7 +97,7 @@ def read_dicom(path: Path, content: bytes, limits: ReadLimits) -> Decoded:
     ------
     UnreadableImageError
         If the file is damaged, truncated, holds no image, several frames, an image of another modality, more than
-        16 bits, an encoding that cannot be decoded here, or breaks the limits.
+        16 bits, an encoding that cannot be decoded here, breaks the limits, or is a result that cxrscreen made.
 
     Notes
     -----
@@ -263,6 +266,10 @@ def _refuse_other_objects(path: Path, dataset: FileDataset) -> None:
     modality = _code(dataset, "Modality")
     if dataset.file_meta.get("MediaStorageSOPClassUID") == uid.MediaStorageDirectoryStorage:
         raise refusal(path, "is a DICOM directory, not an image", "name the images themselves")
+    made_by = tuple(str(dataset.get(keyword) or "").strip() for keyword in ("Manufacturer", "ManufacturerModelName"))
+    if made_by == OWN_EQUIPMENT:
+        # A heat map would be screened as a radiograph, and get results in the patient's study.
+        raise refusal(path, "is a result of cxrscreen, not a radiograph", "name the radiographs themselves")
     if modality not in PROJECTION_MODALITIES | DOUBTFUL_MODALITIES:
         raise refusal(path, f"is not a projection radiograph of the chest (its modality is {modality})", _EXPORT)
     if "PixelData" not in dataset:

@@ -4,20 +4,25 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from datetime import UTC, date, datetime, time
+from typing import Any, Final
 
+import pydicom
 from fhir.resources.R4B.bundle import Bundle
+from fhir.resources.R4B.diagnosticreport import DiagnosticReport
+from fhir.resources.R4B.observation import Observation
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from cxrscreen import RESEARCH_USE, __version__
+from cxrscreen.imaging.radiograph import Radiograph
+from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.report.dicom import codes
 from cxrscreen.report.dicom.identity import asked, derived_uid
 from cxrscreen.report.wording import FINDING_LABELS, TRIAGE_LABELS, stage_sentence
 from cxrscreen.systems.contract import Screening, Stage
 from cxrscreen.systems.triage import TriagePolicy, suggest
 
-Kind = Literal["collection", "transaction"]
 _UNIT_SYSTEM: Final = "http://unitsofmeasure.org"
 _SYSTEMS: Final[Mapping[str, str]] = {
     "SCT": "http://snomed.info/sct",
@@ -26,6 +31,16 @@ _SYSTEMS: Final[Mapping[str, str]] = {
 }
 _INTERPRETATION: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 _REFERENCE: Final = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9.-]{1,64}|(https?|urn):[^\s]+")
+_TAKEN: Final = (
+    ("AcquisitionDate", "AcquisitionTime"),
+    ("ContentDate", "ContentTime"),
+    ("StudyDate", "StudyTime"),
+)
+_ZONE: Final = "TimezoneOffsetFromUTC"
+_MOMENT: Final = re.compile(
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.\d{0,6})?)?)?)?)?)?([+-]\d{4})?", re.ASCII
+)
+"""Year, month, day, hour, minute, second and offset of a DICOM DT, as far as it goes (PS3.5 table 6.2-1)."""
 _SPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:cxrscreen:fhir")
 
 
@@ -60,12 +75,65 @@ def screening_bundle(
     study_uid: str,
     image_uid: str = "",
     made: datetime | None = None,
+    taken: str | None = None,
     references: References | None = None,
     cardiothoracic_ratio: float | None = None,
-    kind: Kind = "collection",
+    server: str | None = None,
     policy: TriagePolicy | None = None,
 ) -> dict[str, Any]:
     """Make the FHIR bundle of a screening.
+
+    Parameters
+    ----------
+    screening, study_uid, image_uid, made, taken, references, cardiothoracic_ratio, policy
+        As of :func:`screening_resources`.
+    server
+        Base address of a server, for which the bundle is a transaction of updates by id; None: a collection.
+
+    Returns
+    -------
+    dict
+        JSON-ready, checked against FHIR R4B; preliminary throughout. References within it are to the entries'
+        ``fullUrl``.
+
+    Notes
+    -----
+    Source: FHIR R4B, Bundle 2.36.4.1 (resolving references in bundles). In a transaction a server need replace
+    references to what it gives an id itself (POST) alone, so that to an update ``urn:uuid:`` might be stored as it
+    stands; there the address of each resource on the server is known, and references are relative to it.
+    """
+    resources = screening_resources(
+        screening,
+        study_uid=study_uid,
+        image_uid=image_uid,
+        made=made,
+        taken=taken,
+        references=references,
+        cardiothoracic_ratio=cardiothoracic_ratio,
+        policy=policy,
+    )
+    bundle = {
+        "resourceType": "Bundle",
+        "type": "collection" if server is None else "transaction",
+        "timestamp": resources[0]["issued"],
+        "entry": [_collected(one) if server is None else _update(one, server) for one in resources],
+    }
+    checked: dict[str, Any] = Bundle.model_validate(bundle).model_dump(mode="json", exclude_none=True)
+    return checked
+
+
+def screening_resources(
+    screening: Screening,
+    *,
+    study_uid: str,
+    image_uid: str = "",
+    made: datetime | None = None,
+    taken: str | None = None,
+    references: References | None = None,
+    cardiothoracic_ratio: float | None = None,
+    policy: TriagePolicy | None = None,
+) -> tuple[dict[str, Any], ...]:
+    """Make the FHIR resources of a screening, as a server has them: they refer to each other by type and id.
 
     Parameters
     ----------
@@ -74,27 +142,28 @@ def screening_bundle(
     study_uid, image_uid
         Study and SOP instance UID of the image; the ids of the resources derive from them, so that a repeat replaces.
     made
-        When, with its time zone; None: now.
+        When it was screened, with its time zone (``issued``); None: now.
+    taken
+        When the radiograph was taken, from :func:`taken_at` (``effectiveDateTime``); None: not known, left out.
     references
         Patient, request and encounter at the receiver.
     cardiothoracic_ratio
         Where it was measured.
-    kind
-        ``"transaction"``: a server takes it as updates by id; ``"collection"``: just the resources.
     policy
         Makes the suggestion for the order of work; None: the package's.
 
     Returns
     -------
-    dict
-        JSON-ready, checked against FHIR R4B; preliminary throughout.
-
+    tuple of dict
+        JSON-ready, checked against FHIR R4B: the DiagnosticReport and its Observations, preliminary.
     """
-    when = (made or datetime.now(UTC)).astimezone().isoformat(timespec="seconds")
+    issued = (made or datetime.now(UTC)).astimezone().isoformat(timespec="seconds")
     name = (study_uid, image_uid, asked(screening))
-    shared: dict[str, Any] = {"status": "preliminary", **_context(references or References())}
+    shared: dict[str, Any] = {"status": "preliminary", **_context(references or References()), "issued": issued}
+    if taken is not None:
+        shared["effectiveDateTime"] = taken
     observations = [
-        {**shared, "effectiveDateTime": when, **observation, "resourceType": "Observation", "id": _id(*name, key)}
+        {**shared, **observation, "resourceType": "Observation", "id": _id(*name, key)}
         for key, observation in _observations(screening, cardiothoracic_ratio).items()
     ]
     report = {
@@ -103,7 +172,6 @@ def screening_bundle(
         "id": _id(*name, "report"),
         "category": [_concept("http://terminology.hl7.org/CodeSystem/v2-0074", "RAD", "Radiology")],
         "code": _coded(codes.CHEST_RADIOGRAPHY),
-        "issued": when,
         "imagingStudy": [{"identifier": {"system": "urn:dicom:uid", "value": f"urn:oid:{study_uid}"}}],
         "result": [{"reference": f"Observation/{observation['id']}"} for observation in observations],
         "conclusion": _conclusion(screening, policy),
@@ -112,14 +180,88 @@ def screening_bundle(
         report["conclusionCode"] = [_coded(codes.FINDING_CODES[screening.finding])]
     if not observations:
         del report["result"]
-    bundle = {
-        "resourceType": "Bundle",
-        "type": kind,
-        "timestamp": when,
-        "entry": [_entry(resource, kind) for resource in (report, *observations)],
-    }
-    checked: dict[str, Any] = Bundle.model_validate(bundle).model_dump(mode="json", exclude_none=True)
-    return checked
+    checked = (DiagnosticReport.model_validate(report), *map(Observation.model_validate, observations))
+    return tuple(resource.model_dump(mode="json", exclude_none=True) for resource in checked)
+
+
+def taken_at(radiograph: Radiograph) -> str | None:
+    """Return when a radiograph was taken, from the header of its file, as a FHIR dateTime.
+
+    Parameters
+    ----------
+    radiograph
+        Its file is read again.
+
+    Returns
+    -------
+    str or None
+        Of the acquisition, else the content, else the study, the first with a whole day: with its time where the zone
+        is known, without which FHIR wants none; else the day, the month or the year alone. None of a picture, and
+        where nothing is known.
+
+    Raises
+    ------
+    OSError
+        If the file is not there any more.
+    """
+    if radiograph.provenance.format != "DICOM":
+        return None
+    tags = ["AcquisitionDateTime", _ZONE, *(keyword for pair in _TAKEN for keyword in pair)]
+    try:
+        with without_warnings():
+            header = pydicom.dcmread(
+                radiograph.provenance.path, stop_before_pixels=True, force=True, specific_tags=list(tags)
+            )
+            return _taken(header)
+    except OSError:
+        raise
+    except Exception:
+        return None
+
+
+def _taken(header: Dataset) -> str | None:
+    zone = _text(header, _ZONE)
+    found = [_date_time(_text(header, "AcquisitionDateTime"), zone)]
+    for of_date, of_time in _TAKEN:
+        # the forms of ACR-NEMA, 2020.03.04 and 10:20:30, still occur
+        day, moment = _text(header, of_date).replace(".", ""), _text(header, of_time).replace(":", "")
+        if len(day) == len("YYYYMMDD"):
+            found.append(_date_time(day + moment, zone) or _date_time(day, zone))
+    known = [one for one in found if one is not None]
+    return next((one for one in known if len(one) >= len("YYYY-MM-DD")), known[0] if known else None)
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    return str(header.get(keyword) or "").strip()
+
+
+def _date_time(text: str, zone: str) -> str | None:
+    """Turn a DICOM DT into a FHIR dateTime; where it says no offset, ``zone`` does."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, own = match.groups()
+    try:
+        date(int(year), int(month or 1), int(day or 1))
+    except ValueError:
+        return None
+    written = "-".join(part for part in (year, month, day) if part)
+    offset = _offset(own or zone)
+    if minute is None or offset is None:
+        return written
+    try:
+        # a leap second has no place in most clocks
+        moment = time(int(hour), int(minute), min(int(second or 0), 59))
+    except ValueError:
+        return written
+    return f"{written}T{moment.isoformat('seconds')}{offset}"
+
+
+def _offset(text: str) -> str | None:
+    """Turn ``+0900`` into ``+09:00``; None for what is no offset, and for -0000, which says that it is not known."""
+    if not re.fullmatch(r"[+-](0\d|1[0-3])[0-5]\d|[+-]1400", text) or text == "-0000":
+        return None
+    return f"{text[:3]}:{text[3:]}"
 
 
 def _observations(screening: Screening, ratio: float | None) -> dict[str, dict[str, Any]]:
@@ -171,10 +313,18 @@ def _context(references: References) -> dict[str, Any]:
     return found
 
 
-def _entry(resource: dict[str, Any], kind: Kind) -> dict[str, Any]:
+def _collected(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a resource an entry of a collection, which lies nowhere: all that names its parts are their UUIDs."""
+    given = resource.get("result", ())
+    results = [{"reference": f"urn:uuid:{one['reference'].removeprefix('Observation/')}"} for one in given]
+    linked = {**resource, "result": results} if results else dict(resource)
+    return {"fullUrl": f"urn:uuid:{resource['id']}", "resource": linked}
+
+
+def _update(resource: dict[str, Any], server: str) -> dict[str, Any]:
     where = f"{resource['resourceType']}/{resource['id']}"
-    entry: dict[str, Any] = {"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource}
-    return {**entry, "request": {"method": "PUT", "url": where}} if kind == "transaction" else entry
+    request = {"method": "PUT", "url": where}
+    return {"fullUrl": f"{server.rstrip('/')}/{where}", "resource": resource, "request": request}
 
 
 def _coded(code: Code, text: str | None = None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Backup and restore: every row and every file in one archive, the same for SQLite and PostgreSQL."""
 
+import contextlib
 import io
 import json
 import os
@@ -78,7 +79,9 @@ def back_up(context: Context, target: Path) -> Mapping[str, int]:
     except OSError as error:
         raise BackupError(f"The backup could not be written ({error.strerror}); check space and rights.") from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        # Where its folder is none, this fails as the writing did, and would hide why.
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return counts
 
 

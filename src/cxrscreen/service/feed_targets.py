@@ -75,8 +75,13 @@ def event_of(_session: Session, study: Study, key: str, settings: Settings) -> d
     }
 
 
-def bundle_of(session: Session, study: Study, _key: str, _settings: Settings) -> dict[str, Any] | None:
-    """Write the FHIR transaction of a study's reports and observations; None where there are none."""
+def bundle_of(session: Session, study: Study, server: str) -> dict[str, Any] | None:
+    """Write the FHIR transaction of a study's reports and observations for a server; None where there are none.
+
+    The resources refer to each other by type and id. As each is put under its address on the server, that resolves
+    within the bundle and after it (FHIR R4B, Bundle 2.36.4.1); ``urn:uuid:`` would be replaced by the server only
+    where it gave an id itself.
+    """
     resources = session.scalars(
         select(FhirResource)
         .join(Result, FhirResource.result_id == Result.id)
@@ -86,12 +91,13 @@ def bundle_of(session: Session, study: Study, _key: str, _settings: Settings) ->
     ).all()
     if not resources:
         return None
+    base = server.rstrip("/")
     return {
         "resourceType": "Bundle",
         "type": "transaction",
         "entry": [
             {
-                "fullUrl": f"urn:uuid:{one.id}",
+                "fullUrl": f"{base}/{one.kind}/{one.id}",
                 "resource": one.content,
                 "request": {"method": "PUT", "url": f"{one.kind}/{one.id}"},
             }
@@ -115,10 +121,13 @@ def _webhook(hook: Webhook) -> Target:
 
 
 def _fhir(server: FhirServer) -> Target:
+    def content(session: Session, study: Study, _key: str, _settings: Settings) -> dict[str, Any] | None:
+        return bundle_of(session, study, server.url)
+
     def headers(_body: bytes, _content: Mapping[str, Any], key: str) -> dict[str, str]:
         given = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json", IDEMPOTENCY_KEY: key}
         if server.token is not None:
             given["Authorization"] = f"Bearer {server.token.get_secret_value()}"
         return given
 
-    return Target(f"fhir:{server.name}", server.url, bundle_of, headers)
+    return Target(f"fhir:{server.name}", server.url, content, headers)

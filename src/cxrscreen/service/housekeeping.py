@@ -29,6 +29,8 @@ from cxrscreen.service.store.models import (
 _LOG = structlog.get_logger(__name__)
 
 _EVERY_SECONDS: Final = 3600.0
+_CENTURY_DAYS: Final = 36525
+"""Nothing here is older; the calendar begins not so much before."""
 _ABANDONED_SECONDS: Final = 3600.0
 """Age at which a file that no row names was left by a process that was killed."""
 
@@ -108,7 +110,7 @@ def purge(context: Context, days: float) -> int:
     int
         How many studies.
     """
-    before = context.now() - timedelta(days=days)
+    before = context.now() - timedelta(days=min(days, _CENTURY_DAYS))
     is_over = _is_over(before, tuple(context.settings.systems))
     with context.database.reading() as session:
         old = session.scalars(select(Study.id).where(is_over)).all()

@@ -305,3 +305,27 @@ def test_an_output_that_the_bundle_has_not_is_refused():
     assert measured == Difference(1.0, 4.0)
     assert not measured.agrees
     assert Difference(0.0039, 4.0).agrees
+
+
+def test_a_lung_mask_that_cannot_be_written_is_said(tmp_path):
+    from PIL import Image
+
+    from cxrscreen.data.phantoms import make_phantom, write_png
+    from cxrscreen.systems.contract import Screening, Stage
+    from cxrscreen.systems.interchange.monai_screener import _screened
+
+    class PromptSystem:
+        bundle_id = "comit_net@test"
+
+        def screen(self, radiograph, *, force=False, explain=True, policy="standard"):
+            stages, mask = (Stage("pneumonia", "Pneumonia", 0.2, 0.5, "youden"),), np.ones(radiograph.shape, np.uint8)
+            return Screening(stages, "normal", 0.2, mask, 0.1, (), "good", (), self.bundle_id)
+
+    write_png(make_phantom(3, "covid19", shape=(160, 160)), tmp_path / "a.png")
+    (tmp_path / "1-lungs.png").mkdir()
+    failed = _screened(PromptSystem(), tmp_path / "a.png", 1, tmp_path)
+    assert failed["status"] == "failed"
+    assert failed["reason"] == "1-lungs.png could not be written (Is a directory); check space and rights."
+    done = _screened(PromptSystem(), tmp_path / "a.png", 2, tmp_path)
+    assert done["lung_mask"] == "2-lungs.png"
+    assert Image.open(tmp_path / "2-lungs.png").size == (160, 160)

@@ -1,6 +1,8 @@
 """The image the results refer to: a DICOM file's header, or, for a picture, a Secondary Capture made of it."""
 
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,7 +10,10 @@ from typing import Final
 import numpy as np
 import pydicom
 from pydicom import uid
+from pydicom.charset import STAND_ALONE_ENCODINGS
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DA, TM
 
 from cxrscreen.errors import CxrscreenError
 from cxrscreen.imaging.radiograph import Radiograph
@@ -30,6 +35,12 @@ _MAY_BE_EMPTY: Final = (
     "PatientOrientation",
 )
 _SEXES: Final = frozenset({"", "M", "F", "O"})
+_AXIS: Final = re.compile(r"[APRLHF]{1,3}")
+_REGISTERED: Final = re.compile(r"ISO.?(?:2022)?.?IR.?(\d{1,3})")
+_ONE_BYTE: Final = frozenset(["6", "13", "100", "101", "109", "110", "126", "127", "138", "144", "148", "166", "203"])
+_TWO_BYTES: Final = frozenset({"87", "159"})
+"""Character sets by ISO-IR number that highdicom writes; it lacks 149 (Korean) and 58 (Chinese)."""
+_UTF_8: Final = "ISO_IR 192"
 
 
 class DicomObjectError(CxrscreenError):
@@ -157,13 +168,83 @@ def secondary_capture_of(radiograph: Radiograph) -> Dataset:
 
 
 def _completed(header: Dataset) -> Dataset:
+    """Put right what the writers refuse although archives are full of it, or leave it empty."""
+    _put_character_set(header)
+    for element in header:
+        if element.VR in ("DA", "TM"):
+            element.value = _moment(element.value, element.VR)
     for keyword in _MAY_BE_EMPTY:
         if header.get(keyword) is None:
             setattr(header, keyword, "")
     # "U" and the like are common and not allowed; an object with it would be refused
     if str(header.PatientSex) not in _SEXES:
         header.PatientSex = ""
+    header.PatientOrientation = _orientation(header.PatientOrientation)
     return header
+
+
+def _put_character_set(header: Dataset) -> None:
+    """Name the character set as highdicom takes it."""
+    given = header.get("SpecificCharacterSet")
+    if not given:
+        return
+    written = _character_set([given] if isinstance(given, str) else given)
+    if written == given:
+        return
+    _read_text(header)
+    if written:
+        header.SpecificCharacterSet = written
+    else:
+        del header.SpecificCharacterSet
+
+
+def _read_text(dataset: Dataset) -> None:
+    """Read every value under the name that it came with; what is inside sequences would else be copied as bytes."""
+    for element in dataset:
+        for item in element.value if element.VR == "SQ" else ():
+            _read_text(item)
+
+
+def _character_set(given: Sequence[str]) -> str | list[str]:
+    """Write a character set as the standard wants it (PS3.3 C.12.1.1.2); empty: the default repertoire."""
+    names = [name.strip() for name in given]
+    if names[0] in STAND_ALONE_ENCODINGS:
+        return names[0]
+    numbers = []
+    for name in names:
+        if name in STAND_ALONE_ENCODINGS:
+            continue
+        registered = _REGISTERED.fullmatch(name)
+        # an empty first value is the default repertoire, with code extensions (PS3.5 H.3.1)
+        numbers.append("6" if not name else registered[1] if registered else "")
+    if not set(numbers) <= _ONE_BYTE | _TWO_BYTES:
+        return _UTF_8
+    if numbers[0] in _TWO_BYTES:
+        numbers.insert(0, "6")
+    if len(numbers) > 1:
+        return [f"ISO 2022 IR {number}" for number in numbers]
+    return "" if numbers[0] == "6" else f"ISO_IR {numbers[0]}"
+
+
+def _moment(value: object, kind: str) -> str | list[str]:
+    """Write dates or times as the standard has them, the forms of ACR-NEMA too; empty where one is none."""
+    given = list(value) if isinstance(value, MultiValue) else [value]
+    written = []
+    for one in given:
+        text = str(one or "").strip()
+        text = text.replace(".", "") if kind == "DA" else text.replace(":", "").rstrip(".")
+        try:
+            (DA if kind == "DA" else TM)(text)
+        except ValueError:
+            return ""
+        written.append(text)
+    return written if len(written) > 1 else written[0]
+
+
+def _orientation(value: object) -> list[str] | str:
+    """Keep an orientation that says where rows and columns go, and no half of one."""
+    axes = [str(axis) for axis in value] if isinstance(value, MultiValue) else []
+    return axes if len(axes) == 2 and all(_AXIS.fullmatch(axis) for axis in axes) else ""
 
 
 def _without_pixels(instance: Dataset) -> Dataset:

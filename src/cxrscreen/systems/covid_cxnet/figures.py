@@ -1,6 +1,6 @@
 """Grad-CAM beside LIME (paper, Figs. 15 and 19), and the chart of the 14 findings (Fig. 17)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
@@ -22,10 +22,11 @@ CAPTION = 132
 """Characters in a line below the chart."""
 
 
-def explanation_figure(found: Explanation, title: str) -> Figure:
+def explanation_figure(found: Explanation, title: str, concerns: Sequence[str] = ()) -> Figure:
     """Draw the region, Grad-CAM on it, that of the network of the findings, and LIME's strongest superpixels.
 
-    The lungs are outlined. A bundle without that network has no such panel.
+    The lungs are outlined. A bundle without that network has no such panel. What the gate doubts about the image,
+    sentence by sentence, is said first below the panels.
     """
     before = found.findings_cam
     figure = Figure(figsize=(11.4 if before is None else 15.0, 4.8), layout="constrained")
@@ -46,9 +47,10 @@ def explanation_figure(found: Explanation, title: str) -> Figure:
         axes.imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.55 * (heat > 0.05))
     _superpixels(superpixels, found)
     figure.suptitle(f"{title}: what spoke for {WORDS[found.finding]}", fontsize=11, x=0.01, ha="left")
+    doubts = "".join(f"{line}\n" for line in wrap(" ".join(concerns), CAPTION))
     figure.supxlabel(
-        f"Probability {found.lime.probability:.2f}. LIME: green spoke for the class, orange against it; its linear "
-        f"model explains {100 * max(found.lime.fit, 0):.0f} % of the change (low: do not trust its colours).\n"
+        f"{doubts}Probability {found.lime.probability:.2f}. LIME: green spoke for the class, orange against it; its "
+        f"linear model explains {100 * max(found.lime.fit, 0):.0f} % of the change (low: do not trust its colours).\n"
         "Both show what moved the network, not where disease is: a network that recognises a hospital can look at "
         f"lungs too. Blue: outline of the lungs as found.\n{RESEARCH_USE}",
         fontsize=7.5,
@@ -67,7 +69,7 @@ def findings_figure(
     Parameters
     ----------
     by_image
-        Probability in [0, 1] by finding, by image; at most :data:`CHARTED` of them.
+        Probability in [0, 1] by finding, by the image's name as it is shown; at most :data:`CHARTED` of them.
     title
         One line above the bars.
     source, caution
@@ -78,18 +80,23 @@ def findings_figure(
     figure = Figure(figsize=(8.6, 5.4), layout="constrained")
     axes = figure.add_subplot()
     names = list(next(iter(by_image.values())))
-    height = 0.8 / len(by_image)
-    for number, (image, probabilities) in enumerate(by_image.items()):
+    height, handles = 0.8 / len(by_image), []
+    for number, probabilities in enumerate(by_image.values()):
         places = np.arange(len(names)) - 0.4 + (number + 0.5) * height
         colour = colours[number % len(colours)]
-        axes.barh(places, [probabilities[name] for name in names], height=height, color=colour, label=image)
+        bars = axes.barh(places, [probabilities[name] for name in names], height=height, color=colour)
+        handles.append(bars)
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=9)
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel=f"Probability given by {source}")
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    legend = axes.legend(handles, [""] * len(handles), frameon=False, fontsize=9, loc="lower right")
+    # A label is left out where it starts with "_", and read as a formula between "$"; a file's name is neither.
+    for text, image in zip(legend.get_texts(), by_image, strict=True):
+        text.set_parse_math(False)
+        text.set_text(image)
     axes.set_title(title, fontsize=11, loc="left")
     figure.supxlabel(
         "\n".join(

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import onnx
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import BundleError, CxrscreenError
+from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.find import find_images
 from cxrscreen.imaging.read import read
 from cxrscreen.runtime.engine import INT8_SUFFIX, EngineSettings
@@ -153,7 +153,13 @@ def _screened(system: System, file: Path, number: int, out: Path) -> dict[str, A
     except CxrscreenError as error:
         return {"status": "failed", "reason": str(error)}
     mask = f"{number}-lungs.png"
-    cv2.imwrite(str(out / mask), screening.lung_mask)
+    try:
+        (out / mask).write_bytes(encode_png(screening.lung_mask))
+    except OSError as error:
+        return {
+            "status": "failed",
+            "reason": f"{mask} could not be written ({error.strerror}); check space and rights.",
+        }
     return {"lung_mask": mask, **_row(screening)}
 
 
