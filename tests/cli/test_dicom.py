@@ -83,6 +83,8 @@ def test_write_makes_the_objects_of_a_file_with_the_heart(dicom, image, tmp_path
     study = pydicom.dcmread(image).StudyInstanceUID
     report = json.loads((folder / "fhir.json").read_text())["entry"][0]["resource"]
     assert report["imagingStudy"][0]["identifier"]["value"] == f"urn:oid:{study}"
+    day = pydicom.dcmread(image).StudyDate
+    assert report["effectiveDateTime"].startswith(f"{day[:4]}-{day[4:6]}-{day[6:]}")
     (tmp_path / "bad.png").write_bytes(b"nothing")
     assert dicom("write", tmp_path / "bad.png", "--out", tmp_path / "out").exit_code == 1
 

@@ -39,6 +39,8 @@ def test_results_are_written_put_out_once_and_the_instance_is_done(spool, tmp_pa
     assert (record.status, record.finding, record.file) == ("screened", "other_pneumonia", waiting.path.name)
     written = names(results / waiting.path.stem)
     assert {"report.dcm", "segmentation.dcm", "maps.dcm", "capture-2.dcm", "fhir.json", "record.json"} <= set(written)
+    told = json.loads((results / waiting.path.stem / "fhir.json").read_text())["entry"][0]["resource"]
+    assert told["effectiveDateTime"][:4].isdigit()
     assert json.loads((results / waiting.path.stem / "record.json").read_text())["triage_score"] == 0.9
     assert spool.waiting() == ()
     assert len(outbox.pending()) == 6

@@ -133,7 +133,7 @@ def _write_results(folder: Path, found: "Screened") -> int:
 
     from cxrscreen.batch.folders import FHIR_FILE, remove_stale_objects
     from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
-    from cxrscreen.report.fhir import screening_bundle
+    from cxrscreen.report.fhir import screening_bundle, taken_at
     from cxrscreen.report.folder import not_written
 
     objects = dicom_objects(found.screening, found.radiograph)
@@ -142,6 +142,7 @@ def _write_results(folder: Path, found: "Screened") -> int:
         found.screening,
         study_uid=str(objects.report.StudyInstanceUID),
         image_uid=found.radiograph.provenance.sop_instance_uid or "",
+        taken=taken_at(found.radiograph),
         cardiothoracic_ratio=ratio_of(found.screening),
     )
     try:

@@ -20,7 +20,7 @@ from cxrscreen.dicom_node.spool import Spool, Waiting
 from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.report.dicom.objects import dicom_objects, ratio_of, write_objects
-from cxrscreen.report.fhir import screening_bundle
+from cxrscreen.report.fhir import screening_bundle, taken_at
 from cxrscreen.report.folder import write_folder
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.systems.contract import Screening
@@ -197,6 +197,7 @@ def screen_one(
         found.screening,
         study_uid=waiting.study_instance_uid,
         image_uid=image_uid,
+        taken=taken_at(found.radiograph),
         cardiothoracic_ratio=ratio_of(found.screening),
     )
     write_durably(folder / "fhir.json", json.dumps(bundle).encode())
