@@ -63,8 +63,12 @@ def test_the_cascade_is_trained_once_by_a_recipe(tmp_path, monkeypatch):
     card = open_bundle("cascade").card
     made = load_recipe(recipe, CascadeRecipe).model_dump(mode="json")
     write_card(tmp_path / "out", card.model_copy(update={"recipe": made, "files": {}}))
+    monkeypatch.setattr("cxrscreen.systems.learned.images_digest", lambda _: card.data.images_sha256)
     assert trainer_for(recipe)(recipe, None, tmp_path / "work", tmp_path / "out").card.recipe == made
     assert len(steps) == 2
+    monkeypatch.setattr("cxrscreen.systems.learned.images_digest", lambda _: "of other images")
+    with pytest.raises(RecipeError, match="is not an empty folder"):
+        trainer_for(recipe)(recipe, None, tmp_path / "work", tmp_path / "out")
     other = RECIPES / "cascade-paper.yaml"
     with pytest.raises(RecipeError, match="is not an empty folder"):
         trainer_for(other)(other, None, tmp_path / "work", tmp_path / "out")

@@ -14,6 +14,7 @@ from cxrscreen.evaluate.audit.report import write_audit
 from cxrscreen.evaluate.audit.run import AUDITS, Audit, audit_data, named_audits, protocols_of, run_audits
 from cxrscreen.evaluate.audit.untouched import untouched
 from cxrscreen.evaluate.bootstrap import Estimate
+from cxrscreen.systems.learned import images_digest
 
 
 def a_part(**changes):
@@ -186,10 +187,17 @@ def test_each_decision_is_asked_once_by_its_first_protocol(honest):
 
 
 def test_an_audit_keeps_to_the_sources_that_the_card_names(honest):
-    data = honest.bundle.card.data.model_copy(update={"sources": {"stage2": ["a"]}})
-    bundle = replace(honest.bundle, card=honest.bundle.card.model_copy(update={"data": data}))
-    audited = audit_data(
-        honest.system, bundle, honest.manifest, honest.read, ["stage2"], seed=0, replicates=100, limit=5
-    )
-    used = [i for part in ("train", "validation", "test") for i in audited.splits["stage2"].part(part)]
-    assert set(honest.manifest.table.loc[used, "source"]) == {"a"}
+    def asked(digest, **given):
+        known = {"sources": {"stage2": ["a"]}, "images_sha256": digest}
+        card = honest.bundle.card.model_copy(update={"data": honest.bundle.card.data.model_copy(update=known)})
+        bundle = replace(honest.bundle, card=card)
+        audited = audit_data(
+            honest.system, bundle, honest.manifest, honest.read, ["stage2"], seed=0, replicates=100, limit=5, **given
+        )
+        used = [i for part in ("train", "validation", "test") for i in audited.splits["stage2"].part(part)]
+        return set(honest.manifest.table.loc[used, "source"])
+
+    assert asked(images_digest(honest.manifest)) == {"a"}
+    # Of another hospital's images all are asked about, or those of the sources that are given.
+    assert asked("of other images") == {"a", "b"}
+    assert asked("of other images", sources=("b",)) == {"b"}
