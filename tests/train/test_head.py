@@ -77,3 +77,19 @@ def test_chances_are_even_between_groups_and_by_weight_within():
     batches = EvenBatches(["x", "x", "x", "y"], ["a", "a", "b", "a"], weights={}, batch=2, batches=2000, seed=0)
     drawn = np.bincount([index for batch in batches for index, _ in batch], minlength=4) / 4000
     np.testing.assert_allclose(drawn, drawn_chances(["x", "x", "x", "y"], ["a", "a", "b", "a"], {}), atol=0.03)
+
+
+def test_two_logits_differ_by_what_one_would_say(network, images):
+    truth, weights = (np.arange(COUNT) % 2).tolist(), np.full(COUNT, 1 / COUNT)
+    fit_head(network, images, truth, weights, penalty=0.3, mirrored=False)
+    one = network.classifier.weight.detach().clone(), network.classifier.bias.detach().clone()
+    torch.manual_seed(0)
+    two = DenseNet121(2)
+    two.load_state_dict(
+        {name: value for name, value in network.state_dict().items() if "classifier" not in name}, strict=False
+    )
+    fit_head(two, images, truth, weights, penalty=0.3, mirrored=False)
+    for found, expected in zip((two.classifier.weight, two.classifier.bias), one, strict=True):
+        torch.testing.assert_close(found[1:] - found[:1], expected, atol=1e-5, rtol=1e-4)
+    logits = two.classifier(torch.from_numpy(pooled_features(two, images, mirrored=False)).float())
+    assert logits.argmax(dim=1).tolist() == truth

@@ -54,10 +54,14 @@ def fit_head(
         scaler.transform(features), np.asarray(truth), sample_weight=weights * count
     )
     slopes = fit.coef_ / scaler.scale_
+    offsets = fit.intercept_ - slopes @ scaler.mean_
     head = network.classifier
+    if head.out_features == 2:
+        # Of two classes the library fits the difference of the logits alone: half of it speaks for either.
+        slopes, offsets = (np.concatenate([-values, values]) / 2 for values in (slopes, offsets))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(slopes))
-        head.bias.copy_(torch.from_numpy(fit.intercept_ - slopes @ scaler.mean_))
+        head.bias.copy_(torch.from_numpy(offsets))
 
 
 def pooled_features(network: Classifier, images: Dataset[Any], *, mirrored: bool) -> NDArray[np.float64]:
