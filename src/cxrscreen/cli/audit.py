@@ -11,6 +11,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.cli.evaluate import Sources
 
 
 def audit(
@@ -29,14 +30,7 @@ def audit(
             "--protocol", help="The decision to audit, by its protocol; may be repeated. Default: every decision."
         ),
     ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source",
-            help="Only images of this source; may be repeated. Default: all, or of the images that taught the bundle "
-            "the sources of its own split.",
-        ),
-    ] = None,
+    source: Sources = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Run this audit alone; may be given several times.")
     ] = None,

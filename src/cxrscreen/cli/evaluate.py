@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from cxrscreen.systems.bundle import Card
 
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--source",
+        help="Only images of this source; may be repeated. Default: all, or of the images that taught the bundle "
+        "the sources of its own split.",
+    ),
+]
+"""The option of all commands that measure a bundle."""
 OWN = "own images"
 """What images are called where nobody said where they come from."""
 
@@ -35,14 +44,7 @@ def evaluate(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for metrics.json, metrics.md, scores.csv and the figures.")
     ],
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--source",
-            help="Only images of this source; may be repeated. Default: all, or of the images that taught the bundle "
-            "the sources of its own split.",
-        ),
-    ] = None,
+    source: Sources = None,
     part: Annotated[Literal["test", "validation"], typer.Option("--part", help="Part of the split.")] = "test",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the split and of the bootstrap.")] = 0,
     limit: Annotated[

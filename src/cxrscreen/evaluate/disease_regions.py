@@ -22,7 +22,7 @@ from cxrscreen.evaluate.outputs import plain, software
 from cxrscreen.evaluate.region_overlap import REGION_COLUMNS, region_figures
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.imaging.radiograph import Radiograph
-from cxrscreen.systems.contract import Outlines, System
+from cxrscreen.systems.contract import Outline, Outlines, System
 
 PROTOCOL = "disease-regions"
 """As given to ``cxrscreen evaluate --protocol``."""
@@ -112,18 +112,13 @@ def region_rows(
     ManifestError
         If no image could be measured.
     """
-    rows, failures = [], {}
-    for image_id in image_ids:
-        facts = manifest.table.loc[image_id]
-        try:
-            radiograph = read(manifest.image_file(image_id))
-            called = outlining(system).outline(radiograph).disease >= threshold
-            known = regions.mask(image_id, radiograph.shape)
-            counts = (int((called & known).sum()), int((called & ~known).sum()), int((~called & known).sum()))
-            rows.append((image_id, facts["source"], facts["group"], *counts))
-        except CxrscreenError as error:
-            failures[image_id] = str(error).replace(f"{manifest.root}/", "")
-        advance()
+
+    def counts(image_id: str, outline: Outline) -> tuple[float, ...]:
+        called = outline.disease >= threshold
+        known = regions.mask(image_id, called.shape)
+        return int((called & known).sum()), int((called & ~known).sum()), int((~called & known).sum())
+
+    rows, failures = _measured(system, manifest, image_ids, read, counts, advance)
     if not rows:
         reason = next(iter(failures.values()), "this part has no image with a known region that taught nothing")
         raise ManifestError(f"No diseased region could be measured: {reason}")
@@ -154,18 +149,35 @@ def healthy_rows(
         The columns of :data:`HEALTHY_COLUMNS`, the share of lungs that were not found being NaN; and by image id the
         reason why another one could not be measured.
     """
-    rows, failures = [], {}
+
+    def shares(_: str, outline: Outline) -> tuple[float, ...]:
+        called = outline.disease >= threshold
+        return float(called[outline.lungs].mean()) if outline.lungs.any() else np.nan, float(called.mean())
+
+    rows, failures = _measured(system, manifest, image_ids, read, shares, advance)
+    return pd.DataFrame(rows, columns=list(HEALTHY_COLUMNS)), failures
+
+
+def _measured(
+    system: System,
+    manifest: Manifest,
+    image_ids: Sequence[str],
+    read: Callable[[Path], Radiograph],
+    measure: Callable[[str, Outline], tuple[float, ...]],
+    advance: Callable[[], None],
+) -> tuple[list[tuple[object, ...]], dict[str, str]]:
+    """Outline each image; a row of its id, source, group and measures, or the reason why there is none."""
+    rows: list[tuple[object, ...]] = []
+    failures = {}
     for image_id in image_ids:
         facts = manifest.table.loc[image_id]
         try:
             outline = outlining(system).outline(read(manifest.image_file(image_id)))
-            called = outline.disease >= threshold
-            of_lungs = float(called[outline.lungs].mean()) if outline.lungs.any() else np.nan
-            rows.append((image_id, facts["source"], facts["group"], of_lungs, float(called.mean())))
+            rows.append((image_id, facts["source"], facts["group"], *measure(image_id, outline)))
         except CxrscreenError as error:
             failures[image_id] = str(error).replace(f"{manifest.root}/", "")
         advance()
-    return pd.DataFrame(rows, columns=list(HEALTHY_COLUMNS)), failures
+    return rows, failures
 
 
 def outlining(system: System) -> Outlines:

@@ -27,7 +27,7 @@ from cxrscreen.systems.contract import SaliencyMap, Screening
 MASK_FILE: Final = "lung_mask.png"
 OVERLAY_FILE: Final = "lung_overlay.png"
 THUMBNAIL_SIDE: Final = 420
-_COVERAGE_NOTE: Final = "Where the system looked, whatever it saw there; no explanation."
+COVERAGE_NOTE: Final = "Where the system looked, whatever it saw there; no explanation."
 _HATCHING_NOTE: Final = "Grey hatching: not looked at."
 
 
@@ -162,7 +162,7 @@ def views_of(grey: NDArray[np.uint8], mask: NDArray[np.uint8], screening: Screen
 
 def _note(saliency: SaliencyMap) -> str:
     # that where a system looked lies inside the lungs speaks for no answer
-    note = _COVERAGE_NOTE if saliency.kind == "coverage" else lung_share_sentence(saliency)
+    note = COVERAGE_NOTE if saliency.kind == "coverage" else lung_share_sentence(saliency)
     return f"{note} {_HATCHING_NOTE}" if partly_looked_at(saliency) else note
 
 

@@ -9,13 +9,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from cxrscreen import __version__
+from cxrscreen.imaging.dicom import OWN_EQUIPMENT
 from cxrscreen.systems.contract import Screening
 
 Kind = Literal["report", "segmentation", "maps", "capture", "presentation"]
 """The objects made of a screening."""
 
-MANUFACTURER: Final = "cxrscreen"
-MODEL: Final = "cxrscreen screening"
+MANUFACTURER, MODEL = OWN_EQUIPMENT
 IMPLEMENTATION_VERSION: Final = f"CXRSCREEN_{__version__}"[:16]
 
 _SERIES: Final[dict[Kind, tuple[int, str]]] = {

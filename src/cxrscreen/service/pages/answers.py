@@ -14,6 +14,7 @@ from cxrscreen.biomarkers.cardiothoracic import cardiothoracic_ratio
 from cxrscreen.biomarkers.morphology import lung_shape
 from cxrscreen.biomarkers.under_segmentation import SYMMETRY, missing_share
 from cxrscreen.report.figures import COLOUR_MAPS
+from cxrscreen.report.folder import COVERAGE_NOTE
 from cxrscreen.report.record import ScreeningRecord
 from cxrscreen.report.wording import printable, stage_sentence
 from cxrscreen.service.store.files import Files
@@ -234,7 +235,7 @@ def _decision(stage: Stage) -> dict[str, Any]:
 
 def _shown(stored: StoredMap, names: Collection[str]) -> ShownMap:
     if stored.kind == "coverage":
-        note = "Where the system looked, whatever it saw there; no explanation."
+        note = COVERAGE_NOTE
     elif stored.lung_share is None:
         note = "The map is empty: nothing spoke for it."
     else:
