@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 
@@ -7,6 +8,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# The exporter makes millions of small objects, and each full collection would look through all that torch has loaded.
+gc.set_threshold(50_000, 50, 1_000)
 
 # A busy machine is no fault of the code.
 settings.register_profile("no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -48,6 +48,30 @@ def test_table4_has_printed_pooled_within_and_never_trained_on(runs, made):
     assert "reaches an AUC of" in table.source_notes[0]
 
 
+def test_table4_has_the_other_decisions_at_one_half(runs, made):
+    table = made["table4"][0]
+    part = table.parts[2]
+    cells = {row[:2]: row for row in part.rows}
+    title = "Unhealthy lungs, against healthy"
+    test = runs.facts[runs.facts["image_id"].isin(runs.scores("1234", 0, "test")["image_id"])]
+    missed = ((test["source"] == "nih") & (test["label"] == "pneumonia")).sum()
+    wrong = 100 * missed / len(test)
+    assert cells[title, "Accuracy"][2:5:2] == ("75.17", cells[title, "Accuracy"][4])
+    assert cells[title, "Accuracy"][3].startswith("4735/6299 = 75.2 [")
+    assert cells[title, "Accuracy"][4].startswith(f"{100 - wrong:.1f} [")
+    assert cells[title, "Specificity"][4].startswith("100.0 [")
+    # NIH alone holds both answers, and there the drawn ones are the same for both.
+    assert cells[title, "AUC"][5].startswith("50.0 [")
+    assert cells[title, "COVID-19 images called unhealthy"][4].startswith("100.0 [")
+    # Nothing is said of other diseases here.
+    assert not any(row[0].startswith("Pneumonia other") for row in part.rows)
+    assert cells["COVID-19, against everything else", "Accuracy"][2] == "98.79 (see remarks)"
+    assert any("no count of 125" in remark for remark in table.remarks)
+    stored = table.content[-1]["decisions"]
+    assert [each.name for each in stored] == ["unhealthy", "covid19_against_all"]
+    assert stored[0].accuracy.value == pytest.approx(1 - missed / len(test))
+
+
 def test_table5_compares_every_combination_with_all_tasks(made):
     table = made["table5"][0]
     rows = {row["variant"]: row for row in table.content}

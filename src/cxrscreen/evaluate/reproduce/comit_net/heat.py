@@ -13,14 +13,14 @@ from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
 from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS, TASK_4_ALONE, in_words
-from cxrscreen.evaluate.reproduce.comit_net.runs import COVID19, ComitRuns
+from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
 from cxrscreen.evaluate.reproduce.table import Part, Table, percent
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.explain.heat_map import upsample
 
 VARIANTS = (ALL_TASKS, TASK_4_ALONE)
 CLASSES = {
-    "COVID-19": (COVID19,),
+    "COVID-19": ("covid19",),
     "normal": ("normal",),
     "other pneumonia": ("bacterial", "viral", "fungal", "pneumonia", "tuberculosis"),
 }

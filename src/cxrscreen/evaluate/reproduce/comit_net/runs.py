@@ -14,13 +14,15 @@ from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS, TASK_NUMBERS, tasks_of
 from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants
 from cxrscreen.evaluate.reproduce.kept import About, Kept
-from cxrscreen.systems.comit_net.answers import ARRAYS, LEFT_OUT, Answers, load_answers
+from cxrscreen.systems.comit_net.answers import ARRAYS, LEFT_OUT, Answers, Floats, load_answers
 from cxrscreen.systems.comit_net.comparator_recipe import EmbeddingComparator
+from cxrscreen.systems.comit_net.labels import COVID19, OTHER, UNHEALTHY, diagnosis_of, health_of
 from cxrscreen.train.embedding_classifier import fit_on_embedding
 
 IMAGES, COMPARATOR = "images.csv", "comparator.json"
 FACTS = ("image_id", "source", "group", "label")
-COVID19 = "covid19"
+ANSWER_OF = {UNHEALTHY: "unhealthy", COVID19: "covid19", OTHER: "other"}
+"""Which of the answers belongs to a decision."""
 Key = tuple[str, int, tuple[str, ...]]
 """Variant, seed, and sources left out."""
 
@@ -45,7 +47,7 @@ class ComitRuns:
     variants: Variants
     manifest: Manifest | None = None
     _fitted: dict[Key, Answers] = field(default_factory=dict, repr=False)
-    _scored: dict[Key, pd.DataFrame] = field(default_factory=dict, repr=False)
+    _scored: dict[tuple[Key, str], pd.DataFrame] = field(default_factory=dict, repr=False)
 
     def answers(self, variant: str, seed: int, left_out: tuple[str, ...] = ()) -> Answers:
         """What one training says; that of a classifier on the embedding has probabilities alone."""
@@ -56,30 +58,34 @@ class ComitRuns:
             self._fitted[key] = self._on_embedding(*key)
         return self._fitted[key]
 
-    def scores(self, variant: str, seed: int, part: str, left_out: tuple[str, ...] = ()) -> pd.DataFrame:
-        """COVID-19 scores of the images of a part.
+    def scores(
+        self, variant: str, seed: int, part: str, left_out: tuple[str, ...] = (), decision: str = COVID19
+    ) -> pd.DataFrame:
+        """Scores of the images of a part that a decision is asked about, has been given for, and has a truth for.
 
         Returns
         -------
         DataFrame
-            image_id, source, group, label, truth (1 for COVID-19) and score (in [0, 1]).
+            image_id, source, group, label, truth (1 for positive, COVID-19 by default) and score (in [0, 1]).
         """
-        key = (variant, seed, left_out)
+        key = ((variant, seed, left_out), decision)
         if key not in self._scored:
-            found = self.answers(*key)
-            rows = pd.DataFrame(
-                {"image_id": found.image_ids, "part": found.parts, "score": found.covid19.astype(float)}
-            )
+            found = self.answers(*key[0])
+            scores: Floats = getattr(found, ANSWER_OF[decision])
+            rows = pd.DataFrame({"image_id": found.image_ids, "part": found.parts, "score": scores.astype(float)})
             rows = rows.merge(self.facts, on="image_id", how="left")
-            self._scored[key] = rows.assign(truth=(rows["label"] == COVID19).astype(int))
+            rows["truth"] = [_truth(decision, str(label)) for label in rows["label"]]
+            self._scored[key] = rows.dropna(subset=["truth", "score"]).astype({"truth": int})
         own = self._scored[key]
         return own[own["part"] == part].drop(columns="part").reset_index(drop=True)
 
-    def trainings(self, variant: str, part: str) -> list[pd.DataFrame]:
+    def trainings(self, variant: str, part: str, decision: str = COVID19) -> list[pd.DataFrame]:
         """Scores of a part by all trainings on all sources."""
-        return [self.scores(variant, seed, part) for seed in self.variants.seeds()]
+        return [self.scores(variant, seed, part, (), decision) for seed in self.variants.seeds()]
 
-    def left_out(self, variant: str, sets: Sequence[tuple[str, ...]] | None = None) -> list[pd.DataFrame]:
+    def left_out(
+        self, variant: str, sets: Sequence[tuple[str, ...]] | None = None, decision: str = COVID19
+    ) -> list[pd.DataFrame]:
         """Scores of sources that were not learned from, for each seed: every set's by the training without it.
 
         Parameters
@@ -88,12 +94,16 @@ class ComitRuns:
             See above.
         sets
             Which sets; None: all of the recipe.
+        decision
+            Whose scores.
         """
         asked = self.variants.settings.left_out if sets is None else sets
         if not asked:
             return []
         return [
-            pd.concat([self.scores(variant, seed, LEFT_OUT, together) for together in asked], ignore_index=True)
+            pd.concat(
+                [self.scores(variant, seed, LEFT_OUT, together, decision) for together in asked], ignore_index=True
+            )
             for seed in self.variants.seeds(left_out=True)
         ]
 
@@ -162,13 +172,18 @@ class ComitRuns:
         base = self.answers(ALL_TASKS, seed, left_out)
         learned = np.flatnonzero(np.asarray(base.parts) == "train")
         label = self.facts.set_index("image_id")["label"]
-        truth = np.array([label[base.image_ids[row]] == COVID19 for row in learned], np.int64)
+        truth = np.array([diagnosis_of(label[base.image_ids[row]])[0] for row in learned], np.int64)
         score = fit_on_embedding(comparator, base.pooled[learned], truth, seed=seed)
         count = len(base.image_ids)
         none = np.full(count, np.nan, np.float32)
         flat, empty = np.zeros((count, 0), np.float32), np.zeros((count, 0, 0), np.float32)
         scores = score(base.pooled).astype(np.float32)
         return Answers(base.image_ids, base.parts, scores, none, none, flat, empty, empty, base.regions.iloc[:0])
+
+
+def _truth(decision: str, label: str) -> float:
+    covid19, other = diagnosis_of(label)
+    return {UNHEALTHY: health_of(label), COVID19: covid19, OTHER: other}[decision]
 
 
 def _folder_name(variant: str) -> str:
