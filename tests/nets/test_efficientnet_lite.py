@@ -94,3 +94,15 @@ def test_pooling_over_the_lungs_ignores_the_background():
     with torch.inference_mode():
         expected = network.classifier(network.feature_maps(image)[:, :, 0, 0])
         torch.testing.assert_close(network(image), expected)
+
+
+def test_a_network_in_use_is_the_one_that_was_trained_for_a_short_while():
+    # Radiographs are not ImageNet: the running statistics must have followed within a few dozen steps.
+    torch.manual_seed(0)
+    network, images = EfficientNetLite0(1).train(), 2.0 + 0.3 * torch.rand(8, 1, 96, 96)
+    with torch.no_grad():
+        for _ in range(50):
+            learned = network.feature_maps(images)
+        used = network.eval().feature_maps(images)
+    # At the published momentum they are a twentieth.
+    assert float(used.abs().mean()) == pytest.approx(float(learned.abs().mean()), rel=0.3)
