@@ -37,8 +37,8 @@ MIDDLE_FEATURES = 112
 GREY_CENTRE, GREY_REACH = 1.0, 2.0
 """The published weights know grey values in [-1, 1]; ours lie in [-1, 3]."""
 NORM_EPSILON = 1e-3
-"""The published value. The published momentum, 0.01, is for weeks of training: in the hundreds of steps of a recipe here
-the running statistics would lag behind the weights, so that a network in use would not be the one that was trained."""
+"""The published value. The published momentum, 0.01, is for weeks of training: in the hundreds of steps of a recipe
+here the running statistics would lag behind the weights, and a network in use would not be the one that was trained."""
 
 
 class EfficientNetLite0(Classifier):
