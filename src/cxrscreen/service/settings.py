@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     webhooks: tuple[Webhook, ...] = Field((), description="Who is told of each study that has been screened.")
     fhir_servers: tuple[FhirServer, ...] = Field((), description="Who is given its reports and observations.")
     feed_quiet_seconds: float = Field(10.0, ge=0.0, description="Silence of a study before it is told of.")
-    feed_days: float = Field(7.0, gt=0.0, description="How long an address that does not answer is tried.")
+    feed_days: float = Field(7.0, gt=0.0, le=3650.0, description="How long an address that does not answer is tried.")
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -4,8 +4,10 @@ import shutil
 import subprocess
 from io import BytesIO
 
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from cxrscreen.data.phantoms import write_dicom
 from cxrscreen.imaging.read import read
@@ -128,6 +130,14 @@ def test_a_date_or_time_that_is_none_is_left_empty_and_an_old_form_becomes_today
 def test_an_orientation_that_is_no_pair_is_left_empty(image, given, written):
     path = image(PatientOrientation=given)
     assert source_of(path, read(path)).header.PatientOrientation == written
+
+
+@pytest.mark.parametrize(("ending", "lossy"), [("jpg", "01"), ("png", None)])
+def test_a_jpeg_file_is_said_to_have_lost_something_for_good(ending, lossy, screening, tmp_path):
+    path = tmp_path / f"film.{ending}"
+    height, width = screening.lung_mask.shape
+    Image.fromarray((np.arange(height * width) % 251).reshape(height, width).astype(np.uint8)).save(path)
+    assert source_of(path, read(path)).header.get("LossyImageCompression") == lossy
 
 
 def test_what_is_wrong_in_a_header_costs_no_result(screening, image, made):

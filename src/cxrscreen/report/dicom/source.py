@@ -134,7 +134,8 @@ def secondary_capture_of(radiograph: Radiograph) -> Dataset:
     Returns
     -------
     Dataset
-        SC Image Storage, MONOCHROME2, 8 or 16 bits as the picture had, Explicit VR Little Endian; patient empty.
+        SC Image Storage, MONOCHROME2, 8 or 16 bits as the picture had, Explicit VR Little Endian; patient empty. Of a
+        JPEG file it says that the picture was compressed with loss.
     """
     bits = 16 if (radiograph.provenance.bits or 8) > 8 else 8
     stored = np.rint(radiograph.pixels.astype(np.float64) * (2**bits - 1)).astype(f"<u{bits // 8}")
@@ -156,6 +157,9 @@ def secondary_capture_of(radiograph: Radiograph) -> Dataset:
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated = dataset.BitsStored = bits
     dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
+    if radiograph.provenance.format == "JPEG":
+        # A WebP or TIFF may be without loss, which is not known here: then nothing is said.
+        dataset.LossyImageCompression, dataset.LossyImageCompressionMethod = "01", "ISO_10918_1"
     raw = stored.tobytes()
     dataset.PixelData = raw + b"\0" * (len(raw) % 2)
     dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
