@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 SMALL = 3
@@ -37,6 +37,17 @@ def depthwise(image: Tensor, weight: Tensor, stride: int, padding: int = 0) -> T
         result: Tensor = _Filter.apply(image.to(narrow), weight.to(narrow), stride, padding)  # type: ignore[no-untyped-call]
         return result
     return F.conv2d(image, weight, None, stride, padding, groups=weight.shape[0])
+
+
+class DepthwiseConv(nn.Conv2d):
+    """A layer of :func:`depthwise`, without bias, padded evenly."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, padding: int) -> None:
+        super().__init__(channels, channels, kernel, stride, padding, groups=channels, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Each channel filtered."""
+        return depthwise(input, self.weight, self.stride[0], int(self.padding[0]))
 
 
 class _Filter(torch.autograd.Function):

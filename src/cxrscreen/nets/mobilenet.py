@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cxrscreen.nets.classifier import Classifier, Pooling
+from cxrscreen.nets.depthwise import DepthwiseConv
 from cxrscreen.nets.pretrained import fill_classifier
 from cxrscreen.nets.resnet import BLACK, PUBLISHED_MEAN, PUBLISHED_SPREAD, WHITE
 
@@ -48,13 +49,13 @@ class MobileNetV2(Classifier):
 
     def __init__(self, num_outputs: int, dropout: float = 0.0, pooling: Pooling = "image") -> None:
         super().__init__()
-        layers: list[nn.Module] = [ConvNormClip(1, STEM_FEATURES, 3, stride=2)]
+        layers: list[nn.Module] = [ConvNormClip(nn.Conv2d(1, STEM_FEATURES, 3, stride=2, padding=1, bias=False))]
         channels = STEM_FEATURES
         for expansion, out, count, stride in STAGES:
             for index in range(count):
                 layers.append(InvertedResidual(channels, out, stride if index == 0 else 1, expansion))
                 channels = out
-        layers.append(ConvNormClip(channels, FEATURES, 1))
+        layers.append(_pointwise(channels, FEATURES))
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(FEATURES, num_outputs)
         self.dropout = dropout
@@ -76,12 +77,12 @@ class MobileNetV2(Classifier):
 class ConvNormClip(nn.Sequential):
     """Convolution without bias, batch normalisation, ReLU6."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU6(inplace=True),
-        )
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__(convolution, nn.BatchNorm2d(convolution.out_channels), nn.ReLU6(inplace=True))
+
+
+def _pointwise(in_channels: int, out_channels: int) -> ConvNormClip:
+    return ConvNormClip(nn.Conv2d(in_channels, out_channels, 1, bias=False))
 
 
 class InvertedResidual(nn.Module):
@@ -90,9 +91,9 @@ class InvertedResidual(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         wide = in_channels * expansion
-        layers: list[nn.Module] = [] if expansion == 1 else [ConvNormClip(in_channels, wide, 1)]
+        layers: list[nn.Module] = [] if expansion == 1 else [_pointwise(in_channels, wide)]
         layers += [
-            ConvNormClip(wide, wide, 3, stride, groups=wide),
+            ConvNormClip(DepthwiseConv(wide, 3, stride, 1)),
             nn.Conv2d(wide, out_channels, 1, bias=False),
             nn.BatchNorm2d(out_channels),
         ]
