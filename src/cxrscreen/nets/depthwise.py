@@ -14,8 +14,9 @@ def depthwise(image: Tensor, weight: Tensor, stride: int, padding: int = 0) -> T
     """Filter each channel by its own kernel.
 
     On a processor torch has no fast bfloat16 code for the image's gradient where the stride is above 1, nor for the
-    weights' where the kernel is larger than 3 x 3: these few layers cost two thirds of a training step of
-    EfficientNet-Lite0. So these gradients are computed in float32, which is several times faster and more exact.
+    weights' where the kernel is larger than 3 x 3: these few layers cost more than half of a training step
+    of EfficientNet-Lite0. So these gradients are computed in float32, which is faster and more exact
+    (``benchmarks/depthwise_speed.py``: a step in two thirds of the time).
 
     Parameters
     ----------
