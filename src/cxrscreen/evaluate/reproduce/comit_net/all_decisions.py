@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cxrscreen.evaluate.bootstrap import Estimate, grouped_rate
+from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS
 from cxrscreen.evaluate.reproduce.comit_net.paper import (
     COVID19_ACCURACY,
@@ -25,16 +26,6 @@ HALF = 0.5
 PRINTED = {UNHEALTHY: HEALTH_ACCURACY, COVID19: COVID19_ACCURACY, OTHER: OTHER_ACCURACY}
 CALLED_SO = "COVID-19 images called unhealthy"
 TITLE = "COMiT-Net's three decisions at one half (section 4.2)"
-_HEAD = (
-    "Decision",
-    "Figure",
-    "Printed",
-    "Recomputed from counts",
-    "Ours, pooled",
-    "Ours, within sources",
-    "Ours, never trained on",
-    "n+ / n-",
-)
 
 
 @dataclass(frozen=True)
@@ -114,7 +105,7 @@ def decisions_part(found: Sequence[Decision], unhealthy: Estimate | None) -> Par
         ]
     if unhealthy is not None:
         rows.append(_row(UNHEALTHY, CALLED_SO, COVID19_UNHEALTHY, unhealthy, None, None, f"{unhealthy.n} / 0"))
-    return Part(TITLE, _HEAD, tuple(rows))
+    return Part(TITLE, ("Decision", *say.HEAD, "n+ / n-"), tuple(rows))
 
 
 def misprints() -> tuple[str, ...]:

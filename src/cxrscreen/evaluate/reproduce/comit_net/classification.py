@@ -30,14 +30,6 @@ GOALS: Mapping[str, Goal] = {
 }
 """The paper's own figures; see :data:`~cxrscreen.evaluate.screening_points.POINTS`."""
 SHOWN_5 = ("sensitivity_0.90", "auc")
-HEAD = (
-    "Figure",
-    "Printed",
-    "Recomputed from counts",
-    "Ours, pooled",
-    "Ours, within sources",
-    "Ours, never trained on",
-)
 
 
 @dataclass(frozen=True)
@@ -246,7 +238,7 @@ def _table(
     parts = (
         Part(
             "",
-            ("Variant", *HEAD, f"Less {against}, pooled", f"Less {against}, never trained on", "n+ / n-"),
+            ("Variant", *say.HEAD, f"Less {against}, pooled", f"Less {against}, never trained on", "n+ / n-"),
             tuple(rows),
         ),
         Part(

@@ -23,6 +23,16 @@ SOURCES = {
 }
 """Sources that the paper measures apart, as it names them."""
 
+HEAD = (
+    "Figure",
+    "Printed",
+    "Recomputed from counts",
+    "Ours, pooled",
+    "Ours, within sources",
+    "Ours, never trained on",
+)
+"""Of the grids that set our figures beside the paper's."""
+
 INTERVALS = (
     "Figures in percent. In brackets: 95 % intervals; ours are by patient (bootstrap; of rates Wilson with the sample "
     "size adjusted for patients), the paper's are Wilson's. Pooled and within-source figures read their threshold off "
