@@ -1,6 +1,7 @@
 import pytest
 
 from cxrscreen.errors import RecipeError
+from cxrscreen.train import steps
 from cxrscreen.train.steps import once
 
 
@@ -33,3 +34,13 @@ def test_a_step_of_other_things_is_not_reused_finished_or_begun(tmp_path):
     assert file.read_text() == "whole"
     with pytest.raises(RecipeError):
         once(file, {"seed": 1}, lambda part: part.write_text("other"))
+
+
+def test_a_step_of_an_earlier_generation_is_not_reused(tmp_path, monkeypatch):
+    file = tmp_path / "step" / "result.txt"
+    monkeypatch.setattr(steps, "GENERATION", steps.GENERATION - 1)
+    once(file, {"seed": 0}, lambda part: part.write_text("lagging"))
+    monkeypatch.undo()
+    with pytest.raises(RecipeError, match="earlier version of the training"):
+        once(file, {"seed": 0}, lambda part: part.write_text("mended"))
+    assert file.read_text() == "lagging"

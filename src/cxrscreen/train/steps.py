@@ -7,6 +7,10 @@ from pathlib import Path
 
 from cxrscreen.errors import RecipeError
 
+GENERATION = 2
+"""Of the code that trains; raised with every change after which the same settings and images give other weights, so
+that no work folder mixes the two. 2: running statistics of EfficientNet-Lite0 that keep up with short trainings."""
+
 
 def once(file: Path, depends: Mapping[str, object], make: Callable[[Path], None]) -> str:
     """Make a file unless a run before this one has made it from the same things.
@@ -23,19 +27,20 @@ def once(file: Path, depends: Mapping[str, object], make: Callable[[Path], None]
     Returns
     -------
     str
-        Fingerprint of ``depends``, for the steps that build on this one.
+        Fingerprint of ``depends`` and of :data:`GENERATION`, for the steps that build on this one.
 
     Raises
     ------
     RecipeError
-        If the folder holds this step, finished or begun, made from other things.
+        If the folder holds this step, finished or begun, made from other things or by an earlier generation.
     """
-    fingerprint = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    made_from = {"generation": GENERATION, "depends": depends}
+    fingerprint = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
     stamp = file.with_name(f"{file.name}.made-from")
     if stamp.is_file() and stamp.read_text(encoding="ascii").strip() != fingerprint:
         raise RecipeError(
-            f"The work folder holds {file.parent.name}/{file.name} of another recipe or of other data: give another "
-            "folder with --work, or remove this one."
+            f"The work folder holds {file.parent.name}/{file.name} of another recipe or of other data, or of an "
+            "earlier version of the training: give another folder with --work, or remove this one."
         )
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)

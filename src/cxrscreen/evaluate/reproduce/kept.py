@@ -11,16 +11,26 @@ import pandas as pd
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.systems.learned import images_digest
+from cxrscreen.train.steps import GENERATION
 
 ABOUT = "about.json"
 
 
 @dataclass(frozen=True)
 class About:
-    """What a finished run was made from: digests of its settings and of the images."""
+    """What a finished run was made from.
+
+    Parameters
+    ----------
+    recipe_sha256, images_sha256
+        Digests of its settings and of the images.
+    generation
+        Of the code that trained it, see :data:`cxrscreen.train.steps.GENERATION`.
+    """
 
     recipe_sha256: str
     images_sha256: str
+    generation: int = GENERATION
 
 
 @dataclass(eq=False)
@@ -49,7 +59,7 @@ class Kept:
         CxrscreenError
             If it is not there, and there is no manifest to make it with.
         RecipeError
-            If the work folder holds runs of other settings or of other images.
+            If the work folder holds runs of other settings, of other images or of an earlier generation.
         """
         _ = self.about
         file = self.work / folder / name
@@ -71,7 +81,8 @@ class Kept:
             about = About(self.digest, images_digest(self.manifest))
             if file.is_file() and _read(file) != about:
                 raise RecipeError(
-                    "The work folder holds trainings of other recipes or images: give another --work, or remove it."
+                    "The work folder holds trainings of other recipes or images, or of an earlier version of the "
+                    "training: give another --work, or remove it."
                 )
             self.work.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
@@ -80,8 +91,14 @@ class Kept:
         found = _read(file)
         if found.recipe_sha256 != self.digest:
             raise RecipeError("The work folder holds trainings of another recipe: give the recipe that made them.")
+        if found.generation != GENERATION:
+            raise RecipeError(
+                "The work folder holds trainings of an earlier version of the training, which learned otherwise: give "
+                "another --work, or remove it."
+            )
         return found
 
 
 def _read(file: Path) -> About:
-    return About(**json.loads(file.read_text(encoding="utf-8")))
+    # Runs of the first generation do not name it.
+    return About(**({"generation": 1} | json.loads(file.read_text(encoding="utf-8"))))

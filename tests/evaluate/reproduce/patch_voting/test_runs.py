@@ -1,8 +1,12 @@
+import json
+import shutil
+
 import pytest
 
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.reproduce.patch_voting.recipe import load_variants
 from cxrscreen.evaluate.reproduce.patch_voting.runs import PatchRuns
+from cxrscreen.train.steps import GENERATION
 
 from .conftest import RECIPES
 
@@ -67,6 +71,15 @@ def test_a_missing_training_is_a_sentence(variants, finished, tmp_path):
         PatchRuns(tmp_path / "nothing", variants).votes("own")
     with pytest.raises(CxrscreenError, match="no finished votes/patch-56"):
         finished.votes("patch-56")
+
+
+def test_trainings_of_an_earlier_generation_are_refused(variants, finished, tmp_path):
+    shutil.copytree(finished.work, tmp_path / "earlier")
+    about = json.loads((tmp_path / "earlier" / "about.json").read_text())
+    for earlier in (about | {"generation": GENERATION - 1}, {k: v for k, v in about.items() if k != "generation"}):
+        (tmp_path / "earlier" / "about.json").write_text(json.dumps(earlier))
+        with pytest.raises(RecipeError, match="earlier version of the training"):
+            PatchRuns(tmp_path / "earlier", variants).organs("own")
 
 
 def test_trainings_of_another_recipe_are_refused(variants, finished):
