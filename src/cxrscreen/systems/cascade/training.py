@@ -35,7 +35,7 @@ from cxrscreen.systems.cascade.tutoring import DECISIONS, group_of, train_tutor,
 from cxrscreen.train.augment import grey_quantiles
 from cxrscreen.train.batches import EvenBatches, drawn_chances, patients_of
 from cxrscreen.train.classifier import BinaryTask, RoiImages
-from cxrscreen.train.head import fit_head
+from cxrscreen.train.head import fit_head, pooled_features
 from cxrscreen.train.hints import OneDecision
 from cxrscreen.train.loop import fit, kept_state
 from cxrscreen.train.recipe import AugmentSettings
@@ -308,13 +308,13 @@ def train_stage(
         network.load_state_dict(state)
         training = list(split.train)
         truth, table = [split.truth[image_id] for image_id in training], manifest.table.loc[training]
+        images = rois.images(training, truth, recipe.side, None, weighting)
         fit_head(
-            network,
-            rois.images(training, truth, recipe.side, None, weighting),
+            network.classifier,
+            pooled_features(network, images, mirrored=recipe.mirrored and stage is recipe.stage3),
             truth,
             drawn_chances(truth, table["source"].tolist(), stage.source_weights),
             penalty=stage.head.penalty,
-            mirrored=recipe.mirrored and stage is recipe.stage3,
         )
         state = dict(network.state_dict())
     return state

@@ -32,7 +32,7 @@ from cxrscreen.systems.patch_voting.splits import CLASS_SPLIT, ORGAN_SPLIT, shar
 from cxrscreen.systems.patch_voting.views import lungs_of_patch_image
 from cxrscreen.systems.patch_voting.vote_task import VoteTask
 from cxrscreen.train.batches import EvenBatches, drawn_chances, patients_of
-from cxrscreen.train.head import fit_head
+from cxrscreen.train.head import fit_head, pooled_features
 from cxrscreen.train.loop import fit
 from cxrscreen.train.organs import OrganImages, OrganTask
 from cxrscreen.train.steps import once
@@ -395,11 +395,10 @@ def _with_head(
     network.load_state_dict(state)
     chances = drawn_chances(labels, manifest.table.loc[learned, "source"].tolist(), own.phases[-1].source_weights)
     fit_head(
-        network,
-        patches,
+        network.classifier,
+        pooled_features(network, patches, mirrored=False),
         np.repeat(labels, patches.count).tolist(),
         np.repeat(chances / patches.count, patches.count),
         penalty=head.penalty,
-        mirrored=False,
     )
     return dict(network.state_dict())
