@@ -67,9 +67,8 @@ def pooled_features(network: Classifier, images: Dataset[Any], *, mirrored: bool
     """Pooled features of images, float64 (N, K); an item of ``images`` begins with the image.
 
     Where ``mirrored`` they are the mean with those of the mirror images, see
-    :func:`cxrscreen.systems.mirrored.mirrored_outputs`. They are those of the exported network, with which screening
-    will feed the head, and come several times faster on a processor than torch's. The network is left in evaluation
-    mode.
+    :func:`cxrscreen.systems.mirrored.mirrored_outputs`. They are those of the exported network, compiled, with which
+    screening will feed the head. The network is left in evaluation mode.
     """
     network.eval()
     found = []
