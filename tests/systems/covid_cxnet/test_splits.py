@@ -3,7 +3,7 @@ import pytest
 
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
-from cxrscreen.systems.covid_cxnet.splits import splits_of
+from cxrscreen.systems.covid_cxnet.splits import asked_splits, splits_of
 
 
 @pytest.fixture
@@ -96,3 +96,12 @@ def test_of_a_source_left_out_nothing_is_learned_and_all_is_tested(recipe, manif
 def test_a_source_that_is_not_there_cannot_be_left_out(recipe):
     with pytest.raises(ValueError, match="left_out names nowhere"):
         type(recipe.data)(sources=("adults",), left_out=("nowhere",))
+
+
+def test_what_is_left_out_sets_no_threshold(recipe, manifest):
+    sources = ("adults", "elsewhere")
+    asked = asked_splits(with_rules(recipe, sources=sources), manifest)
+    assert {name for split in asked.values() for name in sources_of(manifest, split.validation)} == set(sources)
+    without = asked_splits(with_rules(recipe, sources=sources, left_out=("elsewhere",)), manifest)
+    for split in without.values():
+        assert sources_of(manifest, [*split.train, *split.validation, *split.test]) == {"adults"}

@@ -11,7 +11,7 @@ import yaml
 
 from cxrscreen.data.findings import finding_targets, learned_apart
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import Split, make_split
+from cxrscreen.data.protocols import Split
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.runtime.weights import write_weights
 from cxrscreen.systems.bundle import (
@@ -25,12 +25,11 @@ from cxrscreen.systems.bundle import (
     open_bundle,
 )
 from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS
-from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
 from cxrscreen.systems.covid_cxnet.networks import class_network, finding_network
 from cxrscreen.systems.covid_cxnet.pipeline import APART, FINDINGS_FILE, HEAD_FILE, NOT_APART, PUBLISHED
 from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
-from cxrscreen.systems.covid_cxnet.splits import FINDING_SPLIT, splits_of
+from cxrscreen.systems.covid_cxnet.splits import FINDING_SPLIT, asked_splits, splits_of
 from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_cxnet
 from cxrscreen.systems.learned import already_made, data_card
 from cxrscreen.train.recipe import load_recipe
@@ -87,7 +86,7 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         findings.load_state_dict(trained.findings)
         export_classifier(findings, side, part / "findings.safetensors", part / FINDINGS_FILE)
     learned = splits_of(recipe, manifest)
-    asked = _asked(recipe, manifest)
+    asked = asked_splits(recipe, manifest)
     for name, split in ({f"learned-{name}": split for name, split in learned.items()} | asked).items():
         split.save(part / f"split-{name}.json.gz")
     card = Card(
@@ -110,19 +109,12 @@ def _told(recipe: CovidCxNetRecipe) -> bool:
     return recipe.classifier.chart or (recipe.pretraining is not None and recipe.pretraining.exported)
 
 
-def _asked(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
-    """Splits of the protocols that ask this version, on whose validation and test parts it is measured."""
-    names = [decision.protocols[0] for decision in DECISIONS if decision.stage in STAGES[recipe.classes]]
-    several = ["cxnet-classes"] if recipe.classes == "three" else []
-    return {name: make_split(name, manifest, recipe.splitting, recipe.data.sources) for name in (*names, *several)}
-
-
 def _data_card(
     recipe: CovidCxNetRecipe, manifest: Manifest, learned: Mapping[str, Split], asked: Mapping[str, Split]
 ) -> DataCard:
     """Digests of what it is measured on, and counts of what it learned from, which is less where the rules say so."""
     used = data_card(manifest, learned, recipe.splitting)
-    named = data_card(manifest, asked, recipe.splitting, dict.fromkeys(asked, recipe.data.sources))
+    named = data_card(manifest, asked, recipe.splitting, dict.fromkeys(asked, recipe.data.learned))
     return named.model_copy(update={"images": used.images, "licences": used.licences})
 
 

@@ -49,7 +49,8 @@ class DataRules(Settings):
         Share of the training images that is used, drawn by the seed, the same of each class (Figs. 11 and 12).
     left_out
         Some of the sources, of which nothing is learned: no image of theirs, nor another of one of their patients,
-        trains, pre-trains or chooses anything, and all of their images are tested.
+        trains, pre-trains or chooses the network, and all of their images are in the classifier's test part. Operating
+        points and temperatures are set on images of the other sources.
     """
 
     sources: tuple[str, ...] = Field(min_length=1)
@@ -57,6 +58,11 @@ class DataRules(Settings):
     paediatric: Paediatric = "left out"
     share: float = Field(default=1.0, gt=0, le=1)
     left_out: tuple[str, ...] = ()
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The sources that are not left out."""
+        return tuple(source for source in self.sources if source not in self.left_out)
 
     @model_validator(mode="after")
     def _knows_views(self) -> Self:

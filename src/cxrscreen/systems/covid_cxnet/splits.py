@@ -9,7 +9,8 @@ from cxrscreen.data.findings import FINDINGS, finding_targets
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import PARTS, Part, Split, make_split
 from cxrscreen.errors import ManifestError
-from cxrscreen.systems.covid_cxnet.classes import CLASSES, WORDS, class_of_label
+from cxrscreen.systems.covid_cxnet.classes import CLASSES, STAGES, WORDS, class_of_label
+from cxrscreen.systems.covid_cxnet.decisions import DECISIONS
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, DataRules
 
 CLASS_SPLIT, FINDING_SPLIT = "classes", "findings"
@@ -64,6 +65,21 @@ def splits_of(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
     if recipe.pretraining is not None:
         result[FINDING_SPLIT] = _findings(recipe, manifest)
     return result
+
+
+def asked_splits(recipe: CovidCxNetRecipe, manifest: Manifest) -> dict[str, Split]:
+    """Split the images of the protocols that ask this version: validation parts set its thresholds, test parts measure.
+
+    Images of sources that are left out are in none; ``cxrscreen evaluate --source`` asks about them.
+
+    Raises
+    ------
+    ManifestError
+        If a protocol has no images in these sources.
+    """
+    names = [decision.protocols[0] for decision in DECISIONS if decision.stage in STAGES[recipe.classes]]
+    several = ["cxnet-classes"] if recipe.classes == "three" else []
+    return {name: make_split(name, manifest, recipe.splitting, recipe.data.learned) for name in (*names, *several)}
 
 
 def left_out_groups(rules: DataRules, manifest: Manifest) -> frozenset[str]:
