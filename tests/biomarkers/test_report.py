@@ -54,6 +54,7 @@ def test_the_page_stands_alone_and_says_what_must_not_be_concluded(written):
         assert sentence in page.text
     assert "14 radiographs of" in page.text
     assert "Table VI: Mean grey value of the lungs" in page.text
+    assert "Two-sample Kolmogorov-Smirnov test over means of patients" in page.text
 
 
 def test_figures_are_pictures_of_some_size(written):

@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cxrscreen.biomarkers.analysis import analyse
 from cxrscreen.biomarkers.measure import BINS, MARKERS
 from cxrscreen.biomarkers.references import OrganMask, reference_mask
+from cxrscreen.biomarkers.report import markdown
 from cxrscreen.biomarkers.study import COLUMNS, chosen_rows, run_study
 from cxrscreen.biomarkers.under_segmentation import without_part
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
+from cxrscreen.evaluate.bootstrap import grouped_rate
 from cxrscreen.imaging.read import read
 
 
@@ -90,6 +93,33 @@ def test_predicted_masks_fill_gaps_or_stand_everywhere(phantoms):
     assert (everywhere.rows["ctr"] == everywhere.rows["ctr_reference"]).all()
     assert everywhere.example.truth is not None
     assert everywhere.effects.empty
+
+
+def test_a_heart_that_was_not_found_is_not_replaced_by_the_references(phantoms, intervals):
+    def predict(radiograph):
+        reference = reference_mask(phantoms, f"phantom/{radiograph.provenance.path.stem}")
+        found = np.where(reference.values == 3, 0, reference.values)
+        hearts = reference.heart if radiograph.pixels.mean() > darkest else np.zeros_like(reference.heart)
+        return OrganMask(found, hearts, "net@1", False)
+
+    means = {i: read(phantoms.image_file(i)).pixels.mean() for i in phantoms.table.index}
+    darkest = min(means.values())
+    study = run_study(phantoms, read, predict=predict, everywhere=True)
+    lost = study.rows[study.rows["ctr"].isna()]
+    assert lost["image_id"].tolist() == [min(means, key=means.get)]
+    assert lost["ctr_reference"].notna().all()
+    assert set(study.rows["heart_origin"]) == {"", "net@1"}
+    found = analyse(study, phantoms, intervals, grouped_rate)
+    assert (found.agreement.n, found.agreement.without_prediction) == (13, 1)
+    assert not found.heart_of_reference
+    # What taught the network that predicts is not compared with it.
+    taught = study.rows["image_id"].iloc[:5].tolist()
+    fewer = analyse(study, phantoms, intervals, grouped_rate, taught)
+    assert fewer.taught == 5
+    assert fewer.agreement.n + fewer.agreement.without_prediction == 9
+    assert sum(item.images for item in fewer.missed) == 9
+    assert "5 images with both masks are compared nowhere" in markdown(study, fewer, "x")
+    assert analyse(study, phantoms, intervals, grouped_rate, study.rows["image_id"].tolist()).agreement is None
 
 
 def test_lungs_that_a_predicted_mask_leaves_out_are_measured_against_the_reference(phantoms):

@@ -1,5 +1,6 @@
 """All that follows from the measurements of a study: tables, spreads, what a missing quarter does, agreement."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +10,7 @@ from cxrscreen.biomarkers.missing_quarter import Detection, Effect, Missed, dete
 from cxrscreen.biomarkers.ratio_agreement import CtrAgreement, ratio_agreement
 from cxrscreen.biomarkers.study import Study
 from cxrscreen.biomarkers.tables import (
+    ALL_MASKS,
     MarkerTable,
     Separation,
     further_tables,
@@ -44,6 +46,9 @@ class Analysis:
         Of the cardiothoracic ratio of predicted masks with the reference; None where none was predicted.
     heart_of_reference
         Whether the predicted masks had no heart, so that the reference's was taken on both sides.
+    taught
+        Images with predicted and reference masks that are in neither ``missed`` nor ``agreement``, since their patients
+        taught the network that predicted or chose it.
     """
 
     counts: pd.DataFrame
@@ -57,14 +62,22 @@ class Analysis:
     missed: tuple[Missed, ...]
     agreement: CtrAgreement | None
     heart_of_reference: bool
+    taught: int = 0
 
     @property
     def tables(self) -> tuple[MarkerTable, ...]:
         """All tables in the order of the page."""
         return (*self.paper, *self.further, *self.sources)
 
+    @property
+    def main(self) -> tuple[MarkerTable, ...]:
+        """The paper's tables as the paper has them: of lungs without the heart."""
+        return tuple(table for table in self.paper if not table.name.endswith(ALL_MASKS))
 
-def analyse(study: Study, manifest: Manifest, intervals: Intervals, rates: Rates) -> Analysis:
+
+def analyse(
+    study: Study, manifest: Manifest, intervals: Intervals, rates: Rates, taught: Collection[str] = ()
+) -> Analysis:
     """Work out everything that a study shows.
 
     Parameters
@@ -77,10 +90,15 @@ def analyse(study: Study, manifest: Manifest, intervals: Intervals, rates: Rates
         Makes 95 % intervals by patient.
     rates
         Makes those of shares.
+    taught
+        Ids of images that predicted masks must not be measured on.
     """
     rows = study.rows
     by_source = source_tables(rows, intervals)
-    predicted = rows[rows["ctr_reference"].notna() & rows["predicted"].astype(bool)]
+    known = rows["ctr_reference"].notna() | rows["missed_share"].notna()
+    compared = rows[known & rows["predicted"].astype(bool)]
+    unseen = compared[~compared["image_id"].isin(taught)]
+    predicted = unseen[unseen["ctr_reference"].notna()]
     fitting, choosing = _lung_parts(manifest)
     return Analysis(
         counts=_counts(rows),
@@ -91,9 +109,10 @@ def analyse(study: Study, manifest: Manifest, intervals: Intervals, rates: Rates
         spreads=heterogeneity(clean_rows(rows), intervals),
         effects=summarise_effects(study.effects, rows, intervals),
         detection=detect(rows, fitting, choosing, rates),
-        missed=missed_quarters(rows, rates),
+        missed=missed_quarters(unseen, rates),
         agreement=_agreement(predicted, intervals),
         heart_of_reference=bool((predicted["heart_origin"] == "reference").any()),
+        taught=len(compared) - len(unseen),
     )
 
 

@@ -134,6 +134,7 @@ def json_content(study: Study, analysis: Analysis, command: str, seed: int, repl
             },
             "ctr_agreement": analysis.agreement,
             "ctr_agreement_with_the_references_heart": analysis.heart_of_reference,
+            "not_compared_since_they_taught_the_bundle": analysis.taught,
             "differs": DIFFERS,
             "not_to_conclude": NOT_TO_CONCLUDE,
         }
@@ -188,6 +189,11 @@ def findings(study: Study, analysis: Analysis) -> tuple[str, ...]:
         )
     if analysis.agreement is not None:
         said.append(_agreement_sentence(analysis.agreement, of_reference=analysis.heart_of_reference))
+    if analysis.taught:
+        said.append(
+            f"{analysis.taught} images with both masks are compared nowhere here: their patients taught the bundle "
+            "that predicted, or chose it."
+        )
     return tuple(said)
 
 
@@ -233,6 +239,28 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
         for item in analysis.effects
         if item.marker in EFFECT_MARKERS
     )
+    normal = tuple(
+        (
+            MARKERS[table.comparison.marker],
+            table.classes[str(row["class"])],
+            str(row["patients"]),
+            _p(row["normality_p"]),
+        )
+        for table in analysis.main
+        for row in table.comparison.groups.to_dict("records")
+        if row["images"]
+    )
+    smirnov = tuple(
+        (
+            MARKERS[table.comparison.marker],
+            table.classes[str(row["first"])],
+            table.classes[str(row["second"])],
+            f"{row['ks']:.2f}",
+            _p(row["ks_p"]),
+        )
+        for table in analysis.main
+        for row in table.comparison.pairs.to_dict("records")
+    )
     detection = analysis.detection
     flagged = tuple((CLASS_TITLES[label], str(rate.n), _percent(rate)) for label, rate in detection.flagged.items())
     bare = tuple(
@@ -256,6 +284,20 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
                 ("Larger", "Smaller", "Marker", "Chance that it is larger", "Patients of the smaller group"),
                 apart,
                 "0.5: not at all apart; 1: apart in every pair of images. The furthest apart first.",
+            ),
+            Grid(
+                "Whether a marker is normally distributed",
+                ("Marker", "Class", "Patients", "p"),
+                normal,
+                "Kolmogorov-Smirnov against the normal distribution of the same mean and spread (Lilliefors), over "
+                "means of patients; a small p speaks against it, and for tests by rank.",
+            ),
+            Grid(
+                "Whether two classes have one distribution",
+                ("Marker", "One class", "Other class", "Greatest distance", "p"),
+                smirnov,
+                "Two-sample Kolmogorov-Smirnov test over means of patients, not corrected for the number of pairs: it "
+                "also answers to another spread or form.",
             ),
             Grid(
                 "Spread between images of the mean grey value of the lungs",
@@ -373,6 +415,12 @@ def _percent(interval: Interval) -> str:
 
 def _chance(chance: float, low: float | None, high: float | None) -> str:
     return f"{chance:.2f}" if low is None else f"{chance:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _p(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _signed(value: float | None) -> str:

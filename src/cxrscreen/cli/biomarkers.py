@@ -14,6 +14,7 @@ from cxrscreen import RESEARCH_USE
 
 if TYPE_CHECKING:
     from cxrscreen.biomarkers.references import OrganMask
+    from cxrscreen.data.manifest import Manifest
     from cxrscreen.imaging.radiograph import Radiograph
 
 _REPLICATES = 2000
@@ -70,7 +71,8 @@ def biomarkers(
             advance=lambda done, total: progress.update(task, completed=done, total=total),
         )
         progress.update(task, description="comparing")
-        analysis = analyse(study, table, partial(bootstrap_all, replicates=replicates, seed=seed), grouped_rate)
+        intervals = partial(bootstrap_all, replicates=replicates, seed=seed)
+        analysis = analyse(study, table, intervals, grouped_rate, _taught(bundle, table))
         command = _command(bundle, everywhere, limit, seed, replicates)
         files = write_report(out, study, analysis, command=command, seed=seed, replicates=replicates)
     for sentence in findings(study, analysis):
@@ -95,11 +97,23 @@ def _predict(bundle: str) -> "Callable[[Radiograph], OrganMask]":
     def predict(radiograph: "Radiograph") -> OrganMask:
         found = system.screen(radiograph, explain=False, policy="off")
         mask, heart = found.lung_mask, found.heart_mask
-        if heart is None or not heart.any():
+        if heart is None:
             return OrganMask(mask, None, system.bundle_id, heart_in_lungs=False)
+        # A heart that was looked for and not found stays empty: the reference's must not stand in for it.
         return OrganMask(np.where(heart, HEART, mask).astype(np.uint8), heart, system.bundle_id, heart_in_lungs=False)
 
     return predict
+
+
+def _taught(bundle: str | None, manifest: "Manifest") -> frozenset[str]:
+    """Images whose patients taught any network of the bundle, or chose it."""
+    from cxrscreen.evaluate.disease_regions import taught_by
+    from cxrscreen.systems.bundle import open_bundle
+
+    if bundle is None:
+        return frozenset()
+    splits = open_bundle(bundle).folder.glob("split-*.json.gz")
+    return frozenset().union(*(taught_by(split, manifest, "test") or () for split in splits))
 
 
 def _command(bundle: str | None, everywhere: bool, limit: int | None, seed: int, replicates: int) -> str:
