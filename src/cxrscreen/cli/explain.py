@@ -179,6 +179,8 @@ def _entry(found: "Explanation", verdict: "Verdict", chances: Mapping[str, float
     return {
         "class": found.finding,
         "probability": round(found.lime.probability, 4),
+        # Screening calls by the card's temperature and operating point instead.
+        "calibrated": False,
         "grad_cam_in_lungs": found.grad_cam_in_lungs,
         "lime_in_lungs": found.lime_in_lungs,
         "lungs_share_of_region": round(float(found.lungs.mean()), 4),

@@ -33,8 +33,8 @@ class CxNetReproduceRecipe(Settings):
     three
         Phases of the three-class version.
     imagenet
-        Phases of the classifier that begins from ImageNet weights (section 5.2), with its features frozen or not;
-        frozen it learns at the rate of own's first frozen phase.
+        Phases of the classifier that keeps ImageNet's features (section 5.2): all frozen, at the rate of own's first
+        frozen phase. The one that goes on from ImageNet's weights has own's phases, so that the start alone differs.
     seeds, seed_phases
         Of the range of accuracy over trainings (Table 5): at least two, and short phases.
     shares
@@ -132,7 +132,9 @@ class CxNetReproduceRecipe(Settings):
             return fixed[name]
         kind, _, value = name.partition("-")
         if kind == "imagenet":
-            learns = {"frozen": True, **self._rate_of_a_head} if value == "frozen" else {"frozen": False}
+            if value != "frozen":
+                return plain | {"classifier": {"weights": "imagenet"}}
+            learns = {"frozen": True, **self._rate_of_a_head}
             phases = tuple(phase.model_copy(update=learns) for phase in self.imagenet)
             return plain | {"classifier": {"weights": "imagenet", "phases": phases}}
         if kind == "share":

@@ -6,8 +6,9 @@ INTERVALS = (
     "All figures are percentages; in brackets 95 % intervals by patient (bootstrap; accuracies and rates by Wilson "
     "with the sample size adjusted for patients), of the paper's matrices by image. The class of greatest probability "
     "is called, as in the paper: no threshold is chosen. One training each, so what another seed would change is in no "
-    "interval; the ten seeds of table 5 show its size. Within sources: sources with at least 5 images of two classes, "
-    "named one by one. Left out: all images of a source by a training that saw none of its images or patients."
+    "interval; table 5 is made of ten seeds. Within sources: sources with at least 5 images of two classes, named one "
+    "by one; where the test images are too few, the validation images count too, which chose the epoch. Left out: all "
+    "images of a source by a training that saw none of its images or patients."
 )
 PAIRED = "Differences are paired: the same images on the same resamples of patients."
 
@@ -34,21 +35,22 @@ FEW_NORMAL = (
 )
 
 CHILDREN_DIFFERS = (
-    "Version 1 learns normal chests from children alone (Kermany), and COVID-19 from adults; all are tested on the "
-    "same adults. The paper's 60 external images are not published as a list.",
+    "Version 1 learns normal chests from children alone (Kermany, and the few of the other sources), and COVID-19 from "
+    "adults; all are tested on the same adults. The paper's 60 external images are not published as a list.",
     "The paper's two versions differ in more than age, so version 1 is trained here with the normal images of adults "
     "as well, which the paper lacks.",
 )
 CHILDREN_ALONE_DIFFER = (
     "These two trainings differ in nothing but their normal images: in age, and with it in hospital and number, since "
-    "all children are of one hospital."
+    "nearly all children are of one hospital."
 )
 VERSIONS_DIFFER = (
     "They differ in the age of their normal images, in channels (one and three) and in balance (even batches and a "
     "weighted loss) at once, so this difference is no measure of age."
 )
 CHILDREN_CONCLUDE = (
-    "That the difference is one of age: the children are all of one hospital, of which the test has no image.",
+    "That the difference is one of age: nearly all of the children are of one hospital, of which the test has no "
+    "image.",
     "That version 2 recognises COVID-19 because it does better: it has learned what the hospitals of the test's normal "
     "images look like, and version 1 of children has not; nor that it does better for any one of its differences.",
 )
@@ -80,8 +82,8 @@ IMAGENET_DIFFERS = (
     "The paper gives no figures for its section 5.2, only a curve of DenseNet-121 that does not learn with frozen "
     "features and overfits otherwise, trained with the normal images of children.",
     "The paper replaces the last layer alone; here all rows keep the ten nodes, dropout and label smoothing of "
-    "COVID-CXNet, so that the start alone differs. The frozen row learns at the rate with which the recipe trains a "
-    "head alone, the others at that of the whole network.",
+    "COVID-CXNet, so that the start alone differs between the two rows that are fine-tuned. The frozen row takes as "
+    "many steps but those of the head before, at the rate with which the recipe trains a head alone.",
 )
 
 CURVE_DIFFERS = (
