@@ -49,8 +49,8 @@ def explanation_figure(found: Explanation, title: str, concerns: Sequence[str] =
     figure.suptitle(f"{title}: what spoke for {WORDS[found.finding]}", fontsize=11, x=0.01, ha="left")
     doubts = "".join(f"{line}\n" for line in wrap(" ".join(concerns), CAPTION))
     figure.supxlabel(
-        f"{doubts}Probability {found.lime.probability:.2f}, not calibrated. LIME: green spoke for the class, orange against "
-        "it; its "
+        f"{doubts}Probability {found.lime.probability:.2f}, not calibrated. LIME: green spoke for the class, "
+        "orange against it; its "
         f"linear model explains {100 * max(found.lime.fit, 0):.0f} % of the change (low: do not trust its colours).\n"
         "Both show what moved the network, not where disease is: a network that recognises a hospital can look at "
         f"lungs too. Blue: outline of the lungs as found.\n{RESEARCH_USE}",
