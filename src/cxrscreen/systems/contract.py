@@ -256,7 +256,8 @@ class Outline:
     Parameters
     ----------
     disease
-        float32 (H, W) in [0, 1] at the radiograph's own size: probability of disease at each place.
+        float32 (H, W) in [0, 1] at the radiograph's own size: a score of disease at each place; no
+        probability where the loss of the places was weighted.
     lungs
         bool (H, W).
     """

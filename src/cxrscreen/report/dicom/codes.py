@@ -35,7 +35,7 @@ LIMITED: Final = Code("limited", SCHEME, "A warning touches the trust in the res
 LUNG_SHARE: Final = Code("lung-share", SCHEME, "Share of the image covered by lung (0 to 1)")
 CARDIOTHORACIC_RATIO: Final = Code("ctr", SCHEME, "Cardiothoracic ratio")
 COVERAGE: Final = Code("coverage", SCHEME, "How often the system looked at a place")
-DISEASE_PROBABILITY: Final = Code("disease-map", SCHEME, "Probability of disease at a place")
+DISEASE_SCORE: Final = Code("disease-map", SCHEME, "Score of disease at a place (0 to 1)")
 RESEARCH_STATEMENT: Final = Code("research-use", SCHEME, "Statement of use")
 WARNING: Final = Code("warning", SCHEME, "Warning")
 
@@ -73,7 +73,7 @@ MAP_CODES: Final[dict[str, Code]] = {
     "viral": _GRAD_CAM,
     "covid19": _GRAD_CAM,
     "other-pneumonia": _GRAD_CAM,
-    "disease": DISEASE_PROBABILITY,
+    "disease": DISEASE_SCORE,
 }
 """What a map shows, by its name; others are plain saliency."""
 

@@ -28,9 +28,9 @@ from cxrscreen.report.figures import LEFT_LUNG, RIGHT_LUNG
 from cxrscreen.systems.contract import Screening
 
 DISEASE_MAP: Final = "disease"
-"""Name of the map that is a segmentation: the probability of disease at each place."""
+"""Name of the map that is a segmentation: a score of disease at each place."""
 DISEASE_THRESHOLD: Final = 0.5
-"""Probability from which a place counts as diseased (COMiT-Net paper, section 4.1)."""
+"""Score from which a place counts as diseased (COMiT-Net paper, section 4.1)."""
 
 _HEART_COLOUR: Final = (204, 121, 167)
 _DISEASE_COLOUR: Final = (213, 94, 0)

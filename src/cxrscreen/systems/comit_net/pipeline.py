@@ -30,8 +30,9 @@ LUNGS_FILE = "lungs.onnx"
 REGION = "disease"
 """Name of the map of the diseased region."""
 REGION_THRESHOLD = 0.5
-"""Probability from which a place counts as diseased (the paper's section 4.1)."""
-REGION_TITLE = "Diseased region: probability of disease at each place"
+"""Score from which a place counts as diseased (the paper's section 4.1). It is no probability of disease where
+``loss.region_weight`` weighs places within the region by w: 0.5 then stands for a probability of 1 / (1 + w)."""
+REGION_TITLE = "Diseased region: score at each place, from 0 to 1"
 CONTRADICTION = (
     "The lungs were called healthy and a disease was called all the same: the decisions contradict each other."
 )
