@@ -1,12 +1,15 @@
 """Augmentation: a random step draws parameters, a deterministic step applies them."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cxrscreen.train.recipe import AugmentSettings
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 GREY_BINS = 64
 
@@ -121,8 +124,8 @@ def apply_intensity(image: NDArray[np.float32], change: Intensity) -> NDArray[np
     return np.asarray(np.clip(result, 0.0, 1.0), dtype=np.float32)
 
 
-def apply_rectangle(image: NDArray[np.float32], rectangle: Rectangle | None, value: float = 0.0) -> NDArray[np.float32]:
-    """Blank a rectangle."""
+def apply_rectangle(image: NDArray[Kind], rectangle: Rectangle | None, value: float = 0.0) -> NDArray[Kind]:
+    """Blank a rectangle of an image or a mask."""
     if rectangle is None:
         return image
     side = image.shape[0]

@@ -59,6 +59,23 @@ def test_masks_follow_the_image(table):
         assert (image == again).all()
 
 
+def test_no_disease_is_asked_for_where_the_image_was_erased(table):
+    erasing = GEOMETRY_ALONE.model_copy(
+        update={"erase": 1.0, "rotation": 0, "scale": 0, "aspect": 0, "shift": 0, "flip": 0}
+    )
+    images = ComitImages(table, labelled(), np.zeros(2, np.int64), erasing)
+    met = 0
+    for seed in range(20):
+        image, lungs, region, *_ = images[(0, seed)]
+        assert (image[0][region == 1] > 2.7).all()
+        assert (lungs != IGNORE).all()
+        met += int((region == IGNORE).any())
+    assert met == 20
+    # Of an image without disease the whole stays without.
+    healthy = ImageTable(np.where(np.arange(3)[None, :, None, None] == 2, 0, table.arrays), {"a": 0, "b": 1})
+    assert (ComitImages(healthy, labelled(), np.zeros(2, np.int64), erasing)[(0, 1)][2] == 0).all()
+
+
 def test_the_five_copies_are_those_of_the_paper(table):
     # The label decides, not whether a task asks for it.
     part, places = with_copies(labelled(diagnosis=np.full((2, 2), np.nan, np.float32)), copies=True)

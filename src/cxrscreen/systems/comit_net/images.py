@@ -155,7 +155,11 @@ class ComitImages(Dataset[Sample]):
             lungs, region = (None if mask is None else _moved(mask, move) for mask in (lungs, region))
         if self.augment is not None:
             grey = apply_intensity(grey, draw_intensity(self.augment, rng))
-            grey = apply_rectangle(grey, draw_rectangle(self.augment, rng))
+            rectangle = draw_rectangle(self.augment, rng)
+            grey = apply_rectangle(grey, rectangle)
+            if region is not None and region.any():
+                # What was erased shows no disease any more; lungs go on behind it.
+                region = apply_rectangle(region, rectangle, IGNORE)
         unknown = np.full((side, side), IGNORE, np.uint8)
         return (
             torch.from_numpy(network_input(grey)[None]),
