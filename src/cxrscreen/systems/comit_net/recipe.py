@@ -152,6 +152,10 @@ class ComitNetRecipe(Settings):
         See :class:`cxrscreen.systems.comit_net.preprocessing.Preprocessing`.
     data, network, loss, phases, augment
         What is learned from, by what, and how; runs one after the other, each from the best state of the one before.
+    region_recall
+        Share of the known diseased regions of validation images that a score of one half is to find, as the mean over
+        images: the logit is moved so after the training (:mod:`cxrscreen.systems.comit_net.region_recall`); None: it
+        stays as trained.
     data_limits, licence
         What the card must say of the training data.
     """
@@ -171,6 +175,7 @@ class ComitNetRecipe(Settings):
     loss: LossRules = LossRules()
     phases: tuple[ComitPhase, ...] = Field(min_length=1)
     augment: AugmentSettings
+    region_recall: float | None = Field(default=None, gt=0, lt=1)
     data_limits: tuple[str, ...] = ()
     licence: str = "As the terms of the training images say. Code: Apache-2.0."
 
@@ -183,6 +188,8 @@ class ComitNetRecipe(Settings):
     def _agrees(self) -> Self:
         if not {"health", "diagnosis"} & set(self.tasks) or len(set(self.tasks)) != len(self.tasks):
             raise ValueError("tasks must be different ones, with health or diagnosis among them")
+        if self.region_recall is not None and "disease" not in self.tasks:
+            raise ValueError("region_recall moves the diseased region's score: name disease in tasks, or leave it out")
         if self.augment.histogram or self.augment.blank:
             raise ValueError("augment.histogram and augment.blank are of the cascade alone: leave them out")
         if not self.data.learned:

@@ -18,6 +18,7 @@ from cxrscreen.systems.comit_net.labels import class_of
 from cxrscreen.systems.comit_net.networks import comit_network
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
+from cxrscreen.systems.comit_net.region_recall import with_region_recall
 from cxrscreen.systems.comit_net.splits import Labelled, Parts, parts_of
 from cxrscreen.systems.comit_net.task import ComitTask
 from cxrscreen.systems.learned import facts_stamp
@@ -91,7 +92,7 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
     torch.set_float32_matmul_precision("high")
     table, made = stored_images(recipe, manifest, parts, shared or Shared(work / "images", learned_from(parts)))
     file = work / "network" / "final.safetensors"
-    once(
+    trained = once(
         file,
         {
             "images": made,
@@ -105,6 +106,11 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
         },
         lambda part: _save(_train(recipe, manifest, parts, table, file.parent), part),
     )
+    if recipe.region_recall is not None:
+        asked = {"network": trained, "recall": recipe.region_recall, "mirrored": recipe.mirrored}
+        moved = file.with_name("moved.safetensors")
+        once(moved, asked, lambda part: _save(_moved(recipe, parts, table, load_file(file)), part))
+        file = moved
     return Trained(load_file(file), settings_of(recipe, parts), parts.decisions)
 
 
@@ -191,6 +197,16 @@ def _train(
             folder / f"phase{number}",
         )
     return state
+
+
+def _moved(
+    recipe: ComitNetRecipe, parts: Parts, table: ImageTable, state: Mapping[str, Tensor]
+) -> Mapping[str, Tensor]:
+    assert recipe.region_recall is not None
+    network = comit_network(recipe)
+    network.load_state_dict(state)
+    judged = ComitImages(table, parts.validation, np.zeros(len(parts.validation.image_ids), np.int64), None)
+    return with_region_recall(network, judged, recipe.region_recall, mirrored=recipe.mirrored)
 
 
 def _save(state: Mapping[str, Tensor], path: Path) -> None:
