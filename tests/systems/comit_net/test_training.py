@@ -91,16 +91,21 @@ def test_batches_are_drawn_evenly_over_what_the_recipe_names(recipe, phantom_dat
     assert {name.split("/")[1] for name in names} == {"AP", "PA"}
     assert {name.split("/")[0] for name in names} == {"normal", "covid19", "other"}
     by_region = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ("region",)})})
-    assert even_batches(by_region, phantom_data, train, phase).names == ["", "region"]
+    assert even_batches(by_region, phantom_data, train, phase).names == ["all", "region"]
     # Healthy images, whose region is known to be empty, are not in the group of the diseased ones, asked for or not.
     regions = disease_masks(phantom_data).image_ids
     for tasks in (by_region.tasks, ("lungs", "disease", "diagnosis")):
         data = by_region.data.model_copy(update={"healthy_regions": True})
         part = parts_of(by_region.model_copy(update={"data": data, "tasks": tasks}), phantom_data).train
-        assert even_batches(by_region, phantom_data, part, phase).names == ["", "region"]
+        assert even_batches(by_region, phantom_data, part, phase).names == ["all", "region"]
         marked = [i in regions for i in part.image_ids]
         assert part.diseased.tolist() == marked
         assert part.region.sum() > sum(marked)
+    # Of whatever class and view, they are one group.
+    data = recipe.data.model_copy(update={"even_over": ("class", "view", "region")})
+    batches = even_batches(recipe.model_copy(update={"data": data}), phantom_data, train, phase)
+    assert [name for name in batches.names if "/" not in name] == ["region"]
+    assert {name.split("/")[0] for name in batches.names} >= {"normal", "other", "region"}
     plain = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ()})})
     assert even_batches(plain, phantom_data, train, phase).names == ["all"]
 

@@ -159,12 +159,15 @@ def even_batches(recipe: ComitNetRecipe, manifest: Manifest, labelled: Labelled,
             for source, label in zip(rows["source"], rows["label"], strict=True)
         ],
         "view": [view.removesuffix(" Supine") for view in rows["view"]],
-        "region": ["region" if known else "" for known in labelled.diseased],
     }
-    names = recipe.data.even_over
+    names = [name for name in recipe.data.even_over if name != "region"]
     groups = ["/".join(each) for each in zip(*(facts[name] for name in names), strict=True)] if names else None
+    groups = groups or ["all"] * len(labelled.image_ids)
+    if "region" in recipe.data.even_over:
+        # One group of whatever class and view: they are few, and would be learned by heart if each view had its own.
+        groups = ["region" if known else group for known, group in zip(labelled.diseased, groups, strict=True)]
     return EvenBatches(
-        groups or ["all"] * len(labelled.image_ids),
+        groups,
         rows["source"].tolist(),
         weights=phase.source_weights,
         batch=phase.batch,
