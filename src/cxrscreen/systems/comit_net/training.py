@@ -106,7 +106,8 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
         },
         lambda part: _save(_train(recipe, manifest, parts, table, file.parent), part),
     )
-    if recipe.region_recall is not None:
+    # The tables train by the same recipe without the task.
+    if recipe.region_recall is not None and "disease" in recipe.tasks:
         asked = {"network": trained, "recall": recipe.region_recall, "mirrored": recipe.mirrored}
         moved = file.with_name("moved.safetensors")
         once(moved, asked, lambda part: _save(_moved(recipe, parts, table, load_file(file)), part))
