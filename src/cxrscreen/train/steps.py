@@ -9,7 +9,8 @@ from cxrscreen.errors import RecipeError
 
 GENERATION = 2
 """Of the code that trains; raised with every change after which the same settings and images give other weights, so
-that no work folder mixes the two. 2: running statistics of EfficientNet-Lite0 that keep up with short trainings."""
+that no work folder mixes the two. 2: running statistics of EfficientNet-Lite0 that keep up with short trainings; heads
+fitted to exported features; COMiT-Net's known regions drawn as one group, and ignored where the image is erased."""
 
 
 def once(file: Path, depends: Mapping[str, object], make: Callable[[Path], None]) -> str:
