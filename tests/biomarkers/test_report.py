@@ -55,6 +55,9 @@ def test_the_page_stands_alone_and_says_what_must_not_be_concluded(written):
     assert "14 radiographs of" in page.text
     assert "Table VI: Mean grey value of the lungs" in page.text
     assert "Two-sample Kolmogorov-Smirnov test over means of patients" in page.text
+    # Two tables have one marker, with and without supine radiographs: each test says of which it is.
+    tests = page.text[page.text.index("Whether two classes have one distribution") :]
+    assert "Table VIII: Standard deviation of the grey values of the lungs, without AP supine radiographs" in tests
 
 
 def test_figures_are_pictures_of_some_size(written):

@@ -241,7 +241,7 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
     )
     normal = tuple(
         (
-            MARKERS[table.comparison.marker],
+            table.title,
             table.classes[str(row["class"])],
             str(row["patients"]),
             _p(row["normality_p"]),
@@ -252,7 +252,7 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
     )
     smirnov = tuple(
         (
-            MARKERS[table.comparison.marker],
+            table.title,
             table.classes[str(row["first"])],
             table.classes[str(row["second"])],
             f"{row['ks']:.2f}",
@@ -287,14 +287,14 @@ def reliability_grids(analysis: Analysis) -> tuple[Grid, ...]:
             ),
             Grid(
                 "Whether a marker is normally distributed",
-                ("Marker", "Class", "Patients", "p"),
+                ("Table", "Class", "Patients", "p"),
                 normal,
                 "Kolmogorov-Smirnov against the normal distribution of the same mean and spread (Lilliefors), over "
                 "means of patients; a small p speaks against it, and for tests by rank.",
             ),
             Grid(
                 "Whether two classes have one distribution",
-                ("Marker", "One class", "Other class", "Greatest distance", "p"),
+                ("Table", "One class", "Other class", "Greatest distance", "p"),
                 smirnov,
                 "Two-sample Kolmogorov-Smirnov test over means of patients, not corrected for the number of pairs: it "
                 "also answers to another spread or form.",
