@@ -63,3 +63,14 @@ def test_a_map_goes_back_where_it_came_from():
 
 def test_background_is_minus_one_for_the_networks():
     assert network_input(np.zeros((2, 2), np.float32)).tolist() == [[-1.0, -1.0], [-1.0, -1.0]]
+
+
+def test_a_radiograph_that_is_not_reduced_first_is_averaged_down():
+    # Each second pixel black, each other one white: what takes single pixels sees either, what averages sees grey.
+    pixels = np.indices((512, 512)).sum(axis=0) % 2
+    roi = cut_lungs(
+        pixels.astype(np.float32),
+        np.ones((8, 8), np.uint8),
+        RoiSettings(side=60, working_side=None, margin=0.0, dilation=0.0),
+    )
+    np.testing.assert_allclose(roi.pixels, 0.5, atol=0.1)

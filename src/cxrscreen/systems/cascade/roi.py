@@ -20,7 +20,7 @@ class RoiSettings:
         Side of the classifiers' input, pixels.
     working_side
         Longest side to which every radiograph is reduced first, pixels: one resolution for all sources, so that
-        sharpness does not tell them apart.
+        sharpness does not tell them apart. None: the box is averaged down to ``side`` from the radiograph as it is.
     margin
         Margin around the lungs' bounding box, as a share of its sides.
     dilation
@@ -28,7 +28,7 @@ class RoiSettings:
     """
 
     side: int
-    working_side: int
+    working_side: int | None
     margin: float
     dilation: float
 
@@ -91,7 +91,10 @@ def cut_lungs(pixels: NDArray[np.float32], mask: NDArray[np.uint8], settings: Ro
         reach = 2 * max(1, round(settings.dilation * settings.side)) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         filtered = np.asarray(cv2.dilate((small >= 0.5).astype(np.float32), kernel), dtype=np.float32)
-    resized = np.asarray(cv2.resize(stretched, size, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    # Of a large radiograph a bilinear reduction would drop most pixels and keep the noise of the rest.
+    averages = settings.working_side is None and min(stretched.shape) > settings.side
+    how = cv2.INTER_AREA if averages else cv2.INTER_LINEAR
+    resized = np.asarray(cv2.resize(stretched, size, interpolation=how), dtype=np.float32)
     return Roi(np.clip(resized, 0.0, 1.0), filtered, (top, left, bottom, right), trusted)
 
 
@@ -126,9 +129,9 @@ def place_in_radiograph(
     return result
 
 
-def _reduce(pixels: NDArray[np.float32], working_side: int) -> NDArray[np.float32]:
+def _reduce(pixels: NDArray[np.float32], working_side: int | None) -> NDArray[np.float32]:
     longest = max(pixels.shape)
-    if longest <= working_side:
+    if working_side is None or longest <= working_side:
         return pixels
     scale = working_side / longest
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))

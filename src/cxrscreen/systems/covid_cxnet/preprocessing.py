@@ -20,9 +20,6 @@ Channels = Literal["original", "stack"]
 Pooling = Literal["image", "lungs"]
 Box = tuple[float, float, float, float]
 
-UNREDUCED = 1 << 20
-"""A working side that no radiograph reaches."""
-
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Preprocessing:
@@ -114,7 +111,7 @@ def region_of_interest(
         Side of the network's input, pixels.
     """
     shown = mask if settings.roi != "none" else np.zeros_like(mask)
-    cutting = RoiSettings(side, settings.working_side or UNREDUCED, settings.margin, settings.dilation)
+    cutting = RoiSettings(side, settings.working_side, settings.margin, settings.dilation)
     roi = cut_lungs(pixels, shown, cutting)
     kept = roi.mask if settings.roi == "mask" else np.ones_like(roi.mask)
     trusted = roi.trusted or settings.roi == "none"
