@@ -64,6 +64,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     assert (tmp_path / "cut" / "metrics-1.csv").is_file()
 
 
+def test_a_log_has_a_line_for_each_epoch(tmp_path, capsys):
+    run(tmp_path / "network" / "phase1", phase=PHASE.model_copy(update={"epochs": 2}))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("network/phase1: epoch ")]
+    assert [line.partition(", validation score ")[0] for line in lines] == [
+        "network/phase1: epoch 1 of at most 2",
+        "network/phase1: epoch 2 of at most 2",
+    ]
+    assert all(float(line.partition(", validation score ")[2]) < 0 for line in lines)
+
+
 def test_a_finished_run_gives_its_result_again(tmp_path):
     first = run(tmp_path)
     second = run(tmp_path)

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.evaluate import Sources
+from cxrscreen.progress import Bars
 
 
 def audit(
@@ -70,7 +71,7 @@ def audit(
     opened, images = open_bundle(chosen), load_manifest(manifest)
     check_writable(out)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=errors) as progress:
+    with Bars(*columns, console=errors) as progress:
         task = progress.add_task("starting", total=None)
         data = audit_data(
             load_system(chosen),

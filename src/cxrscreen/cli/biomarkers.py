@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cxrscreen import RESEARCH_USE
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     from cxrscreen.biomarkers.references import OrganMask
@@ -58,8 +58,7 @@ def biomarkers(
     table = load_manifest(manifest)
     check_writable(out)
     predict = None if bundle is None else _predict(bundle)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors) as progress:
+    with Bars(console=errors) as progress:
         task = progress.add_task("measuring", total=None)
         study = run_study(
             table,

@@ -8,7 +8,8 @@ from typing import Literal
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from cxrscreen.progress import Bars
 
 HEALTHY = 100
 """Normal images, drawn by the seed, on which is measured how much is called falsely."""
@@ -65,7 +66,7 @@ def evaluate_regions(
     healthy = chosen_images(unknown, min(limit or HEALTHY, HEALTHY), seed)
     check_writable(out)
     loaded = load_system(chosen)
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=errors) as progress:
+    with Bars(console=errors) as progress:
         task = progress.add_task(f"diseased regions, {part} part", total=len(images))
         rows, failures = region_rows(loaded, table, regions, images, read, advance=lambda: progress.advance(task))
         task = progress.add_task("images without disease", total=len(healthy))

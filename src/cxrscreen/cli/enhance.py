@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,9 +75,8 @@ def enhance(
     check_writable(out)
     out.mkdir(parents=True, exist_ok=True)
     console, failed = Console(stderr=True), 0
-    columns = (TextColumn("Enhancing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        for file in progress.track(files):
+    with Bars(console=console) as progress:
+        for file in progress.track(files, description="Enhancing"):
             try:
                 pixels = read(file).pixels
             except UnreadableImageError as error:

@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     from cxrscreen.data.manifest import Manifest
@@ -114,8 +115,7 @@ def evaluate(
     stage = decision_for(card.system, protocol).stage if decides and card else None
     check_writable(out)
     loaded = load_system(chosen)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors) as progress:
+    with Bars(console=errors) as progress:
         task = progress.add_task(f"{protocol}, {part} part", total=len(images))
         run = run_system(loaded, read, table, Question(split, images, stage), advance=lambda: progress.advance(task))
     result = measure_run(run, replicates=replicates, seed=seed)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.cli.screen import Gate, GatePolicy
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     from cxrscreen.systems.contract import Verdict
@@ -82,8 +82,7 @@ def explain(
     charts: dict[str, dict[str, float]] = {}
     console = Console(stderr=True)
     failures = _Failures(console)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with Bars(console=console) as progress:
         for file in files:
             try:
                 radiograph = read(file)

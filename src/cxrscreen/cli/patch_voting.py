@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,8 +76,7 @@ def patch_voting(
     if work is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_curves(work, f"Training of {_named(opened)}", out)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Bars() as progress:
         task = progress.add_task("Measuring", total=len(names) * len(classes.part(part)))
 
         def advance() -> None:

@@ -243,7 +243,7 @@ def _shown_on(progress: "Progress", total: int) -> tuple[Callable[[int], None], 
     """What to tell the bar: how many were finished before, and each new record."""
     from cxrscreen.report.wording import printable
 
-    task = progress.add_task("", total=total, rate="")
+    task = progress.add_task("Screening", total=total, rate="")
 
     def kept(count: int) -> None:
         if count:

@@ -105,7 +105,7 @@ def screen_on_ray(
                 work = Work(bundle, engine, asked)
                 terminal.print("Starting Ray; each worker loads the model first.")
                 with connected(cluster.address, cluster.workers) as workers, screening_progress(terminal) as progress:
-                    task = progress.add_task("", total=len(left), rate="")
+                    task = progress.add_task("Screening", total=len(left), rate="")
                     new = screen_items(
                         left,
                         store,

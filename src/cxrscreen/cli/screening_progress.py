@@ -1,4 +1,5 @@
 """The bar of a batch: done, images a second, time left."""
+# ruff: noqa: PLC0415 - imported on use, so that --help is quick
 
 from typing import TYPE_CHECKING
 
@@ -10,16 +11,12 @@ if TYPE_CHECKING:
 
 def screening_progress(console: Console) -> "Progress":
     """Make the bar; its task has a field ``rate``."""
-    from rich.progress import (  # noqa: PLC0415 - imported on use, so that --help is quick
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    return Progress(
-        TextColumn("Screening"),
+    from cxrscreen.progress import Bars
+
+    return Bars(
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

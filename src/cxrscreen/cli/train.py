@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cxrscreen.progress import Bars
 
 if TYPE_CHECKING:
     from cxrscreen.train.records import TrainingRecord
@@ -69,8 +70,7 @@ def train(
 
             dismiss(crew)
         if measure:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            with Progress(*columns, console=errors) as progress:
+            with Bars(console=errors) as progress:
                 task = progress.add_task("Measuring", total=None)
                 measure_bundle(
                     out,

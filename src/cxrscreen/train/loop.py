@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.strategies import DDPStrategy
+from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
@@ -178,7 +179,7 @@ def run_share(work: Work, crew: Crew) -> None:
         EarlyStopping(SCORE, mode="max", patience=phase.patience),
     ]
     if crew.rank == FIRST:
-        callbacks.append(RichProgressBar())
+        callbacks.append(RichProgressBar() if Console().is_terminal else _EpochLines(work.folder))
     training, validation = work.training, work.validation
     if several:
         shared = len(validation) >= crew.size
@@ -253,6 +254,22 @@ class _Tell(Checkpoint):
                 listener(self.folder, trainer.current_epoch, logged)
 
 
+class _EpochLines(Callback):
+    """Stands in for the bar in a log, where it would show nothing until the end."""
+
+    def __init__(self, folder: Path) -> None:
+        self.phase = "/".join(folder.parts[-2:])
+        self.console = Console(stderr=True)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Say a line."""
+        score = float(trainer.callback_metrics[SCORE])
+        epoch = f"epoch {trainer.current_epoch + 1} of at most {trainer.max_epochs}"
+        self.console.print(
+            f"{self.phase}: {epoch}, validation score {score:.4f}", highlight=False, soft_wrap=True, markup=False
+        )
+
+
 def _trainer(work: Work, crew: Crew, callbacks: list[Callback]) -> lightning.Trainer:
     several: dict[str, Any] = {}
     if crew.size > 1:
@@ -281,6 +298,7 @@ def _trainer(work: Work, crew: Crew, callbacks: list[Callback]) -> lightning.Tra
             deterministic=True,
             gradient_clip_val=1.0,
             enable_model_summary=False,
+            enable_progress_bar=any(isinstance(callback, RichProgressBar) for callback in callbacks),
             use_distributed_sampler=False,
             **several,
         )

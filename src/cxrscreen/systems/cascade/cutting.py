@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 from cxrscreen.imaging.read import read
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.systems.bundle import Bundle, preprocessing_of
 from cxrscreen.systems.cascade.cohort import Cohort
@@ -69,7 +69,7 @@ def cut_cohort(bundle: Bundle, cohort: Cohort, folder: Path) -> tuple[RoiTable, 
 
     by = {"lungs": bundle.card.files["lungs.safetensors"], "settings": asdict(settings)}
     tables, made = [], []
-    for number in track(range(-(-len(cohort.images) // CHUNK)), "Cutting out lungs"):
+    for number in tracked(range(-(-len(cohort.images) // CHUNK)), "Cutting out lungs"):
         some = cohort.images[number * CHUNK : (number + 1) * CHUNK]
         file = folder / f"lungs-{number:04d}.npz"
         depends = by | {"images": [[i, str(cohort.manifest.image_file(i))] for i in some]}

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from cxrscreen.data.protocols import Part, Split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.named import classifier_named
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import load_engine
 from cxrscreen.runtime.export import export_classifier
 from cxrscreen.systems.bundle import CARD, PROVISIONAL, Bundle, open_bundle, preprocessing_of, sha256_of, write_card
@@ -84,7 +84,7 @@ class Bench:
         def look(path: Path) -> None:
             cut = [
                 cut_lungs(read(self.manifest.image_file(i)).pixels, nothing, settings)
-                for i in track(self.images, "Reading whole radiographs")
+                for i in tracked(self.images, "Reading whole radiographs")
             ]
             with path.open("wb") as stream:
                 np.savez(

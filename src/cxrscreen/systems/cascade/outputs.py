@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import Engine
 from cxrscreen.systems.cascade.pipeline import H2Reading, pneumonia_map, weighted_input
 from cxrscreen.systems.cascade.roi import network_input
@@ -87,4 +87,4 @@ def stage3_outputs(engine: Engine, rois: RoiTable, image_ids: Sequence[str], h2:
 
 def _in_batches(image_ids: Sequence[str], what: str) -> Iterator[Sequence[str]]:
     starts = range(0, len(image_ids), BATCH)
-    return (image_ids[start : start + BATCH] for start in track(starts, what))
+    return (image_ids[start : start + BATCH] for start in tracked(starts, what))

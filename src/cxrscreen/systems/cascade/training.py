@@ -9,7 +9,6 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -23,6 +22,7 @@ from cxrscreen.nets.classifier import Classifier
 from cxrscreen.nets.efficientnet_lite import EfficientNetLite0, load_lite_pretrained
 from cxrscreen.nets.named import classifier_named, load_classifier_weights
 from cxrscreen.nets.unet import UNet
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export import export_classifier, export_segmenter
 from cxrscreen.systems.cascade.lungs import segmenter_input
@@ -222,7 +222,7 @@ def _masked_images(
         return np.round((view + 1.0) * 127.5).astype(np.uint8), target_at(target, side)
 
     with ThreadPoolExecutor(2) as pool:
-        pairs = list(track(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))
+        pairs = list(tracked(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))
     return np.stack([image for image, _ in pairs]), np.stack([target for _, target in pairs])
 
 
@@ -241,7 +241,7 @@ def _cut_all(recipe: CascadeRecipe, manifest: Manifest, split: Split, lungs: Map
         return np.round(roi.pixels * 255).astype(np.uint8), roi.mask.astype(np.uint8), quantiles
 
     with ThreadPoolExecutor(2) as pool:
-        cuts = list(track(pool.map(cut, image_ids), "Cutting out lungs", total=len(image_ids)))
+        cuts = list(tracked(pool.map(cut, image_ids), "Cutting out lungs", total=len(image_ids)))
     pixels, masks, quantiles = (np.stack(column) for column in zip(*cuts, strict=True))
     with path.open("wb") as file:
         np.savez(file, pixels=pixels, masks=masks, quantiles=quantiles, image_ids=np.array(image_ids))
@@ -381,7 +381,7 @@ class _StageRun:
         network.eval()
         loader = DataLoader(self.images(training, side, None), batch_size=VALIDATION_BATCH)
         with torch.no_grad():
-            logits = torch.cat([network(image)[:, 0] for image, _, _ in track(loader, "Outputs to hold to")])
+            logits = torch.cat([network(image)[:, 0] for image, _, _ in tracked(loader, "Outputs to hold to")])
         new = (self.manifest.table.loc[training, "label"] == "covid19").to_numpy(dtype=bool, copy=True)
         logits[torch.from_numpy(new)] = torch.nan
         return logits
@@ -409,7 +409,7 @@ def h2_maps(
     classifier = _engine_of(network, stage2, recipe.side, folder / "engine")
     class_weights = classifier.weights["classifier.weight"]
     maps: NDArray[np.float32] | None = None
-    for image_id in track([*split.train, *split.validation], "Heat maps of stage 2"):
+    for image_id in tracked([*split.train, *split.validation], "Heat maps of stage 2"):
         given = classifier(network_input(rois.roi(image_id).masked)[None, None])
         h2 = pneumonia_map(given, class_weights, recipe.h2)
         if maps is None:

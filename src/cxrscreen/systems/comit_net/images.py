@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,6 +17,7 @@ from cxrscreen.data.masks import IGNORE, lung_target, partial_lung_target, read_
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.enhancement.levels import from_levels
 from cxrscreen.imaging.read import read
+from cxrscreen.progress import tracked
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing, grey_view, network_input
 from cxrscreen.systems.comit_net.splits import Labelled, heart_included
 from cxrscreen.train.augment import (
@@ -109,7 +109,7 @@ def store_images(
             arrays[index, REGION] = target_at(region.astype(np.uint8), side)
 
     with ThreadPoolExecutor(2) as pool:
-        for _ in track(pool.map(prepare, range(len(image_ids))), "Reading images", total=len(image_ids)):
+        for _ in tracked(pool.map(prepare, range(len(image_ids))), "Reading images", total=len(image_ids)):
             pass
     arrays.flush()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.imaging.read import read
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import Engine
 from cxrscreen.systems.cascade.lungs import at_size
 from cxrscreen.systems.cascade.pipeline import find_lungs
@@ -89,7 +89,7 @@ def store_regions(
         arrays[index] = view.grey, view.kept, view.lungs
 
     with ThreadPoolExecutor(2) as pool:
-        for _ in track(pool.map(prepare, range(len(image_ids))), "Cutting out", total=len(image_ids)):
+        for _ in tracked(pool.map(prepare, range(len(image_ids))), "Cutting out", total=len(image_ids)):
             pass
     arrays.flush()
 

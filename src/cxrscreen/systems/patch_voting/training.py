@@ -9,7 +9,6 @@ import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -20,6 +19,7 @@ from cxrscreen.data.protocols import PARTS, Split
 from cxrscreen.errors import ManifestError
 from cxrscreen.imaging.read import read
 from cxrscreen.nets.named import load_classifier_weights
+from cxrscreen.progress import tracked
 from cxrscreen.runtime.engine import Engine, load_engine
 from cxrscreen.runtime.export_organs import export_organs
 from cxrscreen.systems.patch_voting.morphology import ORGANS
@@ -255,7 +255,7 @@ def _with_targets(
         return np.round((view + 1.0) * 127.5).astype(np.uint8), target_at(organ_target(manifest, image_id), side)
 
     with ThreadPoolExecutor(2) as pool:
-        pairs = list(track(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))
+        pairs = list(tracked(pool.map(load, image_ids), "Reading masks", total=len(image_ids)))
     return np.stack([image for image, _ in pairs]), np.stack([target for _, target in pairs])
 
 
@@ -311,7 +311,7 @@ def _preprocess_all(
         arrays[index, 0], arrays[index, 1] = patch_image(pixels, settings), lungs
 
     with ThreadPoolExecutor(2) as pool:
-        for _ in track(pool.map(prepare, range(len(image_ids))), "Segmenting", total=len(image_ids)):
+        for _ in tracked(pool.map(prepare, range(len(image_ids))), "Segmenting", total=len(image_ids)):
             pass
     arrays.flush()
 
