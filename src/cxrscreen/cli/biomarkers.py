@@ -106,8 +106,8 @@ def _predict(bundle: str) -> "Callable[[Radiograph], OrganMask]":
 
 def _taught(bundle: str | None, manifest: "Manifest") -> frozenset[str]:
     """Images whose patients taught any network of the bundle, or chose it."""
-    from cxrscreen.evaluate.disease_regions import taught_by
     from cxrscreen.systems.bundle import open_bundle
+    from cxrscreen.systems.learned import taught_by
 
     if bundle is None:
         return frozenset()

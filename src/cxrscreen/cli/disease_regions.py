@@ -36,18 +36,11 @@ def evaluate_regions(
     from cxrscreen.data.disease_masks import disease_masks
     from cxrscreen.data.manifest import load_manifest
     from cxrscreen.data.protocols import make_split
-    from cxrscreen.evaluate.disease_regions import (
-        LEARNED,
-        RegionProvenance,
-        healthy_rows,
-        region_rows,
-        taught_by,
-        write_regions,
-    )
+    from cxrscreen.evaluate.disease_regions import RegionProvenance, healthy_rows, region_rows, write_regions
     from cxrscreen.evaluate.run import chosen_images
     from cxrscreen.imaging.read import read
     from cxrscreen.systems.bundle import open_bundle
-    from cxrscreen.systems.learned import images_digest
+    from cxrscreen.systems.learned import LEARNED, images_digest, taught_by
     from cxrscreen.systems.registry import bundle_named, load_system
 
     console, errors = Console(), Console(stderr=True)

@@ -1,7 +1,6 @@
 """How well a system outlines the diseased region: what it finds of it, beside how much of what it calls is right."""
 
 import dataclasses
-import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ from cxrscreen.systems.contract import Outline, Outlines, System
 
 PROTOCOL = "disease-regions"
 """As given to ``cxrscreen evaluate --protocol``."""
-LEARNED = "split-learned.json.gz"
-"""A bundle's own split: what taught it, and what chose its epoch."""
 THRESHOLD = 0.5
 """Probability from which a place is called diseased (COMiT-Net paper, section 4.1)."""
 _FIGURES = {
@@ -46,32 +43,6 @@ _NOT_CONCLUDED = (
 )
 HEALTHY_COLUMNS = ("image_id", "source", "group", "lungs", "image")
 """Columns of a table of images without disease: one row per image, the last two shares in [0, 1] called diseased."""
-
-
-def taught_by(split: Path, manifest: Manifest, part: str) -> frozenset[str] | None:
-    """Find the images of a manifest that a bundle must not be measured on.
-
-    Parameters
-    ----------
-    split
-        The bundle's :data:`LEARNED`.
-    manifest
-        The images.
-    part
-        ``test``: neither what taught it nor what chose its epoch may be measured; ``validation``: the latter may.
-
-    Returns
-    -------
-    frozenset
-        Ids of these images and of all others of their patients; None where the bundle does not say.
-    """
-    if not split.is_file():
-        return None
-    parts = json.loads(gzip.decompress(split.read_bytes()))
-    names = ("train",) if part == "validation" else ("train", "validation")
-    table = manifest.table
-    groups = table.loc[table.index.isin([i for name in names for i in parts[name]]), "group"]
-    return frozenset(str(i) for i in table.index[table["group"].isin(groups)])
 
 
 def region_rows(
@@ -200,7 +171,8 @@ class RegionProvenance:
     threshold
         From which a place is called diseased.
     left_out
-        Images with a known region that :func:`taught_by` forbids; None where the bundle does not say.
+        Images with a known region that taught the bundle, :func:`cxrscreen.systems.learned.taught_by`; None where the
+        bundle does not say.
     """
 
     bundle: str

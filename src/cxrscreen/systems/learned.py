@@ -1,6 +1,8 @@
 """What a bundle was learned from: that part of its card, and whether it was this recipe and these images."""
 
+import gzip
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +11,9 @@ from pydantic import BaseModel, ValidationError
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.data.protocols import Split
 from cxrscreen.systems.bundle import CARD, Bundle, Card, DataCard, open_bundle
+
+LEARNED = "split-learned.json.gz"
+"""A bundle's own split: what taught it, and what chose its epoch."""
 
 
 def already_made(out: Path, recipe: BaseModel, manifest: Manifest) -> Bundle | None:
@@ -80,3 +85,29 @@ def images_digest(manifest: Manifest) -> str:
     """Fingerprint of a manifest's ids, labels, sources and groups; SHA-256, hexadecimal."""
     facts = manifest.table[["image_id", "label", "source", "group"]].reset_index(drop=True).sort_values("image_id")
     return hashlib.sha256(facts.to_csv(index=False).encode()).hexdigest()
+
+
+def taught_by(split: Path, manifest: Manifest, part: str) -> frozenset[str] | None:
+    """Find the images of a manifest that a bundle must not be measured on.
+
+    Parameters
+    ----------
+    split
+        The bundle's :data:`LEARNED`.
+    manifest
+        The images.
+    part
+        ``test``: neither what taught it nor what chose its epoch may be measured; ``validation``: the latter may.
+
+    Returns
+    -------
+    frozenset
+        Ids of these images and of all others of their patients; None where the bundle does not say.
+    """
+    if not split.is_file():
+        return None
+    parts = json.loads(gzip.decompress(split.read_bytes()))
+    names = ("train",) if part == "validation" else ("train", "validation")
+    table = manifest.table
+    groups = table.loc[table.index.isin([i for name in names for i in parts[name]]), "group"]
+    return frozenset(str(i) for i in table.index[table["group"].isin(groups)])

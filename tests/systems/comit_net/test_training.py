@@ -183,8 +183,8 @@ def test_what_taught_a_bundle_is_left_out_of_its_regions(bundle, phantom_data, r
     from cxrscreen.cli.disease_regions import evaluate_regions
     from cxrscreen.data.disease_masks import disease_masks
     from cxrscreen.data.protocols import make_split
-    from cxrscreen.evaluate.disease_regions import LEARNED, taught_by
     from cxrscreen.systems.comit_net.splits import parts_of
+    from cxrscreen.systems.learned import LEARNED, taught_by
 
     file, parts = bundle.file(LEARNED), parts_of(recipe, phantom_data)
     taught = taught_by(file, phantom_data, "test")

@@ -14,9 +14,9 @@ from cxrscreen.evaluate.audit.interval_figure import interval_figure
 from cxrscreen.evaluate.audit.part import AuditData, AuditFigure, AuditPart, AuditTable, Cell
 from cxrscreen.evaluate.audit.wording import shown
 from cxrscreen.evaluate.bootstrap import Estimate, bootstrap
-from cxrscreen.evaluate.disease_regions import LEARNED, taught_by
 from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.contract import Screening
+from cxrscreen.systems.learned import LEARNED, taught_by
 
 IMAGES = 200
 """Positive test images of each protocol on which the share inside the lungs is measured."""
