@@ -51,6 +51,26 @@ def test_the_limit_can_be_another():
         label_of(6, np.array([0.0]), np.empty(0), limit_days=0)
 
 
+@pytest.mark.parametrize(
+    ("taken", "tests", "answer", "days"),
+    [
+        # The positive test is of the image's day, whatever its hour; the negative one of the day before.
+        ("2020-04-01", [("2020-04-01 20:00", "positive"), ("2020-03-31 12:00", "negative")], "positive", 0),
+        # Fourteen days by the calendar.
+        ("2020-03-15", [("2020-03-01 09:30", "positive")], "negative", 14),
+        ("2020-03-15 08:00", [("2020-03-01", "positive")], "negative", 14),
+        # With all times known they count: thirteen days and 22.5 hours.
+        ("2020-03-15 08:00", [("2020-03-01 09:30", "positive")], "positive", 13.9375),
+        ("2020-04-01 01:00", [("2020-04-01 20:00", "positive"), ("2020-03-31 23:00", "negative")], "negative", 19 / 24),
+        # A test that said nothing says nothing of times either.
+        ("2020-03-15 08:00", [("2020-03-01 09:30", "positive"), ("2020-03-02", "indeterminate")], "positive", 13.9375),
+    ],
+)
+def test_a_date_without_a_time_makes_days_of_the_patients_times(taken, tests, answer, days):
+    label = label_by_tests(images(taken), history(*tests)).iloc[0]
+    assert (label["covid19"], label["positive_days"]) == (answer, pytest.approx(days))
+
+
 @given(st.integers(-60, 60), DAYS, DAYS)
 def test_what_holds_for_all_histories(taken, positive, negative):
     found = label_of(taken, positive, negative)
@@ -77,7 +97,8 @@ def test_a_table_is_labelled_in_its_order_and_by_patient():
     )
     found = label_by_tests(taken, tested).set_index("image_id")
     assert found["covid19"].tolist() == ["negative", "positive", "unknown"]
-    assert found.at["y", "positive_days"] == 0.5
+    # Other dates of this patient have no time.
+    assert found.at["y", "positive_days"] == 0
     assert found.at["x", "negative_days"] == 1
     assert np.isnan(found.at["z", "positive_days"])
     assert found.at["x", "reason"] == "a negative test is nearer than the nearest positive one"

@@ -25,7 +25,8 @@ def label_by_tests(
 ) -> None:
     """Label radiographs by tests: positive, unless a negative test is nearer or the nearest positive one too far away.
 
-    Dates are YYYY-MM-DD or YYYY-MM-DD HH:MM. Writes a row for each image: covid19 (positive, negative, unknown), the
+    Dates are YYYY-MM-DD or YYYY-MM-DD HH:MM; where any date of a patient has no time, all of this patient's count by
+    calendar day. Writes a row for each image: covid19 (positive, negative, unknown), the
     reason, and the days to the nearest positive and negative test. A label by tests does not say that the image shows
     anything.
     """

@@ -2,6 +2,7 @@
 
 import warnings
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,9 @@ class TestedLabel:
 def label_by_tests(images: pd.DataFrame, tests: pd.DataFrame, *, limit_days: float = LIMIT_DAYS) -> pd.DataFrame:
     """Label images by the tests of their patients (COMiT-Net paper, section 4.4).
 
+    Where an image or a test of a patient has a date without a time, all of this patient's count by calendar day: a date
+    alone must not stand for midnight, which would be nearer to the evening before than to the same evening.
+
     Parameters
     ----------
     images
@@ -81,17 +85,19 @@ def label_by_tests(images: pd.DataFrame, tests: pd.DataFrame, *, limit_days: flo
     unknown = ~said.isin(RESULTS)
     if unknown.any():
         raise ManifestError(f"The tests have an unknown result in {_where(unknown)}: use {', '.join(RESULTS)}.")
+    spoken = tested[said.isin(("positive", "negative"))]
+    timeless = {str(patient) for rows in (taken, spoken) for patient in rows.loc[~rows["timed"], "patient_id"]}
     days: dict[str, dict[str, Floats]] = {
         answer: {
             str(patient): np.asarray(rows, np.float64)
-            for patient, rows in _days(tested["date"][said == answer]).groupby(tested["patient_id"])
+            for patient, rows in _days(tested[said == answer], timeless).groupby(tested["patient_id"])
         }
         for answer in ("positive", "negative")
     }
     none: Floats = np.empty(0)
     labels = [
         label_of(day, days["positive"].get(patient, none), days["negative"].get(patient, none), limit_days=limit_days)
-        for patient, day in zip(taken["patient_id"], _days(taken["date"]), strict=True)
+        for patient, day in zip(taken["patient_id"], _days(taken, timeless), strict=True)
     ]
     return pd.DataFrame(
         {
@@ -206,12 +212,13 @@ def _checked(table: pd.DataFrame, name: str, columns: tuple[str, ...]) -> pd.Dat
             f"The {name} have no date in {_where(dates.isna())}: give YYYY-MM-DD or YYYY-MM-DD HH:MM, without a time "
             "zone."
         )
-    return text.assign(date=dates)
+    return text.assign(date=dates, timed=text["date"].str.contains(":"))
 
 
-def _days(dates: "pd.Series[pd.Timestamp]") -> "pd.Series[float]":
-    days: pd.Series[float] = (dates - pd.Timestamp("2020-01-01")) / pd.Timedelta(days=1)
-    return days
+def _days(rows: pd.DataFrame, timeless: Collection[str]) -> "pd.Series[float]":
+    """Days from any fixed one; whole days for the patients of whom some time is not known."""
+    days: pd.Series[float] = (rows["date"] - pd.Timestamp("2020-01-01")) / pd.Timedelta(days=1)
+    return days.where(~rows["patient_id"].isin(timeless), days // 1)
 
 
 def _where(wrong: "pd.Series[bool]") -> str:
