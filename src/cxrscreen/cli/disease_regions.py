@@ -65,7 +65,9 @@ def evaluate_regions(
         task = progress.add_task("images without disease", total=len(healthy))
         calm, failed = healthy_rows(loaded, table, healthy, read, advance=lambda: progress.advance(task))
     left_out = None if taught is None else len(known) - len(free)
-    about = RegionProvenance(loaded.bundle_id, part, seed, among, left_out=left_out)
+    about = RegionProvenance(
+        loaded.bundle_id, part, seed, among, left_out=left_out, recall=made.card.recipe.get("region_recall")
+    )
     failures |= failed
     files = write_regions(out, rows, failures, about, healthy=calm, replicates=replicates)
     console.print(Markdown(files["metrics.md"].read_text(encoding="utf-8")))

@@ -79,6 +79,8 @@ def measure_bundle(
     stages_of = _stages_of(bundle.card, splits)
 
     def measure(system: System, names: Sequence[str], part: Part) -> tuple[Run, ...]:
+        if not names:
+            return ()
         questions = [Question(splits[name], splits[name].part(part), stages_of.get(name)) for name in names]
         total, done = len({i for question in questions for i in question.image_ids}), count(1)
         what = f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}, {part} part"

@@ -26,7 +26,7 @@ from cxrscreen.systems.contract import Outline, Outlines, System
 PROTOCOL = "disease-regions"
 """As given to ``cxrscreen evaluate --protocol``."""
 THRESHOLD = 0.5
-"""Probability from which a place is called diseased (COMiT-Net paper, section 4.1)."""
+"""Score from which a place is called diseased (COMiT-Net paper, section 4.1)."""
 _FIGURES = {
     "sensitivity": "Found of the region (TPR), mean over images",
     "precision": "Precision, mean over images",
@@ -173,6 +173,8 @@ class RegionProvenance:
     left_out
         Images with a known region that taught the bundle, :func:`cxrscreen.systems.learned.taught_by`; None where the
         bundle does not say.
+    recall
+        Share of the validation images' regions that the score was moved to find after the training; None: it was not.
     """
 
     bundle: str
@@ -181,6 +183,7 @@ class RegionProvenance:
     sources: tuple[str, ...]
     threshold: float = THRESHOLD
     left_out: int | None = None
+    recall: float | None = None
 
 
 def write_regions(
@@ -269,6 +272,16 @@ def _taught(left_out: int | None) -> str:
     return "None of them, nor another image of their patients, taught the bundle, as its own split says"
 
 
+def _moved(content: Mapping[str, Any]) -> str:
+    if content["recall"] is None:
+        return ""
+    told = ": what is found here is so by construction" if content["part"] == "validation" else ""
+    return (
+        f", which was moved after the training to find {content['recall']:.0%} of the regions of the validation part"
+        f"{told}"
+    )
+
+
 def _page(content: Mapping[str, Any]) -> list[str]:
     images = content["images"]
     body = [
@@ -285,7 +298,7 @@ def _page(content: Mapping[str, Any]) -> list[str]:
         f"seed {content['seed']}",
         f"- {_taught(content['left_out'])}",
         *(["- Not the test part: the epoch was chosen on these images"] if content["part"] != "test" else []),
-        f"- A place is called diseased from probability {content['threshold']:g}",
+        f"- A place is called diseased from the score {content['threshold']:g}{_moved(content)}",
         f"- Intervals: 95 %; {content['replicates']} bootstrap resamples of patient groups",
         "",
         *table(["Source", "Images", *_FIGURES.values()], body),

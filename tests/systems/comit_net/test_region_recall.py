@@ -7,10 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cxrscreen.errors import ManifestError
 from cxrscreen.systems.comit_net.images import ComitImages, ImageTable
 from cxrscreen.systems.comit_net.networks import comit_network
-from cxrscreen.systems.comit_net.region_recall import HEAD_BIAS, offset_for, with_region_recall
+from cxrscreen.systems.comit_net.region_recall import (
+    HEAD_BIAS,
+    RegionMove,
+    offset_between,
+    offset_for,
+    with_region_recall,
+)
 from cxrscreen.systems.comit_net.splits import Labelled
 
 SIDE = 64
@@ -67,19 +72,30 @@ def test_half_finds_the_asked_share_of_the_regions_afterwards(recipe, images, mi
     assert np.mean(found) == pytest.approx(0.8, abs=0.01)
 
 
-def test_without_a_region_to_move_by_it_says_so(recipe, images):
+def test_without_a_region_to_move_by_it_stays(recipe, images):
     images.labelled.diseased[:] = False
-    with pytest.raises(ManifestError, match="No validation image has a known diseased region"):
-        with_region_recall(comit_network(recipe), images, 0.8, mirrored=False)
+    network = comit_network(recipe)
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    state = with_region_recall(network, images, 0.8, mirrored=False)
+    assert offset_between(before, state) == 0
+    assert "moved nothing" in RegionMove(0.8, images=0).words
 
 
 def test_a_training_moves_the_score_and_keeps_the_rest(recipe, phantom_data, trained_folder):
     from cxrscreen.systems.comit_net.training import train_comit_net
 
     asked = recipe.model_copy(update={"region_recall": 0.9})
-    moved = train_comit_net(asked, phantom_data, trained_folder / "work").network
-    plain = train_comit_net(recipe, phantom_data, trained_folder / "work").network
+    trained = train_comit_net(asked, phantom_data, trained_folder / "work")
+    moved, plain = trained.network, train_comit_net(recipe, phantom_data, trained_folder / "work").network
+    assert trained.moved == RegionMove(0.9, images=2, offset=offset_between(plain, moved))
+    assert "90% of the known regions of 2 validation images" in trained.moved.words
     assert {name for name, values in plain.items() if not torch.equal(values, moved[name])} == {HEAD_BIAS}
+
+
+def test_the_card_says_what_half_stood_for():
+    assert "that was the score 0.5." in RegionMove(0.9, images=3).words
+    # Added to the logit, so that less was enough.
+    assert "that was the score 0.018." in RegionMove(0.9, images=3, offset=4.0).words
 
 
 def test_a_recipe_that_draws_no_region_cannot_move_it(recipe):

@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from cxrscreen.data.manifest import load_manifest
 from cxrscreen.data.masks import IGNORE
 from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.imaging.read import read
@@ -203,3 +205,55 @@ def test_what_taught_a_bundle_is_left_out_of_its_regions(bundle, phantom_data, r
     seed = next(seed for seed, ids in tests.items() if ids and ids <= taught)
     with pytest.raises(ManifestError, match="no image with a known region that taught nothing"):
         evaluate_regions(str(bundle.folder), None, phantom_data.root, tmp_path / "other", seed=seed, **given)
+
+
+def some_labels(phantom_data, folder, case):
+    """The phantoms with a part of what is known of them, as a folder of their own."""
+    table = phantom_data.table.copy()
+    boxes = pd.read_csv(phantom_data.root / "boxes.csv")
+    if case == "children":
+        table["pediatric"] = "true"
+    else:
+        # One image of COVID-19 trains, with its region, and none is left to validate and to test.
+        known = list(table.index[table["label"] == "covid19"])
+        table.loc[known[1:], ["label", "finding"]] = "unknown"
+        boxes = boxes[boxes["image_id"].isin(known[:1])]
+    for file in phantom_data.root.iterdir():
+        if file.name not in {"manifest.csv", "boxes.csv"}:
+            (folder / file.name).symlink_to(file)
+    table.drop(columns="group").to_csv(folder / "manifest.csv", index=False)
+    boxes.to_csv(folder / "boxes.csv", index=False)
+    return load_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("case", "measured", "left"),
+    [
+        ("children", {"lungs-any"}, ["Unhealthy lungs", "COVID-19, against", "Pneumonia other"]),
+        ("one of COVID-19", {"comit-unhealthy", "comit-other", "lungs-any"}, ["COVID-19, against"]),
+    ],
+)
+def test_any_subset_of_the_labels_makes_a_bundle(phantom_data, recipe, tmp_path, case, measured, left):
+    from cxrscreen.evaluate.card import measure_bundle
+    from cxrscreen.systems.comit_net.export import train_bundle
+
+    folder, file = tmp_path / "data", tmp_path / "recipe.yaml"
+    folder.mkdir()
+    manifest = some_labels(phantom_data, folder, case)
+    phases = [phase.model_dump(mode="json") for phase in recipe.phases[:1]]
+    content = recipe.model_dump(mode="json") | {"phases": phases, "region_recall": 0.9}
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    made = train_bundle(file, manifest, tmp_path / "work", tmp_path / "bundle")
+    card = measure_bundle(made.folder, manifest, read, lambda *_: None).card
+    assert set(card.data.splits) == set(card.results) == measured
+    limits = [text for text in card.limits if text.startswith("Not measured")]
+    assert len(limits) == len(left)
+    assert all(name in text for name, text in zip(left, limits, strict=True))
+    told = " ".join(card.limits)
+    assert ("of 2 validation images" in told, "moved nothing" in told) == (case == "children", case != "children")
+    assert (
+        load_system(made.folder, threads=1)
+        .screen(read(manifest.image_file(str(manifest.table.index[0]))), force=True, explain=False)
+        .probabilities.keys()
+        == card.stages.keys()
+    )

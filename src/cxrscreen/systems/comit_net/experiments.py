@@ -220,7 +220,10 @@ def _varied(recipe: ComitNetRecipe, tasks: tuple[Task, ...], seed: int, left_out
     data = recipe.data.model_copy(update={"left_out": tuple(dict.fromkeys([*recipe.data.left_out, *left_out]))})
     if not data.learned:
         raise RecipeError(f"Without {', '.join(left_out)} there is no source to learn from: leave fewer out.")
-    return recipe.model_copy(update={"tasks": tasks, "seed": seed, "split_seed": recipe.splitting, "data": data})
+    # Validation regions are measured too, and the rivals' scores are not moved by them either.
+    return recipe.model_copy(
+        update={"tasks": tasks, "seed": seed, "split_seed": recipe.splitting, "data": data, "region_recall": None}
+    )
 
 
 def _lung_references(

@@ -1,7 +1,7 @@
 """From a trained network to a bundle: exported graph, splits and the card."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from cxrscreen.data.manifest import Manifest
-from cxrscreen.data.protocols import Split, make_split
-from cxrscreen.errors import RecipeError
+from cxrscreen.data.protocols import Part, Split, make_split
+from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.runtime.export_comit import export_comit
 from cxrscreen.systems.bundle import (
     PROVISIONAL,
@@ -23,6 +23,7 @@ from cxrscreen.systems.bundle import (
     open_bundle,
 )
 from cxrscreen.systems.comit_net.decisions import DECISIONS, NETWORK
+from cxrscreen.systems.comit_net.labels import STAGES
 from cxrscreen.systems.comit_net.networks import comit_network
 from cxrscreen.systems.comit_net.pipeline import LUNGS_FILE
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, Encoder, Task
@@ -86,7 +87,7 @@ def write_bundle(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained, o
     network.load_state_dict(trained.network)
     export_comit(network, recipe.network.side, part / f"{NETWORK}.safetensors", part / f"{NETWORK}.onnx")
     parts = parts_of(recipe, manifest)
-    asked = _asked(recipe, manifest, trained)
+    asked, unmeasured = _asked(recipe, manifest, trained)
     for name, split in ({"learned": parts.split} | asked).items():
         split.save(part / f"split-{name}.json.gz")
     card = Card(
@@ -94,7 +95,7 @@ def write_bundle(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained, o
         version=recipe.version,
         system="comit_net",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe, trained, parts),
+        **_words(recipe, trained, parts, unmeasured),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(trained.decisions, PROVISIONAL),
@@ -110,12 +111,35 @@ def write_bundle(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained, o
     return finish_bundle(part, card, out)
 
 
-def _asked(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained) -> dict[str, Split]:
-    """Splits of the protocols on whose validation and test parts the bundle is measured."""
-    names = [decision.protocols[0] for decision in DECISIONS if decision.stage in trained.decisions]
-    human = manifest.table["lung_mask_origin"].isin(("human", "exact")).any()
-    lungs = [LUNGS] if human and "lungs" in trained.settings.masks else []
-    return {name: make_split(name, manifest, recipe.splitting, recipe.data.learned) for name in (*names, *lungs)}
+def _asked(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained) -> tuple[dict[str, Split], list[str]]:
+    """Splits of the protocols on whose parts the bundle is measured, and titles of what no part can measure."""
+    asked: dict[str, Split] = {}
+    unmeasured = []
+    for decision in DECISIONS:
+        if decision.stage in trained.decisions:
+            name = decision.protocols[0]
+            split = _split(name, recipe, manifest)
+            if split is not None and all(_answers(split, part) == {0, 1} for part in ("validation", "test")):
+                asked[name] = split
+            else:
+                unmeasured.append(STAGES[decision.stage])
+    if "lungs" in trained.settings.masks:
+        split = _split(LUNGS, recipe, manifest)
+        if split is not None and split.test:
+            asked[LUNGS] = split
+    return asked, unmeasured
+
+
+def _split(name: str, recipe: ComitNetRecipe, manifest: Manifest) -> Split | None:
+    try:
+        return make_split(name, manifest, recipe.splitting, recipe.data.learned)
+    except ManifestError:
+        # The protocol has no image: those of adults where all are children, for instance.
+        return None
+
+
+def _answers(split: Split, part: Part) -> set[int]:
+    return {split.truth[i] for i in split.part(part)}
 
 
 def _lung_files(recipe: ComitNetRecipe) -> tuple[Path, Path]:
@@ -129,7 +153,7 @@ def _lung_files(recipe: ComitNetRecipe) -> tuple[Path, Path]:
     return graph, graph.with_suffix(".safetensors")
 
 
-def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts) -> dict[str, Any]:
+def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts, unmeasured: Sequence[str]) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
     tasks = [TASK_WORDS[name] for name in recipe.tasks]
     words["summary"] = words["summary"].format(encoder=ENCODERS[recipe.network.encoder], tasks=", ".join(tasks))
@@ -141,6 +165,13 @@ def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts) -> dict[str, 
         )
         if not trained.settings.healthy_regions:
             limits.append(HEALTHY_LUNGS_MARKED)
+    if trained.moved is not None:
+        limits.append(trained.moved.words)
+    limits.extend(
+        f"Not measured, and its operating point is not chosen: {title}. A part of the adults' images lacks one of the "
+        "answers."
+        for title in unmeasured
+    )
     if "lungs" not in trained.settings.masks:
         limits.append("The lungs are found by a network of another bundle.")
     if recipe.network.weights == "none":

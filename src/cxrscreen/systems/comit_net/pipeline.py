@@ -31,7 +31,8 @@ REGION = "disease"
 """Name of the map of the diseased region."""
 REGION_THRESHOLD = 0.5
 """Score from which a place counts as diseased (the paper's section 4.1). It is no probability of disease where
-``loss.region_weight`` weighs places within the region by w: 0.5 then stands for a probability of 1 / (1 + w)."""
+``loss.region_weight`` weighs places within the region by w: 0.5 then stands for a probability of 1 / (1 + w); nor where
+``region_recall`` has moved it: the card says what 0.5 then stands for."""
 REGION_TITLE = "Diseased region: score at each place, from 0 to 1"
 CONTRADICTION = (
     "The lungs were called healthy and a disease was called all the same: the decisions contradict each other."

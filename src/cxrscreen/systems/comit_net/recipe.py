@@ -155,8 +155,8 @@ class ComitNetRecipe(Settings):
         What is learned from, by what, and how; runs one after the other, each from the best state of the one before.
     region_recall
         Share of the known diseased regions of validation images that a score of one half is to find, as the mean over
-        images: the logit is moved so after the training (:mod:`cxrscreen.systems.comit_net.region_recall`); None: it
-        stays as trained.
+        images: the logit is moved so after the training (:mod:`cxrscreen.systems.comit_net.region_recall`); None, or
+        where no validation image has one: it stays as trained.
     data_limits, licence
         What the card must say of the training data.
     """

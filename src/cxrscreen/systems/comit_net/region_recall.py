@@ -1,18 +1,53 @@
 """How much of the known diseased regions is found at a score of one half: the logit is moved after the training."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cxrscreen.errors import ManifestError
 from cxrscreen.nets.comit import ComitNet
 from cxrscreen.systems.comit_net.images import ComitImages
 
 HEAD_BIAS = "disease.head.bias"
 """Of background and region."""
+
+
+@dataclass(frozen=True)
+class RegionMove:
+    """What was done to the region's score, for the card.
+
+    Parameters
+    ----------
+    recall
+        The share that was asked for.
+    images
+        Validation images with a known region, by which the score was moved; 0: it was not.
+    offset
+        What was added to the logit.
+    """
+
+    recall: float
+    images: int
+    offset: float = 0.0
+
+    @property
+    def words(self) -> str:
+        """A limit of the bundle."""
+        if not self.images:
+            return (
+                "The recipe's region_recall moved nothing, since no validation image has a known diseased region: 0.5 "
+                "is the score as trained."
+            )
+        before = 1 / (1 + math.exp(self.offset))
+        return (
+            "The region's score is no probability: it was moved after the training so that 0.5 finds "
+            f"{self.recall:.0%} of the known regions of {self.images} validation images, as a mean over them; before, "
+            f"that was the score {before:.2g}. In other images more or less may be found."
+        )
 
 
 def offset_for(margins: Sequence[NDArray[np.float32]], recall: float) -> float:
@@ -65,12 +100,7 @@ def with_region_recall(
     Returns
     -------
     mapping
-        The state of the network with other biases of the region's two logits.
-
-    Raises
-    ------
-    ManifestError
-        If no validation image has a region.
+        The state of the network with other biases of the region's two logits; the same where no image has a region.
     """
     network.eval()
     margins = []
@@ -84,10 +114,7 @@ def with_region_recall(
                 logits = (logits + _logits(network, image.flip(-1)).flip(-1)) / 2
             margins.append((logits[1] - logits[0])[region == 1].numpy())
     if not margins:
-        raise ManifestError(
-            "No validation image has a known diseased region, by which region_recall could move the score: give more "
-            "images with boxes, or leave region_recall out of the recipe."
-        )
+        return network.state_dict()
     half = offset_for(margins, recall) / 2
     state = dict(network.state_dict())
     state[HEAD_BIAS] = state[HEAD_BIAS] + torch.tensor([-half, half], dtype=state[HEAD_BIAS].dtype)
@@ -99,3 +126,9 @@ def _logits(network: ComitNet, image: Tensor) -> Tensor:
     assert logits is not None
     first: Tensor = logits[0].float()
     return first
+
+
+def offset_between(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> float:
+    """What :func:`with_region_recall` added to the logit of the region against the background."""
+    background, region = (after[HEAD_BIAS] - before[HEAD_BIAS]).tolist()
+    return float(region - background)

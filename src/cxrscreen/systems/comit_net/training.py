@@ -18,7 +18,7 @@ from cxrscreen.systems.comit_net.labels import class_of
 from cxrscreen.systems.comit_net.networks import comit_network
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
-from cxrscreen.systems.comit_net.region_recall import with_region_recall
+from cxrscreen.systems.comit_net.region_recall import RegionMove, offset_between, with_region_recall
 from cxrscreen.systems.comit_net.splits import Labelled, Parts, parts_of
 from cxrscreen.systems.comit_net.task import ComitTask
 from cxrscreen.systems.learned import facts_stamp
@@ -41,11 +41,14 @@ class Trained:
         The preprocessing, with the masks that were learned.
     decisions
         Names of the decisions that were learned.
+    moved
+        How the region's score was moved, where the recipe asks for it and a region was learned.
     """
 
     network: Mapping[str, Tensor]
     settings: Preprocessing
     decisions: tuple[str, ...]
+    moved: RegionMove | None = None
 
 
 @dataclass(frozen=True)
@@ -106,13 +109,15 @@ def train_comit_net(recipe: ComitNetRecipe, manifest: Manifest, work: Path, shar
         },
         lambda part: _save(_train(recipe, manifest, parts, table, file.parent), part),
     )
-    # The tables train by the same recipe without the task.
-    if recipe.region_recall is not None and "disease" in recipe.tasks:
-        asked = {"network": trained, "recall": recipe.region_recall, "mirrored": recipe.mirrored}
-        moved = file.with_name("moved.safetensors")
-        once(moved, asked, lambda part: _save(_moved(recipe, parts, table, load_file(file)), part))
-        file = moved
-    return Trained(load_file(file), settings_of(recipe, parts), parts.decisions)
+    state, settings = load_file(file), settings_of(recipe, parts)
+    if recipe.region_recall is None or "disease" not in parts.masks:
+        return Trained(state, settings, parts.decisions)
+    asked = {"network": trained, "recall": recipe.region_recall, "mirrored": recipe.mirrored}
+    other = file.with_name("moved.safetensors")
+    once(other, asked, lambda part: _save(_moved(recipe, parts, table, state), part))
+    moved = load_file(other)
+    move = RegionMove(recipe.region_recall, int(parts.validation.diseased.sum()), offset_between(state, moved))
+    return Trained(moved, settings, parts.decisions, move)
 
 
 def learned_from(parts: Parts) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def disease_table(runs: ComitRuns) -> Table:
     return _table(
         "disease",
         "Section 4.1: disease",
-        (Part("Where the probability reaches 0.5", head, cells),),
+        (Part("Where the score reaches 0.5", head, cells),),
         rows,
         answer=(
             NOTHING

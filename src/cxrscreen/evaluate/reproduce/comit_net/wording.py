@@ -93,7 +93,8 @@ DISEASE_DIFFERS = (
     "Boxes are few, so those of the validation part are measured with those of the test part. COMiT-Net's epoch is "
     "not chosen by them; the comparators' is, which flatters these.",
     "Where the recipe's loss.region_weight is not 1, COMiT-Net weighs the places within the region by it, and so calls "
-    "more places than U-Net and SegNet, which do not: what is found and how precisely at 0.5 follows that weight.",
+    "more places than U-Net and SegNet, which do not: what is found and how precisely at 0.5 follows that weight. A "
+    "recipe's region_recall, which moves the score of a bundle by validation images, moves none here.",
 )
 DISEASE_CONCLUDED = (
     "That a disease is outlined: references are few, are boxes, and are of one source and of images whose finding was "
