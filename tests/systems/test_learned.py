@@ -6,7 +6,7 @@ from cxrscreen.data.protocols import make_split
 from cxrscreen.systems.bundle import open_bundle, shipped_bundles
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe
-from cxrscreen.systems.learned import already_made, data_card, images_digest
+from cxrscreen.systems.learned import already_made, data_card, data_gaps, images_digest
 
 
 def manifest_of(root, **changes):
@@ -25,6 +25,22 @@ def test_what_was_learned_from_is_counted_once_whatever_the_splits(tmp_path):
     assert card.splits == {"stage2": stage2.digest, "patch-classes": classes.digest}
     assert card.sources == {"patch-classes": ["s"]}
     assert card.licences == ["CC BY 4.0"]
+
+
+def test_unknown_patients_and_ages_are_counted(tmp_path):
+    known = manifest_of(tmp_path, pediatric="false", patient_id=[f"p{number}" for number in range(80)])
+    split = make_split("stage2", known)
+    assert data_gaps(known, [split]) == []
+    unknown = manifest_of(tmp_path, pediatric=["true", "unknown"] * 40, patient_id=[*[""] * 40, *map(str, range(40))])
+    split = make_split("stage2", unknown)
+    used = [*split.train, *split.validation]
+    nameless = sum(int(image_id[1:]) < 40 for image_id in used)
+    children = sum(int(image_id[1:]) % 2 == 0 for image_id in used)
+    patients, ages = data_gaps(unknown, [split, split])
+    assert patients.startswith(
+        f"{nameless} of the {len(used)} images that taught it or chose its epoch have no patient"
+    )
+    assert f"{children} are known to be of children, and of {len(used) - children} no age is known" in ages
 
 
 def test_the_digest_follows_ids_labels_sources_and_groups_alone(tmp_path):

@@ -146,6 +146,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
         ),
         Protocol("cxnet-classes", (*_ADULTS, IN_NO_CXNET_CLASS), classes=CXNET_CLASSES),
         Protocol("cxnet-binary", (*_ADULTS, OTHER_PNEUMONIA), positive=("covid19",)),
+        Protocol("cxnet-pneumonia", (*_ADULTS, IN_NO_CXNET_CLASS), positive=PNEUMONIA_LABELS),
+        Protocol("cxnet-covid19", (*_ADULTS, IN_NO_CXNET_CLASS, NOT_PNEUMONIA), positive=("covid19",)),
         Protocol("comit-images", (DUPLICATE, LATERAL)),
         Protocol("comit-unhealthy", _COMIT_RULES, positive=tuple(n for n in LABELS if n not in {"normal", "unknown"})),
         Protocol("comit-covid19", _COMIT_RULES, positive=("covid19",)),

@@ -37,6 +37,8 @@ _TITLES: Final[Mapping[str, str]] = {
     "patch-viral": "Viral pneumonia including COVID-19, against all others",
     "cxnet-classes": "The classes normal, other pneumonia and COVID-19",
     "cxnet-binary": "COVID-19, against normal",
+    "cxnet-pneumonia": "Pneumonia but tuberculosis, against normal, adults only",
+    "cxnet-covid19": "COVID-19, against other pneumonia but tuberculosis, adults only",
     "comit-unhealthy": "Any disease of the lungs, against healthy",
     "comit-covid19": "COVID-19, against all others",
     "comit-other": "Other pneumonia, against all others",

@@ -66,6 +66,27 @@ def data_card(
     )
 
 
+def data_gaps(manifest: Manifest, splits: Iterable[Split]) -> list[str]:
+    """Say what is not known of the images that taught a bundle or chose its epoch: patients and ages, for the card."""
+    used = sorted({i for split in splits for part in ("train", "validation") for i in split.part(part)})
+    rows = manifest.table.loc[used]
+    nameless, ageless, children = (
+        int(wrong.sum())
+        for wrong in (rows["patient_id"] == "", ~rows["pediatric"].isin(("true", "false")), rows["pediatric"] == "true")
+    )
+    said = []
+    if nameless:
+        said.append(
+            f"{nameless} of the {len(used)} images that taught it or chose its epoch have no patient number: each "
+            "counts as a patient of its own, so that a patient may be in two parts."
+        )
+    if ageless or children:
+        said.append(
+            f"Of these {len(used)} images {children} are known to be of children, and of {ageless} no age is known."
+        )
+    return said
+
+
 def own_sources(card: Card, protocol: str, manifest: Manifest) -> tuple[str, ...]:
     """Sources to which a bundle's own split was restricted, if the manifest is that of its images; else none is.
 

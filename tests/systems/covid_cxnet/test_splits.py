@@ -105,3 +105,38 @@ def test_what_is_left_out_sets_no_threshold(recipe, manifest):
     without = asked_splits(with_rules(recipe, sources=sources, left_out=("elsewhere",)), manifest)
     for split in without.values():
         assert sources_of(manifest, [*split.train, *split.validation, *split.test]) == {"adults"}
+
+
+def test_a_finding_without_pneumonia_pre_trains(recipe, tmp_path):
+    rows = [
+        {"image_id": f"{source}-{label}-{n}", "path": "x", "source": source, "label": label, "finding": finding,
+         "pediatric": "false", "patient_id": f"{source}{label}{n}"}
+        for source, label, finding in (
+            ("nih", "normal", "No Finding"),
+            ("nih", "other", "Effusion|Mass"),
+            ("nih", "pneumonia", "Pneumonia"),
+            ("elsewhere", "normal", "normal"),
+            ("elsewhere", "covid19", "COVID-19"),
+            ("elsewhere", "nodule", "nodule"),
+            ("elsewhere", "other", "scoliosis"),
+        )
+        for n in range(20)
+    ]  # fmt: skip
+    manifest = check_manifest(pd.DataFrame(rows), tmp_path)
+    pretraining = recipe.pretraining.model_copy(update={"sources": ("nih", "elsewhere")})
+    data = recipe.data.model_copy(update={"sources": ("nih", "elsewhere")})
+    split = splits_of(recipe.model_copy(update={"data": data, "pretraining": pretraining}), manifest)["findings"]
+    used = {i.rpartition("-")[0] for part in ("train", "validation") for i in split.part(part)}
+    # Of the last source's other findings nothing is known of the fourteen.
+    assert used == {
+        "nih-normal", "nih-other", "nih-pneumonia", "elsewhere-normal", "elsewhere-covid19", "elsewhere-nodule"
+    }  # fmt: skip
+
+
+def test_operating_points_are_set_by_the_classes_that_are_taught(recipe, manifest):
+    asked = asked_splits(with_rules(recipe, "three"), manifest)
+    assert set(asked) == {"cxnet-pneumonia", "cxnet-covid19", "cxnet-classes"}
+    for split in asked.values():
+        assert not any("tuberculosis" in i for i in split.truth)
+    assert {i.split("-")[1] for i in asked["cxnet-covid19"].truth} == {"covid19", "bacterial"}
+    assert {i.split("-")[1] for i in asked["cxnet-pneumonia"].truth} == {"normal", "covid19", "bacterial"}

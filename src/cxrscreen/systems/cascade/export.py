@@ -22,7 +22,7 @@ from cxrscreen.systems.bundle import (
 )
 from cxrscreen.systems.cascade.recipe import CascadeRecipe
 from cxrscreen.systems.cascade.training import Trained, splits_of, train_cascade
-from cxrscreen.systems.learned import already_made, data_card
+from cxrscreen.systems.learned import already_made, data_card, data_gaps
 from cxrscreen.train.recipe import load_recipe
 
 TITLES: Mapping[NetworkName, str] = {"densenet121": "DenseNet-121", "efficientnet-lite0": "EfficientNet-Lite0"}
@@ -79,6 +79,7 @@ def write_bundle(recipe: CascadeRecipe, manifest: Manifest, trained: Trained, ou
     words["limits"] += [
         f"Every radiograph is reduced to {recipe.working_side} pixels on its longest side before the lungs are cut out "
         f"and brought to {recipe.side}; small lesions are lost.",
+        *data_gaps(manifest, splits.values()),
         *recipe.data_limits,
     ]
     card = Card(

@@ -29,7 +29,7 @@ from cxrscreen.systems.comit_net.pipeline import LUNGS_FILE
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, Encoder, Task
 from cxrscreen.systems.comit_net.splits import LUNGS, Parts, parts_of
 from cxrscreen.systems.comit_net.training import Trained, train_comit_net
-from cxrscreen.systems.learned import already_made, data_card
+from cxrscreen.systems.learned import already_made, data_card, data_gaps
 from cxrscreen.train.recipe import load_recipe
 
 ENCODERS: Mapping[Encoder, str] = {
@@ -95,7 +95,7 @@ def write_bundle(recipe: ComitNetRecipe, manifest: Manifest, trained: Trained, o
         version=recipe.version,
         system="comit_net",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe, trained, parts, unmeasured),
+        **_words(recipe, trained, parts, [*_unmeasured(unmeasured), *data_gaps(manifest, [parts.split])]),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(trained.decisions, PROVISIONAL),
@@ -153,7 +153,15 @@ def _lung_files(recipe: ComitNetRecipe) -> tuple[Path, Path]:
     return graph, graph.with_suffix(".safetensors")
 
 
-def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts, unmeasured: Sequence[str]) -> dict[str, Any]:
+def _unmeasured(titles: Sequence[str]) -> list[str]:
+    return [
+        f"Not measured, and its operating point is not chosen: {title}. A part of the adults' images lacks one of the "
+        "answers."
+        for title in titles
+    ]
+
+
+def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts, of_the_data: Sequence[str]) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
     tasks = [TASK_WORDS[name] for name in recipe.tasks]
     words["summary"] = words["summary"].format(encoder=ENCODERS[recipe.network.encoder], tasks=", ".join(tasks))
@@ -167,14 +175,9 @@ def _words(recipe: ComitNetRecipe, trained: Trained, parts: Parts, unmeasured: S
             limits.append(HEALTHY_LUNGS_MARKED)
     if trained.moved is not None:
         limits.append(trained.moved.words)
-    limits.extend(
-        f"Not measured, and its operating point is not chosen: {title}. A part of the adults' images lacks one of the "
-        "answers."
-        for title in unmeasured
-    )
     if "lungs" not in trained.settings.masks:
         limits.append("The lungs are found by a network of another bundle.")
     if recipe.network.weights == "none":
         limits.append("Its encoder began from random weights.")
-    words["limits"] = [*words["limits"], *limits, *recipe.data_limits]
+    words["limits"] = [*words["limits"], *limits, *of_the_data, *recipe.data_limits]
     return words

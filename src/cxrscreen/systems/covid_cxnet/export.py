@@ -31,7 +31,7 @@ from cxrscreen.systems.covid_cxnet.preprocessing import RoiKind
 from cxrscreen.systems.covid_cxnet.recipe import CovidCxNetRecipe, Network
 from cxrscreen.systems.covid_cxnet.splits import FINDING_SPLIT, asked_splits, splits_of
 from cxrscreen.systems.covid_cxnet.training import LUNGS, Trained, train_covid_cxnet
-from cxrscreen.systems.learned import already_made, data_card
+from cxrscreen.systems.learned import already_made, data_card, data_gaps
 from cxrscreen.train.recipe import load_recipe
 
 NETWORKS: Mapping[Network, str] = {
@@ -94,7 +94,13 @@ def write_bundle(recipe: CovidCxNetRecipe, manifest: Manifest, trained: Trained,
         version=recipe.version,
         system="covid_cxnet",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe, [PUBLISHED] if recipe.classifier.chart else _chart_limits(manifest, learned, trained)),
+        **_words(
+            recipe,
+            [
+                *([PUBLISHED] if recipe.classifier.chart else _chart_limits(manifest, learned, trained)),
+                *data_gaps(manifest, learned.values()),
+            ],
+        ),
         licence=recipe.licence,
         preprocessing=asdict(trained.settings),
         stages=dict.fromkeys(STAGES[recipe.classes], PROVISIONAL),
@@ -139,7 +145,7 @@ def _chart_limits(manifest: Manifest, learned: Mapping[str, Split], trained: Tra
     return [quality, f"{APART}{', '.join(apart)}." if apart else NOT_APART]
 
 
-def _words(recipe: CovidCxNetRecipe, chart: list[str]) -> dict[str, Any]:
+def _words(recipe: CovidCxNetRecipe, of_the_data: list[str]) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS_FILE.read_text(encoding="utf-8"))
     own = recipe.classifier
     words["summary"] = words["summary"].format(
@@ -155,5 +161,5 @@ def _words(recipe: CovidCxNetRecipe, chart: list[str]) -> dict[str, Any]:
         limits.append("Its network began from random weights, not from those of CheXNet.")
     if recipe.pretraining is None and own.weights == "imagenet":
         limits.append("Its network began from the weights of ImageNet, not from those of CheXNet.")
-    words["limits"] = [*words["limits"], *limits, *chart, *recipe.data_limits]
+    words["limits"] = [*words["limits"], *limits, *of_the_data, *recipe.data_limits]
     return words

@@ -89,15 +89,20 @@ def left_out_groups(rules: DataRules, manifest: Manifest) -> frozenset[str]:
 
 
 def _findings(recipe: CovidCxNetRecipe, manifest: Manifest) -> Split:
+    """Images of which any finding is known, whatever their label; children too, as in the data of CheXNet."""
     assert recipe.pretraining is not None
     table, sources = manifest.table, recipe.pretraining.sources
     unseen = left_out_groups(recipe.data, manifest)
+    whole = make_split("comit-images", manifest, recipe.splitting)
+    ids = [i for part in PARTS for i in whole.part(part)]
+    targets = np.isfinite(finding_targets(manifest, ids))
+    known = {image_id for image_id, told in zip(ids, targets, strict=True) if told.any()}
 
     def part_of(image_id: str, part: Part) -> Part | None:
         own = table.at[image_id, "source"] in sources and str(table.at[image_id, "group"]) not in unseen
-        return part if own else None
+        return part if own and image_id in known else None
 
-    split = _restricted(make_split("stage2", manifest, recipe.splitting), FINDING_SPLIT, part_of)
+    split = _restricted(whole, FINDING_SPLIT, part_of)
     for part in ("train", "validation"):
         targets = finding_targets(manifest, split.part(part))
         told_apart = [(column == 1).any() and (column == 0).any() for column in targets.T]

@@ -1,6 +1,6 @@
 """From trained networks to a bundle: exported graphs, splits and the card."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from cxrscreen.systems.bundle import (
     check_out,
     finish_bundle,
 )
-from cxrscreen.systems.learned import already_made, data_card
+from cxrscreen.systems.learned import already_made, data_card, data_gaps
 from cxrscreen.systems.patch_voting.decisions import DECISIONS
 from cxrscreen.systems.patch_voting.modes import CLASSIFIER, HALVES, SHARED
 from cxrscreen.systems.patch_voting.networks import organ_network, patch_classifier
@@ -85,6 +85,7 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     splits = splits_of(recipe, manifest)
     for name, split in splits.items():
         split.save(part / f"split-{name}.json.gz")
+    gaps = data_gaps(manifest, splits.values())
     # The decisions are asked of the same images in the same parts; only their truth is another.
     asked = [decision.protocols[0] for decision in DECISIONS]
     sources = recipe.classifier.sources
@@ -94,7 +95,7 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
         version=recipe.version,
         system="patch_voting",
         created=datetime.now(UTC).date().isoformat(),
-        **_words(recipe),
+        **_words(recipe, gaps),
         licence=recipe.licence,
         preprocessing=asdict(recipe.preprocessing),
         stages=dict.fromkeys(TITLES, PROVISIONAL),
@@ -105,7 +106,7 @@ def write_bundle(recipe: PatchVotingRecipe, manifest: Manifest, trained: Trained
     return finish_bundle(part, card, out)
 
 
-def _words(recipe: PatchVotingRecipe) -> dict[str, Any]:
+def _words(recipe: PatchVotingRecipe, gaps: Sequence[str]) -> dict[str, Any]:
     words: dict[str, Any] = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     organs, classifier = NETWORKS[recipe.organs.network], NETWORKS[recipe.classifier.network]
     words["summary"] = words["summary"].format(organs=organs, classifier=classifier)
@@ -115,5 +116,5 @@ def _words(recipe: PatchVotingRecipe) -> dict[str, Any]:
         if recipe.approach == "local"
         else f"The whole image is seen at {recipe.classifier.side} pixels; small lesions are lost."
     )
-    words["limits"] = [*words["limits"], looks, *recipe.data_limits]
+    words["limits"] = [*words["limits"], looks, *gaps, *recipe.data_limits]
     return words

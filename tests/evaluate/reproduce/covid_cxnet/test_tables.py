@@ -6,10 +6,12 @@ import pytest
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.errors import CxrscreenError, RecipeError
+from cxrscreen.evaluate.reproduce.covid_cxnet.measure import at_mix, called_alike, figures_of
 from cxrscreen.evaluate.reproduce.covid_cxnet.models import interval_of_mean, measured, seed_accuracies
 from cxrscreen.evaluate.reproduce.covid_cxnet.paper import MATRICES, PRINTED, TABLE5, of_matrix
 from cxrscreen.evaluate.reproduce.covid_cxnet.run import reproduce_covid_cxnet
 from cxrscreen.evaluate.reproduce.covid_cxnet.runs import CxNetRuns
+from cxrscreen.systems.covid_cxnet.classes import CLASSES
 
 from .conftest import answers, write
 
@@ -41,6 +43,36 @@ def test_tables_show_print_matrix_and_ours(finished, tmp_path, name):
     assert own[name] in page
     if name == "table3":
         assert "(at least 0.986 in the paper: missed" in page
+        # Whole radiographs are printed with more.
+        assert "(at least 0.9904 in the paper: missed" in page
+        # 30 of 56 images are of COVID-19; of them 1, and 1 of 26 normal ones, is called wrongly.
+        assert "| COVID-CXNet v1, whole radiographs | pooled | Accuracy | 96.4 [" in page
+        assert "| 53.6 | 96.2 [" in page
+        assert "With as much COVID-19 as in the paper (11 %): Accuracy 96.2 [" in page
+
+
+def test_another_mix_of_classes_weighs_the_rates_anew():
+    rows = answers("binary", 2)
+    rows = rows[rows["part"] == "test"]
+    # 24 of 26 normal, 28 of 30 COVID-19 images are called rightly.
+    found = at_mix(rows, ("normal", "covid19"), {"normal": 0.9, "covid19": 0.1}, replicates=100)
+    assert found["accuracy"].value == pytest.approx(0.9 * 24 / 26 + 0.1 * 28 / 30)
+    right, wrong = 0.1 * 28 / 30, 0.9 * 2 / 26
+    assert found["f1 covid19"].value == pytest.approx(2 * right / (0.1 + right + wrong))
+    own = at_mix(rows, ("normal", "covid19"), {"normal": 26 / 56, "covid19": 30 / 56}, replicates=100)
+    measured_ = figures_of(rows, ("normal", "covid19"), replicates=100)
+    for figure, each in own.items():
+        assert each.value == pytest.approx(measured_[figure].value)
+    assert called_alike(rows) == pytest.approx({"accuracy": 30 / 56, "f1 covid19": 60 / 86})
+    assert at_mix(rows[rows["truth"] == "covid19"], ("normal", "covid19"), {"normal": 0.5, "covid19": 0.5}) == {}
+    three = answers("three", 3)
+    three = three[three["part"] == "test"]
+    mix = {"normal": 0.5, "other_pneumonia": 0.3, "covid19": 0.2}
+    found = at_mix(three, CLASSES["three"], mix, replicates=100)
+    # 17 of 20, 25 of 28 and 27 of 30; what is called wrongly is called the next class.
+    assert found["accuracy"].value == pytest.approx(0.5 * 17 / 20 + 0.3 * 25 / 28 + 0.2 * 27 / 30)
+    right = 0.2 * 27 / 30
+    assert found["f1 covid19"].value == pytest.approx(2 * right / (0.2 + right + 0.3 * 3 / 28))
 
 
 def test_the_papers_matrices_give_what_it_prints_but_for_three_classes():
@@ -134,6 +166,13 @@ def test_the_region_of_interest_is_weighed_against_an_even_map(finished, tmp_pat
     assert own["less_whole"]["accuracy"]["value"] == pytest.approx(-2 / 56)
     assert own["lung_share"]["covid19"]["above even"]["value"] == pytest.approx(0.3, abs=0.02)
     assert "changes by +40.0" in page
+    masked = next(row for row in content["rows"] if row["region"] == "own less box")
+    # The lungs alone err on one image of a class more than the box.
+    assert masked["less_box"]["accuracy"]["value"] == pytest.approx(-2 / 56)
+    assert masked["lung_share_less_box"]["share"]["value"] == pytest.approx(0.2)
+    assert "blackening what is not lung adds +20.0" in page
+    inside = own["lung_share"]["covid19"]["share"]["value"]
+    assert f"| {inside / 0.5:.2f} | {inside / (1 - inside):.2f} |" in page
     assert "begin from one pre-training that saw whole radiographs" in page
 
 

@@ -88,6 +88,54 @@ def figures_of(rows: pd.DataFrame, classes: Sequence[str], *, replicates: int = 
     }
 
 
+def called_alike(rows: pd.DataFrame) -> dict[str, float]:
+    """What calling all images the commonest class reaches (``accuracy``), and all COVID-19 (``f1 covid19``)."""
+    shares = rows["truth"].value_counts(normalize=True)
+    new = float(shares.get(NEW, 0.0))
+    return {"accuracy": float(shares.max()), f"f1 {NEW}": 2 * new / (1 + new)}
+
+
+def at_mix(
+    rows: pd.DataFrame, classes: Sequence[str], mix: Mapping[str, float], *, replicates: int = REPLICATES
+) -> dict[str, Estimate]:
+    """Accuracy and F1 of COVID-19 that the rates within each class would give at another mix of the classes.
+
+    Parameters
+    ----------
+    rows
+        Answers; the class of greatest probability is called.
+    classes
+        In order.
+    mix
+        Share of each class, above 0, together 1.
+    replicates
+        Of the bootstrap by patient group.
+
+    Returns
+    -------
+    dict
+        ``accuracy``, ``f1 covid19``; empty where an image of a class is lacking.
+    """
+    truth = rows["truth"].to_numpy()
+    if set(truth) != set(classes):
+        return {}
+    called = np.asarray(classes)[rows[[f"{PREFIX}{name}" for name in classes]].to_numpy().argmax(axis=1)]
+    right, new = (called == truth).astype(np.float64), (called == NEW).astype(np.float64)
+
+    def figures(weights: Floats) -> dict[str, Floats]:
+        accuracy, called_new = (np.zeros(len(weights)) for _ in range(2))
+        found = accuracy
+        for name in classes:
+            own = weights * (truth == name)
+            accuracy = accuracy + mix[name] * weighted_mean(right, own)
+            share = mix[name] * weighted_mean(new, own)
+            called_new = called_new + share
+            found = share if name == NEW else found
+        return {"accuracy": accuracy, f"f1 {NEW}": 2 * found / (mix[NEW] + called_new)}
+
+    return bootstrap_all(figures, rows["group"].astype(str).tolist(), replicates=replicates)
+
+
 def left_out_rows(rows: pd.DataFrame, source: str) -> pd.DataFrame:
     """All images of a source that a training left out: they are in its test part."""
     return rows[(rows["part"] == "test") & (rows["source"] == source)]

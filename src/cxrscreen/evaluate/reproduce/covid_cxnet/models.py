@@ -10,7 +10,17 @@ from scipy import stats
 from cxrscreen.evaluate.bootstrap import Estimate
 from cxrscreen.evaluate.goal import Goal
 from cxrscreen.evaluate.reproduce.covid_cxnet import wording as say
-from cxrscreen.evaluate.reproduce.covid_cxnet.measure import Figures, Measured, compare, left_out_rows, measure
+from cxrscreen.evaluate.reproduce.covid_cxnet.measure import (
+    HELD_OUT,
+    NEW,
+    Figures,
+    Measured,
+    at_mix,
+    called_alike,
+    compare,
+    left_out_rows,
+    measure,
+)
 from cxrscreen.evaluate.reproduce.covid_cxnet.paper import (
     MATRICES,
     PRINTED,
@@ -18,6 +28,7 @@ from cxrscreen.evaluate.reproduce.covid_cxnet.paper import (
     TABLE5,
     TITLES,
     VERSION,
+    mix_of,
     of_matrix,
 )
 from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import WITHOUT
@@ -27,7 +38,7 @@ from cxrscreen.systems.covid_cxnet.classes import CLASSES, WORDS
 
 GOALS: Mapping[str, Mapping[str, Goal]] = {
     "own": {"accuracy": Goal(0.986), "f1 covid19": Goal(0.94)},
-    "whole": {"accuracy": Goal(0.986), "f1 covid19": Goal(0.94)},
+    "whole": {"accuracy": Goal(0.9904), "f1 covid19": Goal(0.96)},
     "three": {"accuracy": Goal(0.942), "f1 covid19": Goal(0.86)},
 }
 """What the paper prints, as bars for the pooled figures."""
@@ -164,12 +175,48 @@ def _table(runs: CxNetRuns, name: str, title: str, models: tuple[str, ...]) -> T
         if matrix is not None
     )
     differs = say.CHILDREN_DIFFERS if models == ("base-v1",) else ()
+    mixed = {model: _at_papers_mix(runs, model) for model in models}
     return replace(
         made,
-        parts=(*made.parts, *matrices),
-        answer=tuple(_verdict(model, ours[model]) for model in models if model in GOALS),
+        parts=(*made.parts, _mix_part(runs, models, ours, mixed), *matrices),
+        content=(*made.content, *({"model": model, "at_papers_mix": _plain(own)} for model, own in mixed.items())),
+        answer=tuple(_verdict(model, ours[model], mixed[model]) for model in models if model in GOALS),
         differs=(*differs, *made.differs),
     )
+
+
+def _at_papers_mix(runs: CxNetRuns, model: str) -> Figures:
+    rows = runs.outputs(model)
+    return at_mix(rows[rows["part"] == "test"], CLASSES[VERSION[model]], mix_of(model))
+
+
+def _mix_part(
+    runs: CxNetRuns, models: Sequence[str], ours: Mapping[str, Measured], mixed: Mapping[str, Figures]
+) -> Part:
+    """What calling everything alike reaches on the same images, and ours at the paper's mix of the classes."""
+    source, lines = runs.recipe.within, []
+    for model in models:
+        rows = runs.outputs(model)
+        held = rows[rows["part"].isin(HELD_OUT if ours[model].within_of != "test images" else ("test",))]
+        sets = [("pooled", rows[rows["part"] == "test"], ours[model].pooled)]
+        sets += [(f"within {name}", held[held["source"] == name], own) for name, own in ours[model].within.items()]
+        unseen = left_out_rows(runs.outputs(f"{model}{WITHOUT}{source}"), source)
+        sets.append((f"{source}, left out", unseen, ours[model].left_out))
+        for name, own, found in sets:
+            for figure, alike in called_alike(own).items():
+                at_papers = percent(mixed[model].get(figure)) if name == "pooled" else "-"
+                lines.append(
+                    (
+                        TITLES[model],
+                        name,
+                        figure_in_words(figure),
+                        percent(found.get(figure)),
+                        f"{100 * alike:.1f}",
+                        at_papers,
+                    )
+                )
+    head = ("Model", "Images", "Figure", "Ours", "All called alike", "Ours at the paper's mix")
+    return Part("What the mix of classes gives away", head, tuple(lines))
 
 
 def _assembled(
@@ -258,17 +305,25 @@ def _bias_answer(
     )
 
 
-def _verdict(model: str, ours: Measured) -> str:
-    said = ", ".join(
-        f"{figure_in_words(figure)} {percent(ours.pooled.get(figure))} ({goal} in the paper: "
-        f"{goal.verdict(ours.pooled.get(figure))})"
-        for figure, goal in GOALS[model].items()
-    )
+def _verdict(model: str, ours: Measured, mixed: Figures) -> str:
+    def judged(figures: Figures) -> str:
+        return ", ".join(
+            f"{figure_in_words(figure)} {percent(figures.get(figure))} ({goal} in the paper: "
+            f"{goal.verdict(figures.get(figure))})"
+            for figure, goal in GOALS[model].items()
+        )
+
     unseen: Estimate | None = ours.left_out.get("auc covid19")
+    share = 100 * mix_of(model)[NEW]
     return (
-        f"{TITLES[model]}, pooled: {said}. Of a source left out, AUC {percent(unseen)}: that figure, not the pooled "
+        f"{TITLES[model]}, pooled: {judged(ours.pooled)}. With as much COVID-19 as in the paper ({share:.0f} %): "
+        f"{judged(mixed)}. Of a source left out, AUC {percent(unseen)}: that figure, not the pooled "
         "one, says whether disease was recognised."
     )
+
+
+def _plain(figures: Figures) -> dict[str, Any]:
+    return {figure: asdict(each) for figure, each in figures.items()}
 
 
 def _content(paper: Figures, ours: Measured) -> dict[str, Any]:

@@ -65,7 +65,15 @@ def roi(runs: CxNetRuns) -> Table:
         }
         for kind in KINDS
     ]
-    parts = (_shares_part(shares, by_class), _figures_part(found, changes, source))
+    masked = _mask_alone(lists)
+    content.append(
+        {
+            "region": "own less box",
+            "less_box": _plain(masked["figures"]),
+            "lung_share_less_box": _plain(masked["shares"]),
+        }
+    )
+    parts = (_shares_part(shares, by_class), _figures_part(found, changes, source), _mask_part(masked))
     return Table(
         "roi",
         "The region of interest: where the maps lie, and what it costs",
@@ -73,7 +81,7 @@ def roi(runs: CxNetRuns) -> Table:
         content,
         differs=(*say.ROI_DIFFERS, *say.DIFFERS),
         not_to_conclude=(*say.ROI_CONCLUDE, say.FEW_NORMAL, *say.NOT_CONCLUDED),
-        answer=_roi_answer(by_class, changes),
+        answer=_roi_answer(by_class, changes, masked),
         system=say.SYSTEM,
         intervals=f"{say.INTERVALS} {say.PAIRED}",
     )
@@ -181,12 +189,19 @@ def _shares_part(
     shares: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
     changes: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
 ) -> Part:
+    def ratios(figures: Mapping[str, Estimate]) -> tuple[str, str]:
+        inside, even = (figures[name].value if name in figures else None for name in ("share", "even"))
+        if inside is None or even is None or not 0 < even < 1 or inside == 1:
+            return "-", "-"
+        return f"{inside / even:.2f}", f"{inside / (1 - inside) / (even / (1 - even)):.2f}"
+
     lines = tuple(
         (
             word,
             WORDS[name],
             *(percent(shares[kind][name].get(figure)) for figure in ("share", "even")),
             percent(shares[kind][name].get("above even"), signed=True),
+            *ratios(shares[kind][name]),
             *(percent(changes[name].get(kind, {}).get(figure), signed=True) for figure in ("share", "above even")),
         )
         for kind, word in KINDS.items()
@@ -198,6 +213,8 @@ def _shares_part(
         "Grad-CAM inside the lungs",
         "An even map",
         "Above the even map",
+        "Ratio to the even map",
+        "Ratio of their odds",
         "Inside, less whole radiograph",
         "Above even, less whole radiograph",
     )
@@ -230,8 +247,24 @@ def _figures_part(found: Mapping[str, Measured], changes: Mapping[str, Mapping[s
     return Part("What it costs", head, tuple(lines))
 
 
+def _mask_alone(lists: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Estimate]]:
+    """What blackening does beyond cutting: the lungs alone less the box around them, COVID-19 images for the maps."""
+    box, own = lists["box"], lists["own"]
+    return {"figures": compare(box, own), "shares": compare_shares(of_class(box, NEW), of_class(own, NEW))}
+
+
+def _mask_part(masked: Mapping[str, Mapping[str, Estimate]]) -> Part:
+    words = {"share": "Grad-CAM inside the lungs, COVID-19", "above even": "Above the even map, COVID-19"}
+    rows = [(words[name], percent(change, signed=True)) for name, change in masked["shares"].items()]
+    figures = masked["figures"].items()
+    rows += [("AUC" if name == "auc" else name.capitalize(), percent(each, signed=True)) for name, each in figures]
+    return Part("What the mask adds to the box", ("Figure", "The lungs alone less the box around them"), tuple(rows))
+
+
 def _roi_answer(
-    shares: Mapping[str, Mapping[str, Mapping[str, Estimate]]], changes: Mapping[str, Mapping[str, Estimate]]
+    shares: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
+    changes: Mapping[str, Mapping[str, Estimate]],
+    masked: Mapping[str, Mapping[str, Estimate]],
 ) -> tuple[str, ...]:
     inside = shares[NEW]["own"]
     share, above = (percent(inside.get(name), signed=True) for name in ("share", "above even"))
@@ -239,6 +272,9 @@ def _roi_answer(
         "With the lungs alone, the share of Grad-CAM inside the lungs on COVID-19 images changes by "
         f"{share} points, of which {above} are more than the smaller region alone would bring.",
         f"Accuracy changes by {percent(changes['own'].get('accuracy'), signed=True)} points (paper: 99.04 to 98.62).",
+        "To the cut to the lungs' box, blackening what is not lung adds "
+        f"{percent(masked['shares'].get('share'), signed=True)} points of the share and "
+        f"{percent(masked['figures'].get('accuracy'), signed=True)} of the accuracy; the rest is the cut's.",
     )
 
 
