@@ -204,6 +204,8 @@ def _mix_part(
         sets.append((f"{source}, left out", unseen, ours[model].left_out))
         for name, own, found in sets:
             for figure, alike in called_alike(own).items():
+                if figure not in found:
+                    continue
                 at_papers = percent(mixed[model].get(figure)) if name == "pooled" else "-"
                 lines.append(
                     (
