@@ -42,6 +42,20 @@ def test_matching_takes_another_image(invoke, tmp_path):
     assert "belong together" in alone.output
 
 
+def test_the_three_channels_are_one_picture(invoke, tmp_path):
+    from cxrscreen.imaging.enhancement import grey_quantiles, match_histogram, three_channels
+    from cxrscreen.imaging.read import read
+
+    assert invoke("a.png", "-m", "he", "--stack", "--reference", "b.png", "-o", "out").exit_code == 0
+    picture = cv2.imread(str(tmp_path / "out" / "a-stack.png"), cv2.IMREAD_UNCHANGED)[:, :, ::-1]
+    matched = match_histogram(read(tmp_path / "a.png").pixels, grey_quantiles(read(tmp_path / "b.png").pixels))
+    np.testing.assert_allclose(np.moveaxis(picture, -1, 0), 255 * three_channels(matched), atol=0.51)
+    assert invoke("a.png", "-m", "he", "--stack", "-o", "plain").exit_code == 0
+    plain = cv2.imread(str(tmp_path / "plain" / "a-stack.png"), cv2.IMREAD_UNCHANGED)
+    assert (plain[:, :, 2] == cv2.imread("a.png", cv2.IMREAD_GRAYSCALE)).all()
+    assert "belong together" in invoke("a.png", "-m", "he", "--reference", "b.png", "-o", "out").output
+
+
 def test_a_broken_file_does_not_stop_the_others(invoke, tmp_path):
     done = invoke("broken.png", "a.png", "-m", "he", "-o", "out")
     assert done.exit_code == 1

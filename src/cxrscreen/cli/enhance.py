@@ -43,13 +43,21 @@ def enhance(
     clip: Annotated[float, typer.Option("--clip", min=0.01, help="Limit of CLAHE, in mean bins of a tile.")] = 2.0,
     tiles: Annotated[int, typer.Option("--tiles", min=1, max=64, help="Tiles of AHE and CLAHE in a row.")] = 8,
     reference: Annotated[
-        Path | None, typer.Option("--reference", help="Radiograph whose histogram --method match takes over.")
+        Path | None,
+        typer.Option("--reference", help="Radiograph whose histogram --method match takes over, and --stack before."),
     ] = None,
+    stack: Annotated[
+        bool,
+        typer.Option(
+            "--stack", help="Also the three channels of COVID-CXNet as one: original red, CLAHE green, BEASF blue."
+        ),
+    ] = False,
 ) -> None:
     """Enhance the contrast of radiographs.
 
     Writes DIR/NAME-METHOD.png (8 bits) for each file and method, and DIR/NAME-comparison.png and .svg: the original and
-    all of them over their histograms. Enhancement adds no information. Exit code: 0 all done, 1 some files failed.
+    all of them over their histograms; with --stack DIR/NAME-stack.png as well. Enhancement adds no information. Exit
+    code: 0 all done, 1 some files failed.
     """
     from cxrscreen.batch.folders import check_stems_differ, safe_stem
     from cxrscreen.batch.run import check_writable
@@ -68,8 +76,8 @@ def enhance(
         raise CxrscreenError(
             f"A slope --gamma of BEASF lies between {LEAST_GAMMA:g} and {GREATEST_GAMMA:g}: give for example 1.5."
         )
-    if (Method.match in method) != (reference is not None):
-        raise CxrscreenError("--method match and --reference FILE belong together: give both, or neither.")
+    if (Method.match in method and reference is None) or (reference and not stack and Method.match not in method):
+        raise CxrscreenError("--method match (or --stack) and --reference FILE belong together: give both, or neither.")
     check_stems_differ(files)
     target = None if reference is None else grey_quantiles(read(reference).pixels)
     check_writable(out)
@@ -90,6 +98,8 @@ def enhance(
             try:
                 for (name, _), enhanced in made.items():
                     (out / f"{stem}-{name}.png").write_bytes(encode_png(to_levels(enhanced)))
+                if stack:
+                    (out / f"{stem}-stack.png").write_bytes(encode_png(_stack(pixels, slopes[0], clip, tiles, target)))
                 write_figure(comparison_figure(pictures, "Contrast enhancement"), out, f"{stem}-comparison")
             except OSError as error:
                 failed += 1
@@ -100,6 +110,20 @@ def enhance(
     console.print(f"{len(files) - failed} of {len(files)} enhanced, in {place}.", soft_wrap=True, highlight=False)
     if failed:
         raise typer.Exit(1)
+
+
+def _stack(
+    pixels: "NDArray[np.float32]", slope: float, clip: float, tiles: int, reference: tuple[float, ...] | None
+) -> "NDArray[np.uint8]":
+    """The three channels of COVID-CXNet as a colour picture, uint8 (H, W, 3)."""
+    import numpy as np
+
+    from cxrscreen.imaging.enhancement import Enhancement, match_histogram, three_channels
+    from cxrscreen.imaging.enhancement.levels import to_levels
+
+    matched = pixels if reference is None else match_histogram(pixels, reference)
+    settings = Enhancement(clip_limit=clip, tiles=tiles, gamma=slope)
+    return np.moveaxis(to_levels(three_channels(matched, settings)), 0, -1)
 
 
 def _enhanced(
