@@ -65,10 +65,11 @@ def test_unpooling_puts_values_where_the_maxima_lay():
     maps = torch.tensor([[[[1.0, 2.0, 0.0, 5.0], [0.0, 1.0, 4.0, 1.0]]]])
     values = torch.tensor([[[[7.0, 9.0]]]])
     assert unpool(values, maps).tolist() == [[[[0, 7, 0, 9], [0, 0, 0, 0]]]]
-    # Torch's own, which remembers an index, gives the same where no maximum is shared.
-    maps, values = torch.rand(2, 3, 8, 12), torch.rand(2, 3, 4, 6)
-    _, places = F.max_pool2d(maps, 2, return_indices=True)
-    torch.testing.assert_close(unpool(values, maps), F.max_unpool2d(values, places, 2))
+    # Torch's own, which remembers an index, gives the same, where a maximum is shared too.
+    values = torch.rand(2, 3, 4, 6)
+    for maps in (torch.rand(2, 3, 8, 12), torch.randint(0, 2, (2, 3, 8, 12)).float(), torch.zeros(2, 3, 8, 12)):
+        _, places = F.max_pool2d(maps, 2, return_indices=True)
+        torch.testing.assert_close(unpool(values, maps), F.max_unpool2d(values, places, 2))
 
 
 def test_putting_maxima_back_needs_the_encoders_widths():

@@ -181,8 +181,9 @@ class Decoder(nn.Module):
 def unpool(values: Tensor, maps: Tensor) -> Tensor:
     """Double maps and keep their values where the encoder's maximum over 2 x 2 lay, zero elsewhere.
 
-    Where several of the four places share the maximum, as in a window of zeros, each of them gets the value; SegNet's
-    stored index names the first one alone. Written with operations that every runtime has.
+    Where several of the four places share the maximum, as in a window of zeros, the first of them in reading order
+    gets the value, as with SegNet's stored index. Written with operations that every runtime has; putting values at an
+    index is none of these.
 
     Parameters
     ----------
@@ -196,8 +197,13 @@ def unpool(values: Tensor, maps: Tensor) -> Tensor:
     Tensor
         float (N, C, 2h, 2w).
     """
-    peaks = F.interpolate(F.max_pool2d(maps, 2), scale_factor=2.0, mode="nearest")
-    return F.interpolate(values, scale_factor=2.0, mode="nearest") * (maps >= peaks).to(values.dtype)
+    peaks = F.max_pool2d(maps, 2)
+    free, places = torch.ones_like(values), []
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        here = free * (maps[..., row::2, column::2] >= peaks).to(values.dtype)
+        places.append(values * here)
+        free = free - here
+    return F.pixel_shuffle(torch.stack(places, dim=2).flatten(1, 2), 2)
 
 
 class Encoder(nn.Module, ABC):

@@ -92,6 +92,10 @@ def test_batches_are_drawn_evenly_over_what_the_recipe_names(recipe, phantom_dat
     names = even_batches(recipe, phantom_data, train, phase).names
     assert {name.split("/")[1] for name in names} == {"AP", "PA"}
     assert {name.split("/")[0] for name in names} == {"normal", "covid19", "other"}
+    # Where labels are not learned, a view would be filled with images that say nothing.
+    data = recipe.data.model_copy(update={"even_over": ("view",), "masks_alone": ("phantom",)})
+    by_view = recipe.model_copy(update={"data": data})
+    assert even_batches(by_view, phantom_data, train, phase).names == ["no label"]
     by_region = recipe.model_copy(update={"data": recipe.data.model_copy(update={"even_over": ("region",)})})
     assert even_batches(by_region, phantom_data, train, phase).names == ["all", "region"]
     # Healthy images, whose region is known to be empty, are not in the group of the diseased ones, asked for or not.

@@ -43,8 +43,9 @@ class DataRules(Settings):
         Whether a healthy image teaches that it has no diseased region.
     even_over
         Facts over whose combinations batches are drawn evenly: ``class`` (normal, COVID-19, other), ``view`` (AP, PA,
-        unknown); ``region``: images of which a mask or box says where the disease is are one group beside these.
-        Empty: images as they come.
+        unknown; without ``class`` the sources of ``masks_alone`` are a group of their own, or they would fill a view
+        with images whose labels are not learned); ``region``: images of which a mask or box says where the disease is
+        are one group beside these. Empty: images as they come.
     copies
         Whether each COVID-19 image also enters the training turned by 10 degrees either way and moved by 10 pixels
         along X, Y and both (the paper's section 3.1).

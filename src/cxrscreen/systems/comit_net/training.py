@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from cxrscreen.data.manifest import Manifest
 from cxrscreen.errors import ManifestError
 from cxrscreen.systems.comit_net.images import ComitImages, ImageTable, store_images, with_copies
-from cxrscreen.systems.comit_net.labels import class_of
+from cxrscreen.systems.comit_net.labels import NO_CLASS, class_of
 from cxrscreen.systems.comit_net.networks import comit_network
 from cxrscreen.systems.comit_net.preprocessing import Preprocessing
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
@@ -164,7 +164,10 @@ def even_batches(recipe: ComitNetRecipe, manifest: Manifest, labelled: Labelled,
             class_of("unknown" if source in alone else label)
             for source, label in zip(rows["source"], rows["label"], strict=True)
         ],
-        "view": [view.removesuffix(" Supine") for view in rows["view"]],
+        "view": [
+            NO_CLASS if source in alone and "class" not in recipe.data.even_over else view.removesuffix(" Supine")
+            for source, view in zip(rows["source"], rows["view"], strict=True)
+        ],
     }
     names = [name for name in recipe.data.even_over if name != "region"]
     groups = ["/".join(each) for each in zip(*(facts[name] for name in names), strict=True)] if names else None
