@@ -62,6 +62,10 @@ def test_table4_has_the_other_decisions_at_one_half(runs, made):
     assert cells[title, "Specificity"][4].startswith("100.0 [")
     # NIH alone holds both answers, and there the drawn ones are the same for both.
     assert cells[title, "AUC"][5].startswith("50.0 [")
+    assert cells[title, "Accuracy"][5].startswith("50.0 [")
+    # Of what was left out, Cohen's images are all unhealthy: no source has both answers.
+    assert cells[title, "Accuracy"][6] == "-"
+    assert "-" not in cells["COVID-19, against everything else", "Accuracy"][6].split(" [")[0]
     assert cells[title, "COVID-19 images called unhealthy"][4].startswith("100.0 [")
     # Nothing is said of other diseases here.
     assert not any(row[0].startswith("Pneumonia other") for row in part.rows)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cxrscreen.evaluate.bootstrap import Estimate, grouped_rate
+from cxrscreen.evaluate.bootstrap import Estimate, bootstrap, grouped_rate
+from cxrscreen.evaluate.classification import MIN_PER_CLASS
+from cxrscreen.evaluate.metrics import Floats
 from cxrscreen.evaluate.reproduce.comit_net import wording as say
 from cxrscreen.evaluate.reproduce.comit_net.combinations import ALL_TASKS
 from cxrscreen.evaluate.reproduce.comit_net.paper import (
@@ -19,6 +21,7 @@ from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
 from cxrscreen.evaluate.reproduce.paper import Printed
 from cxrscreen.evaluate.reproduce.table import Part, as_printed, percent, recomputed
 from cxrscreen.evaluate.screening_points import screening_points
+from cxrscreen.evaluate.weighted import weighted_mean
 from cxrscreen.systems.comit_net.labels import COVID19, OTHER, STAGES, UNHEALTHY
 
 HALF = 0.5
@@ -42,8 +45,9 @@ class Decision:
         On it: (TP + TN) / all, the paper's footnote 7.
     sensitivity, specificity
         Its two halves.
-    never_accuracy
-        On the sources that trainings did without; None where the recipe leaves none out.
+    within_accuracy, never_accuracy
+        Mean within sources of the test part, and of those that trainings did without, as the columns' AUC; None where
+        no source has enough images of either answer.
     auc, within_auc, never_auc
         Pooled; the mean within sources of the test part; within sources never trained on. None where not defined.
     """
@@ -54,6 +58,7 @@ class Decision:
     accuracy: Estimate
     sensitivity: Estimate
     specificity: Estimate
+    within_accuracy: Estimate | None
     never_accuracy: Estimate | None
     auc: Estimate | None
     within_auc: Estimate | None
@@ -77,7 +82,8 @@ def decisions(runs: ComitRuns) -> tuple[Decision, ...]:
                 _right(tests),
                 _right(tests, 1),
                 _right(tests, 0),
-                None if elsewhere is None else _right(never),
+                _right_within(tests),
+                None if elsewhere is None else _right_within(never),
                 points.pooled.get("auc"),
                 points.within.get("auc"),
                 None if elsewhere is None else elsewhere.within.get("auc"),
@@ -98,7 +104,15 @@ def decisions_part(found: Sequence[Decision], unhealthy: Estimate | None) -> Par
     for each in found:
         counts = f"{each.positives} / {each.negatives}"
         rows += [
-            _row(each.name, "Accuracy", PRINTED[each.name], each.accuracy, None, each.never_accuracy, counts),
+            _row(
+                each.name,
+                "Accuracy",
+                PRINTED[each.name],
+                each.accuracy,
+                each.within_accuracy,
+                each.never_accuracy,
+                counts,
+            ),
             _row(each.name, "Sensitivity", None, each.sensitivity, None, None, counts),
             _row(each.name, "Specificity", None, each.specificity, None, None, counts),
             _row(each.name, "AUC", None, each.auc, each.within_auc, each.never_auc, counts),
@@ -132,3 +146,19 @@ def _right(trainings: Sequence[pd.DataFrame], truth: int | None = None) -> Estim
     own = [table if truth is None else table[table["truth"] == truth] for table in trainings]
     right = np.mean([(table["score"] >= HALF) == (table["truth"] == 1) for table in own], axis=0)
     return grouped_rate(right, own[0]["group"])
+
+
+def _right_within(trainings: Sequence[pd.DataFrame]) -> Estimate | None:
+    """How often the call is right, as the mean over the sources with enough images of either answer."""
+    own = trainings[0]
+    right = np.mean([(table["score"] >= HALF) == (table["truth"] == 1) for table in trainings], axis=0)
+    counts = own.groupby("source")["truth"].agg(positives="sum", images="count")
+    fewest = np.minimum(counts["positives"], counts["images"] - counts["positives"])
+    members = [(own["source"] == source).to_numpy(np.float64) for source in counts.index[fewest >= MIN_PER_CLASS]]
+    if not members:
+        return None
+
+    def mean(weights: Floats) -> Floats:
+        return np.asarray(np.mean([weighted_mean(right, weights * member) for member in members], axis=0), np.float64)
+
+    return bootstrap(mean, own["group"].astype(str).tolist())

@@ -77,6 +77,7 @@ def table4(runs: ComitRuns) -> Table:
         against=say.VARIANTS[ALL_TASKS],
         answer=tuple(goal_sentences(own)),
         remarks=(*remarks, *misprints()),
+        differs=(*say.OTHER_DIFFERS, *say.DIFFERS),
         source_notes=source_notes(runs),
     )
     found_of_all, unhealthy = decisions(runs), called_unhealthy(runs)

@@ -44,6 +44,8 @@ class MeanHeat:
         The share that a map without any preference would have: the lungs' share of the image.
     more_than
         ``inside`` less that of task 4 alone, on the same images; None for that one.
+    asked
+        Test images of the class, those without a map or lungs included.
     """
 
     variant: str
@@ -53,6 +55,7 @@ class MeanHeat:
     inside: Estimate
     by_area: Estimate
     more_than: Estimate | None
+    asked: int
 
 
 def mean_heats(runs: ComitRuns) -> tuple[MeanHeat, ...]:
@@ -92,6 +95,7 @@ def mean_heats(runs: ComitRuns) -> tuple[MeanHeat, ...]:
                     _mean(shares[variant], groups),
                     _mean(lungs.mean(axis=(1, 2)).astype(np.float64), groups),
                     None if more is None else _mean(more, groups),
+                    len(members),
                 )
             )
     if not found:
@@ -113,17 +117,18 @@ def figure12_table(found: Sequence[MeanHeat]) -> Table:
             percent(each.inside),
             percent(each.by_area),
             percent(each.more_than, signed=True),
-            str(each.inside.n),
+            f"{each.inside.n} of {each.asked}",
         )
         for each in found
     )
-    head = ("Variant", "Images", "Inside the lungs", "By area alone", "More than task 4 alone", "n")
+    head = ("Variant", "Images", "Inside the lungs", "By area alone", "More than task 4 alone", "Images with both maps")
     content = [
         {
             "variant": each.variant,
             "images": each.images,
             "inside": asdict(each.inside),
             "by_area": asdict(each.by_area),
+            "asked": each.asked,
             "more_than": None if each.more_than is None else asdict(each.more_than),
         }
         for each in found

@@ -45,6 +45,10 @@ REGION_INTERVALS = (
     "In brackets: 95 % intervals by patient (bootstrap). Means over images, and over trainings where there are "
     "several; an image without a called pixel has the precision 0. Measured at the side of the network's input."
 )
+OTHER_DIFFERS = (
+    "The paper's other disease is every finding but COVID-19. Here it is pneumonia of another cause: images of a "
+    "nodule or another finding are not asked about it, so that its accuracy is of other images.",
+)
 DIFFERS = (
     "The images are others: the paper's healthy and other diseased images are those of ChestX-ray14 and CheXpert, its "
     "COVID-19 images come from seven collections of positives, its test part has 125 of them against 6174 others. Here "
@@ -132,8 +136,10 @@ EMBEDDING_CONCLUDED = (
 )
 HEAT_INTERVALS = (
     "Share of the Grad-CAM of the COVID-19 decision inside the lungs that COMiT-Net finds, in percent, with 95 % "
-    "intervals by patient (bootstrap). One training each. Maps are means over all test images of a label, on the "
-    "network's square input; no image of a patient is shown. Maps over an image of one's own: `cxrscreen screen`."
+    "intervals by patient (bootstrap). One training each. An image whose map is empty in either training, or in which "
+    "no lungs were found, is left out and counted: an empty map says that nothing speaks for COVID-19. Maps are means "
+    "over the other test images of a label, on the network's square input; no image of a patient is shown. Maps over "
+    "an image of one's own: `cxrscreen screen`."
 )
 HEAT_CONCLUDED = (
     "That a network looks at disease because its map lies in the lungs: lungs cover the middle of every image, where "
