@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from cxrscreen.train.classifier import RoiImages, source_aucs
-from cxrscreen.train.recipe import AugmentSettings
-from cxrscreen.train.segmenter import IGNORE, MaskImages, mask_loss
+from cxrscreen.train.recipe import AugmentSettings, Phase
+from cxrscreen.train.schedule import PlateauPhase
+from cxrscreen.train.segmenter import IGNORE, MaskImages, MaskTask, mask_loss
 
 
 def test_mask_loss_by_hand():
@@ -12,6 +13,24 @@ def test_mask_loss_by_hand():
     target = torch.tensor([[[[1.0, 0.0]]]])
     # Cross-entropy ln 2; soft Dice (2 * 0.5 + 1) / (1 + 1 + 1).
     assert float(mask_loss(logits, target)) == pytest.approx(np.log(2) + 1 - 2 / 3, abs=1e-6)
+
+
+def test_without_dice_the_cross_entropy_of_labelled_pixels_is_left():
+    logits = torch.tensor([[[[0.0, 2.0, -1.0]]]])
+    target = torch.tensor([[[[1.0, 0.0, IGNORE]]]])
+    by_hand = (np.log(2) + np.log1p(np.exp(2.0))) / 2
+    assert float(mask_loss(logits, target, dice=False)) == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_masks_learn_by_the_optimiser_that_is_asked_for():
+    network = torch.nn.Conv2d(1, 1, 3)
+    plain = MaskTask(network, Phase(epochs=1), 10, 0).configure_optimizers()
+    assert type(plain["optimizer"]) is torch.optim.AdamW
+    falling = MaskTask(network, PlateauPhase(epochs=1, schedule="plateau"), 10, 0).configure_optimizers()
+    assert type(falling["optimizer"]) is torch.optim.Adam
+    descent = MaskTask(network, PlateauPhase(epochs=1, learning_rate=0.001), 10, 0, momentum=0.9).configure_optimizers()
+    assert type(descent) is torch.optim.SGD
+    assert (descent.param_groups[0]["lr"], descent.param_groups[0]["momentum"]) == (0.001, 0.9)
 
 
 def test_pixels_without_label_have_a_gradient_of_exactly_zero():

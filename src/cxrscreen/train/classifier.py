@@ -25,7 +25,8 @@ from cxrscreen.train.augment import (
 from cxrscreen.train.batches import Draw
 from cxrscreen.train.distillation import binary_divergence, incremental_loss
 from cxrscreen.train.hints import Hints, OneDecision
-from cxrscreen.train.loop import SCORE, Task
+from cxrscreen.train.loop import SCORE
+from cxrscreen.train.plateau import PlateauTask
 from cxrscreen.train.recipe import AugmentSettings, Phase
 
 SMALLEST_CLASS = 10
@@ -110,7 +111,7 @@ STILL = AugmentSettings(
 """No change at all: what validation sees."""
 
 
-class BinaryTask(Task):
+class BinaryTask(PlateauTask):
     """Cross-entropy with label smoothing; scored by the mean of pooled and within-source AUCs.
 
     Parameters
@@ -188,8 +189,7 @@ class BinaryTask(Task):
                     hint = self.hints(maps, goals, image[:, -1:])
                     self.log("hint", hint, prog_bar=True)
                     loss = loss + self.hint * hint
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        return self.penalised(loss)
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Collect logits."""

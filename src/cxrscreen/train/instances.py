@@ -14,6 +14,4 @@ class InstanceTask(MaskTask):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         image, target = batch
-        loss = cast(MaskRCNN, self.network).losses(image, target)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        return self.penalised(cast(MaskRCNN, self.network).losses(image, target))

@@ -16,23 +16,24 @@ FALL = 0.1
 
 
 class PlateauTask(Task):
-    """A task whose phase chooses its schedule; subclasses give their loss to :meth:`penalised`."""
+    """A task whose phase may choose its schedule; subclasses give their loss to :meth:`penalised`.
 
-    phase: PlateauPhase
+    A plain :class:`~cxrscreen.train.recipe.Phase` has the cycle and no penalty.
+    """
 
     def penalised(self, loss: Tensor) -> Tensor:
         """Log a batch's loss, and add the L1 penalty."""
         self.log("loss", loss, prog_bar=True)
         # The schedule looks at it, which must fall at the same moment in every process.
         self.log(EPOCH_LOSS, loss, on_step=False, on_epoch=True, sync_dist=True)
-        if self.phase.l1 > 0:
+        if isinstance(self.phase, PlateauPhase) and self.phase.l1 > 0:
             absolute = sum((values.abs().sum() for values in self.network.parameters()), start=loss.new_zeros(()))
             loss = loss + self.phase.l1 * absolute
         return loss
 
     def configure_optimizers(self) -> Any:
         """AdamW with one cycle, or Adam with a falling learning rate."""
-        if self.phase.schedule == "cycle":
+        if not isinstance(self.phase, PlateauPhase) or self.phase.schedule == "cycle":
             return super().configure_optimizers()
         optimiser = Adam(self.network.parameters(), self.phase.learning_rate, weight_decay=self.phase.weight_decay)
         falling = ReduceLROnPlateau(optimiser, factor=FALL, patience=self.phase.decay_after)

@@ -1,10 +1,13 @@
 """Training a mask: images with binary targets, of which pixels may be left open."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import SGD
 from torch.utils.data import Dataset
 
 from cxrscreen.data.masks import IGNORE
@@ -17,7 +20,8 @@ from cxrscreen.train.augment import (
     draw_rectangle,
 )
 from cxrscreen.train.batches import Draw
-from cxrscreen.train.loop import SCORE, Task
+from cxrscreen.train.loop import SCORE
+from cxrscreen.train.plateau import PlateauTask
 from cxrscreen.train.recipe import AugmentSettings, Phase
 
 
@@ -61,19 +65,48 @@ class MaskImages(Dataset[tuple[Tensor, Tensor]]):
         return torch.from_numpy(2.0 * grey - 1.0)[None], torch.from_numpy(mask)[None]
 
 
-class MaskTask(Task):
-    """Cross-entropy plus soft Dice on labelled pixels; the validation score is the mean Dice at 0.5."""
+class MaskTask(PlateauTask):
+    """Cross-entropy plus soft Dice on labelled pixels; the validation score is the mean Dice at 0.5.
 
-    def __init__(self, network: nn.Module, phase: Phase, steps: int, seed: int) -> None:
+    Parameters
+    ----------
+    network, phase, steps, seed
+        See :class:`cxrscreen.train.loop.Task`.
+    dice
+        Whether soft Dice is a part of the loss.
+    momentum
+        Of plain stochastic gradient descent at the phase's learning rate; None: as the phase says.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        phase: Phase,
+        steps: int,
+        seed: int,
+        *,
+        dice: bool = True,
+        momentum: float | None = None,
+    ) -> None:
         super().__init__(network, phase, steps, seed)
+        self.dice, self.momentum = dice, momentum
         self._seen: list[Tensor] = []
+
+    def configure_optimizers(self) -> Any:
+        """As the phase says, or stochastic gradient descent."""
+        if self.momentum is None:
+            return super().configure_optimizers()
+        return SGD(
+            self.network.parameters(),
+            self.phase.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.phase.weight_decay,
+        )
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:  # noqa: ARG002
         """Loss of a batch."""
         image, target = batch
-        loss = mask_loss(self.network(image), target)
-        self.log("loss", loss, prog_bar=True)
-        return loss
+        return self.penalised(mask_loss(self.network(image), target, dice=self.dice))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:  # noqa: ARG002
         """Collect the Dice of each image."""
@@ -91,7 +124,7 @@ class MaskTask(Task):
         self._seen.clear()
 
 
-def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, target: Tensor, *, dice: bool = True) -> Tensor:
     """Binary cross-entropy plus one minus soft Dice, over labelled pixels only.
 
     Parameters
@@ -100,13 +133,16 @@ def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
         (N, 1, H, W).
     target
         Float (N, 1, H, W): 0, 1, or :data:`IGNORE`, whose pixels get a gradient of exactly zero.
+    dice
+        Whether soft Dice is a part of it.
     """
     known = (target != IGNORE).float()
     truth = target * known
     entropy = F.binary_cross_entropy_with_logits(logits.float(), truth, reduction="none")
+    loss: Tensor = (entropy * known).sum() / known.sum().clamp(min=1)
+    if not dice:
+        return loss
     probability = torch.sigmoid(logits.float()) * known
     both = (probability * truth).sum(dim=(1, 2, 3))
     size = probability.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
-    dice = (2 * both + 1) / (size + 1)
-    loss: Tensor = (entropy * known).sum() / known.sum().clamp(min=1) + (1 - dice).mean()
-    return loss
+    return loss + (1 - (2 * both + 1) / (size + 1)).mean()

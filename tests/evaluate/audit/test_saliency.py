@@ -17,9 +17,9 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError
 from cxrscreen.evaluate.audit import saliency
 from cxrscreen.evaluate.audit.part import AuditData
-from cxrscreen.evaluate.disease_regions import LEARNED
 from cxrscreen.imaging.radiograph import Provenance, Radiograph
 from cxrscreen.systems.contract import SaliencyMap, Screening, Stage
+from cxrscreen.systems.learned import LEARNED
 
 SHAPE = (32, 40)
 LUNGS = np.zeros(SHAPE, np.uint8)

@@ -96,3 +96,23 @@ def test_published_weights_do_not_fit_half_of_the_channels(tmp_path, monkeypatch
     torch.save(stored, tmp_path / "published.pth")
     with pytest.raises(RecipeError, match=r"published.pth are not those of this VGG"):
         initial_classifier(comparator_of("vgg19", weights=str(tmp_path / "published.pth")))
+
+
+@pytest.mark.parametrize("name", ["unet", "segnet"])
+def test_at_the_papers_sizes_masks_learn_by_adam_and_cross_entropy_alone(name):
+    comparator = load_comparator(FOLDER / "paper" / f"{name}.yaml")
+    (phase,) = comparator.phases
+    assert not comparator.dice
+    assert (comparator.momentum, phase.schedule, phase.epochs, phase.batch, phase.learning_rate) == (
+        None,
+        "plateau",
+        25,
+        4,
+        1e-4,
+    )
+
+
+def test_at_the_papers_sizes_mask_rcnn_learns_by_gradient_descent():
+    comparator = load_comparator(FOLDER / "paper" / "mask-rcnn.yaml")
+    (phase,) = comparator.phases
+    assert (comparator.momentum, phase.epochs, phase.batch, phase.learning_rate) == (0.9, 25, 16, 1e-3)

@@ -1,9 +1,9 @@
 """Recipes of the networks and classifiers that COMiT-Net is compared with: same images, same parts, other methods."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from cxrscreen.systems.comit_net.recipe import ComitPhase
 from cxrscreen.train.embedding_classifier import EmbeddingSettings
@@ -13,19 +13,12 @@ ComparedNetwork = Literal["densenet121", "mobilenetv2", "resnet18", "vgg19"]
 ComparedMask = Literal["unet", "segnet", "mask-rcnn"]
 
 
-def _one_cycle(phase: ComitPhase) -> ComitPhase:
-    if phase.schedule != "cycle" or phase.l1:
-        raise ValueError("comparators have the schedule cycle and no l1")
-    return phase
-
-
 def _usual(augment: AugmentSettings) -> AugmentSettings:
     if augment.histogram or augment.blank:
         raise ValueError("augment.histogram and augment.blank are of the cascade alone: leave them out")
     return augment
 
 
-ComparedPhase = Annotated[ComitPhase, AfterValidator(_one_cycle)]
 ComparedAugment = Annotated[AugmentSettings, AfterValidator(_usual)]
 
 
@@ -45,7 +38,7 @@ class ClassifierComparator(Settings):
     dropout, smoothing
         Of the pooled features; of the labels.
     phases
-        Runs one after the other, each from the best state of the one before: AdamW with one cycle.
+        Runs one after the other, each from the best state of the one before.
     augment
         Variation of the training images.
     """
@@ -56,7 +49,7 @@ class ClassifierComparator(Settings):
     width: float = Field(default=1.0, gt=0, le=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     smoothing: float = Field(default=0.0, ge=0, lt=0.5)
-    phases: tuple[ComparedPhase, ...] = Field(min_length=1)
+    phases: tuple[ComitPhase, ...] = Field(min_length=1)
     augment: ComparedAugment
 
     @property
@@ -76,6 +69,11 @@ class MaskComparator(Settings):
         One of the paper's three; ``mask-rcnn`` needs torchvision.
     width
         Channels at full resolution, of U-Net and SegNet (the papers: 64).
+    dice
+        Whether soft Dice is a part of the loss of U-Net and SegNet; the COMiT-Net paper has cross-entropy alone.
+    momentum
+        Of stochastic gradient descent at the phases' learning rate, as the paper trains Mask R-CNN (0.9); None: as the
+        phases say.
     phases, augment
         As in :class:`ClassifierComparator`.
     """
@@ -83,8 +81,16 @@ class MaskComparator(Settings):
     kind: Literal["masks"]
     network: ComparedMask
     width: int = Field(default=64, ge=2)
-    phases: tuple[ComparedPhase, ...] = Field(min_length=1)
+    dice: bool = True
+    momentum: float | None = Field(default=None, ge=0, lt=1)
+    phases: tuple[ComitPhase, ...] = Field(min_length=1)
     augment: ComparedAugment
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.momentum is not None and any(phase.schedule != "cycle" for phase in self.phases):
+            raise ValueError("momentum is of gradient descent at one learning rate: leave schedule out")
+        return self
 
     @property
     def name(self) -> str:

@@ -115,7 +115,7 @@ def train_mask(
     kind = InstanceTask if comparator.network == "mask-rcnn" else MaskTask
 
     def task(phase: ComitPhase, steps: int) -> Task:
-        return kind(network, phase, steps, recipe.seed)
+        return kind(network, phase, steps, recipe.seed, dice=comparator.dice, momentum=comparator.momentum)
 
     depends = {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, learned_from(parts))}
     job = _Job(own, manifest, train, learned, judged, folder, depends)

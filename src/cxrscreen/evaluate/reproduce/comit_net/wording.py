@@ -57,9 +57,9 @@ DIFFERS = (
     "and the four classifiers from pre-trained weights, those of ImageNet for the classifiers, and says of U-Net, "
     "SegNet and Mask R-CNN no beginning; where a recipe says none for one network and imagenet for another, the "
     "beginning is part of their difference.",
-    "The comparators' loop is the one of this project (AdamW, one cycle, the best validation score kept); the paper "
-    "has Adam, or SGD for Mask R-CNN, and a fixed number of epochs. U-Net and SegNet learn here by cross-entropy plus "
-    "soft Dice, and in the paper by cross-entropy alone, as the masks of COMiT-Net do in both.",
+    "The best validation score of a training is kept; the paper has a fixed number of epochs. The comparators' recipes "
+    "for two cores have AdamW with one cycle, and U-Net and SegNet soft Dice beside cross-entropy; those at the "
+    "paper's sizes have Adam, or SGD for Mask R-CNN, and cross-entropy alone, as the paper.",
     "Every image is asked as it is. A bundle whose recipe says mirrored averages it with its mirror image, so that its "
     "own figures are others.",
     "Copies of COVID-19 images that are turned or shifted have black edges. Where a recipe varies no other image, as "
