@@ -54,7 +54,7 @@ def test_a_bundle_without_the_second_network_still_tells_of_the_findings(
     found = system.finding_probabilities(radiograph)
     assert system.tells_findings
     assert system.chart_source == "a linear layer on the classifier's features"
-    assert system.pneumonia_map(np.zeros((3, 96, 96), np.float32)) is None
+    assert system.pneumonia_map(radiograph, system.view(radiograph)) is None
     from cxrscreen.systems.covid_cxnet.preprocessing import view_input
 
     features = system.outputs_for(view_input(system.view(radiograph), system.settings))["features"][0]

@@ -89,8 +89,9 @@ def test_the_chart_says_what_its_card_says_of_how_it_was_learned(system, bundle,
 def test_the_network_of_the_findings_shows_where_it_saw_pneumonia(system, radiograph):
     from cxrscreen.systems.covid_cxnet.preprocessing import view_input
 
-    image = view_input(system.view(radiograph), system.settings)
-    found = system.pneumonia_map(image)
+    view = system.view(radiograph)
+    image = view_input(view, system.settings)
+    found = system.pneumonia_map(radiograph, view)
     outputs, weights = system._findings(image[None]), system._findings.weights
     by_hand = np.tensordot(weights["classifier.weight"][FINDINGS.index("Pneumonia")], outputs["features"][0], axes=1)
     # Up to the factor of the mean over places, which a map drops.

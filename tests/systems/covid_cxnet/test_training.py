@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from cxrscreen.data.findings import FINDINGS
 from cxrscreen.errors import ManifestError, RecipeError
+from cxrscreen.explain.heat_map import upsample
 from cxrscreen.imaging.read import read
 from cxrscreen.systems.bundle import open_bundle
 from cxrscreen.systems.covid_cxnet.pipeline import APART, NOT_APART
@@ -222,7 +226,7 @@ def test_a_published_checkpoint_tells_its_findings_in_the_bundle(
     from cxrscreen.systems.covid_cxnet import training
     from cxrscreen.systems.covid_cxnet.export import write_bundle
     from cxrscreen.systems.covid_cxnet.pipeline import PUBLISHED
-    from cxrscreen.systems.covid_cxnet.preprocessing import view_input
+    from cxrscreen.systems.covid_cxnet.preprocessing import region_of_interest, view_input
     from cxrscreen.systems.registry import load_system
 
     monkeypatch.setattr(densenet, "BLOCK_LAYERS", (1, 1, 1, 1))
@@ -243,10 +247,23 @@ def test_a_published_checkpoint_tells_its_findings_in_the_bundle(
     assert system.chart_caution == PUBLISHED
     assert system.tells_findings
     radiograph = read(phantom_data.image_file(phantom_data.table.index[0]))
+    # The checkpoint learned from whole radiographs in three equal channels: it is asked about those.
+    plain = replace(system.settings, roi="none", channels="original", reference=None)
+    region = region_of_interest(radiograph.pixels, np.zeros((1, 1), np.uint8), plain, system.side)
     with torch.no_grad():
-        view = torch.from_numpy(view_input(system.view(radiograph), system.settings))[None]
-        expected = torch.sigmoid(published(view))[0].numpy()
+        whole = torch.from_numpy(view_input(region, plain)).expand(3, -1, -1)[None]
+        expected = torch.sigmoid(published(whole))[0].numpy()
+        maps = published.feature_maps(whole)[0]
     np.testing.assert_allclose(list(system.finding_probabilities(radiograph).values()), expected, atol=5e-3)
+    # Its map is cut to the region that the classifier sees.
+    weights = published.classifier.weight[FINDINGS.index("Pneumonia")].detach()
+    by_hand = torch.tensordot(weights, maps, dims=1).clamp(min=0).numpy() / maps[0].numel()
+    whole_view = replace(system.view(radiograph), box=(0.0, 0.0, 1.0, 1.0))
+    found = system.pneumonia_map(radiograph, whole_view)
+    np.testing.assert_allclose(found, upsample(by_hand, found.shape), atol=0.02 * by_hand.max())
+    quarter = system.pneumonia_map(radiograph, replace(whole_view, box=(0.5, 0.0, 1.0, 0.5)))
+    half = len(found) // 2
+    np.testing.assert_allclose(quarter[::2, ::2], found[half:, :half], atol=0.02 * by_hand.max())
     # Without a layer of findings it is refused before anything is trained.
     bare = {name: values for name, values in published.state_dict().items() if not name.startswith("classifier")}
     torch.save(bare, tmp_path / "c.pth")

@@ -103,7 +103,7 @@ def explain(
         advance=advance,
     )
     heat = heat_map(class_grad_cam(outputs, system.weights, place), size)
-    before = system.pneumonia_map(image)
+    before = system.pneumonia_map(radiograph, view)
     return Explanation(
         finding=chosen,
         grey=grey * view.kept.astype(np.float32),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from cxrscreen.systems.cascade.roi import place_in_radiograph
 from cxrscreen.systems.cautions import LIMITING, LOPSIDED, LOPSIDED_LUNGS, NEAR_THRESHOLD, NO_LUNGS, ONE_LUNG
 from cxrscreen.systems.contract import Finding, Policy, SaliencyMap, Screening, Stage
 from cxrscreen.systems.covid_cxnet.classes import BINARY_STAGE, CLASSES, STAGES, WORDS
-from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, View, region_of_interest, view_input
+from cxrscreen.systems.covid_cxnet.preprocessing import Preprocessing, View, in_region, region_of_interest, view_input
 from cxrscreen.systems.covid_cxnet.saliency import class_grad_cam
 from cxrscreen.systems.gate import judge, refusal
 from cxrscreen.systems.reading_order import triage_score
@@ -41,7 +42,7 @@ PUBLISHED = (
     "The chart of 14 findings is of a published checkpoint, from images of its own: how good it is on these was not "
     "measured."
 )
-"""Likewise, of findings that were not learned here."""
+"""Likewise, of findings that were not learned here; their network is shown what it learned from, whole radiographs."""
 NOT_STATED = (
     "The card names no finding that was learned apart from pneumonia; where none was, as for the bundle that ships, "
     "all bars are versions of one contrast, pneumonia against normal."
@@ -195,22 +196,37 @@ class CovidCxNet:
             raise BundleError(
                 f"{self.bundle_id} has no {FINDINGS_FILE}: train it with pretraining.exported in the recipe."
             )
-        image = view_input(self.view(radiograph), self.settings)[None]
         if isinstance(self._findings, Weights):
-            pooled = self._classifier(image)["features"][0].mean(axis=(1, 2))
+            image = view_input(self.view(radiograph), self.settings)
+            pooled = self._classifier(image[None])["features"][0].mean(axis=(1, 2))
             logits = self._findings["weight"] @ pooled + self._findings["bias"]
+        elif self._published:
+            logits = self._findings(self._whole(radiograph)[None])["logits"][0]
         else:
-            logits = self._findings(image)["logits"][0]
+            logits = self._findings(view_input(self.view(radiograph), self.settings)[None])["logits"][0]
         return dict(zip(FINDINGS, _sigmoid(logits).tolist(), strict=True))
 
-    def pneumonia_map(self, image: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Grad-CAM of pneumonia by the network of the findings for one region, float32 (h, w); None without it.
+    def pneumonia_map(self, radiograph: Radiograph, view: View) -> NDArray[np.float32] | None:
+        """Grad-CAM of pneumonia by the network of the findings, in the frame of a region; None without that network.
 
-        What the pre-trained network saw, beside the classifier (paper, Fig. 19).
+        What the pre-trained network saw, beside the classifier (paper, Fig. 19); float32 of any size, not negative,
+        not normalised.
         """
         if self._findings is None or isinstance(self._findings, Weights):
             return None
-        return class_grad_cam(self._findings(image[None]), self._findings.weights, FINDINGS.index(PNEUMONIA))
+        image = self._whole(radiograph) if self._published else view_input(view, self.settings)
+        heat = class_grad_cam(self._findings(image[None]), self._findings.weights, FINDINGS.index(PNEUMONIA))
+        return in_region(upsample(heat, view.grey.shape), view.box) if self._published else heat
+
+    @property
+    def _published(self) -> bool:
+        return PUBLISHED in self.card.limits
+
+    def _whole(self, radiograph: Radiograph) -> NDArray[np.float32]:
+        """The whole radiograph in three equal channels, which published checkpoints learned from."""
+        plain = replace(self.settings, roi="none", channels="original", reference=None)
+        view = region_of_interest(radiograph.pixels, np.zeros((1, 1), np.uint8), plain, self.side)
+        return np.repeat(view_input(view, plain), 3, axis=0)
 
     def _stages(self, shares: NDArray[np.float32] | None) -> tuple[Stage, ...]:
         stages = []

@@ -1,7 +1,7 @@
 """What the classifier sees of a radiograph; training and screening call the same functions."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ RoiKind = Literal["none", "box", "mask"]
 Channels = Literal["original", "stack"]
 Pooling = Literal["image", "lungs"]
 Box = tuple[float, float, float, float]
+Value = TypeVar("Value", np.uint8, np.float32)
 
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -159,10 +160,33 @@ def view_input(view: View, settings: Preprocessing) -> NDArray[np.float32]:
     return classifier_input(from_levels(view.grey), view.kept.astype(np.float32), settings)
 
 
+def in_region(values: NDArray[np.float32], box: Box, side: int | None = None) -> NDArray[np.float32]:
+    """Cut what lies over a whole radiograph to a region of it.
+
+    Parameters
+    ----------
+    values
+        float32 (h, w), any size.
+    box
+        Of :class:`View`.
+    side
+        Side of the result, pixels; None: as many rows as ``values`` has.
+
+    Returns
+    -------
+    NDArray
+        float32 (side, side).
+    """
+    return _warped(values, box, side or values.shape[0], cv2.INTER_LINEAR)
+
+
 def _lungs_in(mask: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.uint8]:
     """The lungs in the frame of the region, uint8 (side, side)."""
-    rows, columns = mask.shape
+    return _warped((mask > 0).astype(np.uint8), box, side, cv2.INTER_NEAREST)
+
+
+def _warped(values: NDArray[Value], box: Box, side: int, flags: int) -> NDArray[Value]:
+    rows, columns = values.shape
     scale_x, scale_y = side / ((box[3] - box[1]) * columns), side / ((box[2] - box[0]) * rows)
     shift = np.array([[scale_x, 0, -box[1] * columns * scale_x], [0, scale_y, -box[0] * rows * scale_y]])
-    lungs = (mask > 0).astype(np.uint8)
-    return np.asarray(cv2.warpAffine(lungs, shift, (side, side), flags=cv2.INTER_NEAREST), dtype=np.uint8)
+    return np.asarray(cv2.warpAffine(values, shift, (side, side), flags=flags), dtype=values.dtype)
