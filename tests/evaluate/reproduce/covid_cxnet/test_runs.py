@@ -4,13 +4,16 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import ManifestError, RecipeError
 from cxrscreen.evaluate.reproduce.covid_cxnet import runs as runs_module
+from cxrscreen.evaluate.reproduce.covid_cxnet.recipe import CxNetReproduceRecipe
 from cxrscreen.evaluate.reproduce.covid_cxnet.runs import EDITS, CxNetRuns
+from cxrscreen.train.recipe import load_recipe
 
-from .conftest import answers
+from .conftest import RECIPES, answers
 
 LABELS = {
     "cohen": ("normal", "covid19"),
@@ -102,6 +105,35 @@ def test_the_base_model_and_imagenet_begin_from_no_findings(noted):
         assert phase.learning_rate == head.learning_rate
     # The start alone differs.
     assert recipes["imagenet"].classifier.phases == runs.recipe.own.classifier.phases
+
+
+def test_with_a_published_checkpoint_nothing_is_pre_trained(manifest, tmp_path, noted, monkeypatch):
+    _, asked = noted
+    paper = load_recipe(RECIPES / "reproduce-covid-cxnet-paper.yaml", CxNetReproduceRecipe)
+    monkeypatch.setattr(CxNetReproduceRecipe, "sources", ("cohen", "kermany", "nih", "shenzhen"))
+    runs = CxNetRuns(tmp_path / "paper", paper, manifest)
+    for name in ("own", "whole", "three", "own-without-cohen", "base-v1", "base-v2", "imagenet", "imagenet-frozen"):
+        runs.outputs(name)
+    assert [(what, findings) for what, _, _, findings in asked] == [("train", None)] * 8
+    recipes = {folder.name: recipe.classifier for _, recipe, folder, _ in asked}
+    starts = {name: (own.network, own.weights) for name, own in recipes.items()}
+    checkpoint, imagenet, none = ("chexnet", "chexnet.pth.tar"), ("chexnet", "imagenet"), ("base", "none")
+    assert starts == dict.fromkeys(("own", "whole", "three", "own-without-cohen"), checkpoint) | {
+        "base-v1": none, "base-v2": none, "imagenet": imagenet, "imagenet-frozen": imagenet,
+    }  # fmt: skip
+    assert [recipes[name].phases[0].epochs for name in ("own", "three", "base-v2", "imagenet-frozen")] == [
+        10,
+        30,
+        120,
+        20,
+    ]
+
+
+def test_without_a_pre_training_own_needs_a_checkpoint(recipe):
+    content = recipe.model_dump(mode="json")
+    content["own"]["pretraining"] = None
+    with pytest.raises(ValidationError, match="published checkpoint"):
+        CxNetReproduceRecipe.model_validate(content)
 
 
 def test_a_finished_run_is_read_and_an_edit_needs_its_training(noted):

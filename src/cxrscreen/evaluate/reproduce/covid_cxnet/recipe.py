@@ -22,8 +22,9 @@ class CxNetReproduceRecipe(Settings):
     system
         ``covid_cxnet``.
     own
-        COVID-19 against normal on the lungs alone, with pre-training. All other trainings differ from it in what their
-        name says; they share its pre-training, which sees whole radiographs.
+        COVID-19 against normal on the lungs alone, with a pre-training or from a published checkpoint of CheXNet. All
+        other trainings differ from it in what their name says; they share its pre-training, which sees whole
+        radiographs.
     base_model
         The paper's base model in the place of the classifier.
     children
@@ -62,8 +63,10 @@ class CxNetReproduceRecipe(Settings):
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         own = self.own
-        if own.classes != "binary" or own.roi != "mask" or own.match is not None or own.pretraining is None:
-            raise ValueError("own must be binary with roi mask and a pretraining, and without match")
+        if own.classes != "binary" or own.roi != "mask" or own.match is not None:
+            raise ValueError("own must be binary with roi mask, and without match")
+        if own.pretraining is None and own.classifier.weights in {"none", "imagenet"}:
+            raise ValueError("own needs a pretraining, or a published checkpoint of CheXNet at classifier.weights")
         if self.base_model.network != "base" or self.base_model.side != own.classifier.side:
             raise ValueError("base_model must have the network base and the side of own, whose regions it shares")
         if self.shares[0] != 1 or list(self.shares) != sorted(set(self.shares), reverse=True) or self.shares[-1] <= 0:
@@ -84,8 +87,13 @@ class CxNetReproduceRecipe(Settings):
     @property
     def sources(self) -> tuple[str, ...]:
         """All sources that any training learns from."""
-        assert self.own.pretraining is not None
-        return tuple(sorted({*self.own.data.sources, *self.own.pretraining.sources, *self.children}))
+        return tuple(sorted({*self.whole_sources, *self.children}))
+
+    @property
+    def whole_sources(self) -> tuple[str, ...]:
+        """Those of which more than the normal images of children is used."""
+        pretraining = self.own.pretraining
+        return tuple(sorted({*self.own.data.sources, *(pretraining.sources if pretraining is not None else ())}))
 
     def variant(self, name: str) -> CovidCxNetRecipe:
         """The recipe of a training.
@@ -110,7 +118,8 @@ class CxNetReproduceRecipe(Settings):
 
     def seen_in_pretraining(self, left_out: tuple[str, ...], manifest: Manifest) -> tuple[str, ...]:
         """Those of the sources of whose patients the pre-training would learn, sorted."""
-        assert self.own.pretraining is not None
+        if self.own.pretraining is None:
+            return ()
         group, source = manifest.table["group"], manifest.table["source"]
         learned = set(group[source.isin(self.own.pretraining.sources)])
         return tuple(sorted(name for name in left_out if learned & set(group[source == name])))
@@ -133,10 +142,10 @@ class CxNetReproduceRecipe(Settings):
         kind, _, value = name.partition("-")
         if kind == "imagenet":
             if value != "frozen":
-                return plain | {"classifier": {"weights": "imagenet"}}
+                return plain | {"classifier": {"weights": "imagenet", "chart": False}}
             learns = {"frozen": True, **self._rate_of_a_head}
             phases = tuple(phase.model_copy(update=learns) for phase in self.imagenet)
-            return plain | {"classifier": {"weights": "imagenet", "phases": phases}}
+            return plain | {"classifier": {"weights": "imagenet", "chart": False, "phases": phases}}
         if kind == "share":
             return {"data": {"share": float(value)}}
         if kind == "seed":

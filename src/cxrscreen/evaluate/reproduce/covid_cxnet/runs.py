@@ -122,8 +122,7 @@ class CxNetRuns:
 
     def _is_used(self, source: str, label: str) -> bool:
         """Of a source that gives nothing but normal images of children the others need not be cut out."""
-        assert self.recipe.own.pretraining is not None
-        return source in {*self.recipe.own.data.sources, *self.recipe.own.pretraining.sources} or label == "normal"
+        return source in self.recipe.whole_sources or label == "normal"
 
 
 def _experiments() -> Any:
