@@ -7,14 +7,18 @@ OUT ?= screenings
 WORKERS ?= 2
 EXAMPLES ?= 200
 
-.PHONY: screen test test-full-size test-services test-docs test-interface lint docs examples clean
+.PHONY: screen test test-training test-full-size test-services test-docs test-interface lint docs examples clean
 
 screen: $(VENV)/.screen
 	$(BIN)/cxrscreen screen examples/*.png examples/*.dcm --out $(OUT)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages and not full_size"
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages and not full_size and not trains"
+
+# Every system trained, adapted and compared on phantoms, from its recipe to its bundle.
+test-training: $(VENV)/.test
+	$(BIN)/python -m pytest tests/systems -m trains --numprocesses=$(WORKERS)
 
 # Networks at their full size, exported anew and compared; make test has short ones of the same parts.
 test-full-size: $(VENV)/.test

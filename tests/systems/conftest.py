@@ -1,0 +1,15 @@
+"""Marks the tests that train a system on phantoms: ``make test`` leaves them to ``make test-training``."""
+
+import pytest
+
+TRAINED = {"trained_folder", "tiny_bundle"}
+"""Fixtures that train a bundle, in the folder of each system."""
+FILES = {"test_training.py", "test_experiments.py"}
+"""Tests that train for themselves."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "systems" in item.path.parts and (item.path.name in FILES or TRAINED & set(item.fixturenames)):
+            item.add_marker("trains")
