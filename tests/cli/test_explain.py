@@ -20,7 +20,7 @@ from cxrscreen.systems.covid_cxnet.pipeline import CovidCxNet
 class PromptSystem(CovidCxNet):
     """Refuses ``side...``, doubts ``child...``, and has no network."""
 
-    bundle_id, classes, side, tells_findings = "covid_cxnet@test", ("normal", "covid19"), 224, True
+    bundle_id, classes, work, tells_findings = "covid_cxnet@test", ("normal", "covid19"), 0.4, True
     chart_source, chart_caution = "it", ""
 
     def __init__(self):

@@ -55,8 +55,8 @@ def test_what_moved_nothing_is_not_shown(grid):
     assert (faint.strongest(3) != 0).sum() == 128
 
 
-def test_a_larger_input_is_asked_about_less_often():
-    assert [samples_for(side) for side in (96, 224, 320, 448)] == [800, 800, 392, 200]
+def test_a_slower_network_is_asked_less_often():
+    assert [samples_for(work) for work in (0.1, 1.25, 2.0, 5.0, 100.0)] == [800, 800, 500, 200, 100]
 
 
 def test_it_is_seeded_and_does_not_depend_on_batches(grid):

@@ -48,7 +48,7 @@ def explain(
     ] = None,
     samples: Annotated[
         int | None,
-        typer.Option("--samples", min=2, help="Images that LIME asks about; without it 800, less above 224 pixels."),
+        typer.Option("--samples", min=2, help="Images that LIME asks about; without it 800, fewer for large networks."),
     ] = None,
     superpixels: Annotated[int, typer.Option("--superpixels", min=2, help="Superpixels, roughly.")] = 50,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of LIME.")] = 0,
@@ -76,7 +76,7 @@ def explain(
 
     check_stems_differ(files)
     system = _loaded(bundle, system_name, threads, finding)
-    asked = samples or samples_for(system.side)
+    asked = samples or samples_for(system.work)
     check_writable(out)
     results: dict[str, Any] = {}
     charts: dict[str, dict[str, float]] = {}

@@ -18,8 +18,9 @@ Shares = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """From images, float32 (N, C, H, W), to class probabilities, float32 (N, K)."""
 
 SUPERPIXELS, SAMPLES, BATCH, KERNEL_WIDTH = 50, 800, 16, 0.25
-FULL_SIDE = 224
-"""Side of the input, pixels, up to which :data:`SAMPLES` images take little time; see :func:`samples_for`."""
+WORK, FEWEST = 1000.0, 100
+"""Multiply-adds, in units of 10^9, that all samples may take together, and the samples taken all the same; see
+:func:`samples_for`. Two cores take about 15 seconds for them."""
 LEAST = 0.005
 """Change of the probability below which a superpixel did nothing worth showing."""
 COMPACTNESS, SMOOTHING = 0.3, 2.0
@@ -60,9 +61,12 @@ class LimeExplanation:
         return signs[self.superpixels]
 
 
-def samples_for(side: int) -> int:
-    """Samples for an input of so many pixels a side: fewer for a larger one, whose samples take longer by its area."""
-    return round(SAMPLES * min(1.0, (FULL_SIDE / side) ** 2))
+def samples_for(work: float) -> int:
+    """Samples for a network that takes so many multiply-adds an image, in units of 10^9: the slower, the fewer.
+
+    By a count and not by a clock, so that the same seed gives the same weights on every machine.
+    """
+    return max(FEWEST, min(SAMPLES, int(WORK / work)))
 
 
 def superpixels_of(grey: NDArray[np.float32], inside: NDArray[np.bool_], count: int = SUPERPIXELS) -> NDArray[np.int64]:

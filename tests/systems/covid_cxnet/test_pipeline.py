@@ -65,6 +65,15 @@ def test_the_probability_is_the_networks(system, radiograph, screening):
     assert screening.probabilities[BINARY_STAGE] == pytest.approx(float(shares[0, 1]), abs=1e-5)
 
 
+def test_the_work_of_an_image_is_that_of_its_network_and_side(system, bundle, tmp_path):
+    assert system.work == pytest.approx(0.4 * (system.side / 224) ** 2)
+    folder = shutil.copytree(bundle.folder, tmp_path / "bundle")
+    for network, work in (("chexnet", 2.9), ("another", 4.1)):
+        recipe = bundle.card.recipe | {"classifier": {"network": network}}
+        written = load(write_card(folder, bundle.card.model_copy(update={"recipe": recipe})))
+        assert written.work == pytest.approx(work * (system.side / 224) ** 2)
+
+
 def test_all_findings_have_a_probability(system, radiograph, bundle, tmp_path):
     found = system.finding_probabilities(radiograph)
     assert tuple(found) == FINDINGS

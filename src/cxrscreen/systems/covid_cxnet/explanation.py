@@ -75,7 +75,7 @@ def explain(
         Which class; None: the likeliest.
     samples, superpixels, seed, advance
         As in :func:`cxrscreen.explain.lime.lime` and :func:`cxrscreen.explain.lime.superpixels_of`; None: as many
-        samples as :func:`cxrscreen.explain.lime.samples_for` gives for the classifier's input.
+        samples as :func:`cxrscreen.explain.lime.samples_for` gives for the classifier.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def explain(
         lambda pixels: np.where(pixels, plain, image),
         system.shares_of,
         place,
-        samples=samples or samples_for(system.side),
+        samples=samples or samples_for(system.work),
         seed=seed,
         advance=advance,
     )

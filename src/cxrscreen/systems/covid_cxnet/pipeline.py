@@ -49,6 +49,10 @@ NOT_STATED = (
 )
 NO_OTHER_PNEUMONIA = "This version knows COVID-19 and normal alone: what it calls COVID-19 may be another pneumonia."
 
+WORK_SIDE = 224
+WORK: Mapping[str, float] = {"efficientnet-lite0": 0.4, "base": 1.9, "chexnet": 2.9, "resnet50": 4.1}
+"""Multiply-adds of the recipe's networks for one image of :data:`WORK_SIDE` pixels, in units of 10^9."""
+
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
@@ -147,6 +151,12 @@ class CovidCxNet:
     def side(self) -> int:
         """Side of the classifier's input, pixels."""
         return self._classifier.image_shape[1]
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds of the classifier for one image, in units of 10^9, about; of an unknown network the most."""
+        network = self.card.recipe.get("classifier", {}).get("network")
+        return WORK.get(network, max(WORK.values())) * (self.side / WORK_SIDE) ** 2
 
     @property
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
