@@ -50,7 +50,7 @@ NOT_STATED = (
 NO_OTHER_PNEUMONIA = "This version knows COVID-19 and normal alone: what it calls COVID-19 may be another pneumonia."
 
 WORK_SIDE = 224
-WORK: Mapping[str, float] = {"efficientnet-lite0": 0.4, "base": 1.9, "chexnet": 2.9, "resnet50": 4.1}
+WORK: Mapping[str, float] = {"efficientnet-lite0": 0.4, "base": 0.05, "chexnet": 2.9, "resnet50": 4.1}
 """Multiply-adds of the recipe's networks for one image of :data:`WORK_SIDE` pixels, in units of 10^9."""
 
 Outputs = Mapping[str, NDArray[np.float32]]

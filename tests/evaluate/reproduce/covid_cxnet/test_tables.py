@@ -173,7 +173,7 @@ def test_the_region_of_interest_is_weighed_against_an_even_map(finished, tmp_pat
     assert "blackening what is not lung adds +20.0" in page
     inside = own["lung_share"]["covid19"]["share"]["value"]
     assert f"| {inside / 0.5:.2f} | {inside / (1 - inside):.2f} |" in page
-    assert "begin from one pre-training that saw whole radiographs" in page
+    assert "begin from the same weights, which learned from whole radiographs" in page
 
 
 def test_burned_in_text_moves_the_answer_by_what_it_moved(finished, tmp_path):

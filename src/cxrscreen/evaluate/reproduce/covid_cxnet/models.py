@@ -80,7 +80,7 @@ def table5(runs: CxNetRuns) -> Table:
     mean = f"{100 * np.mean(accuracies):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
     least, most = (f"{100 * value:.1f}" for value in (min(accuracies), max(accuracies)))
     part = Part(
-        "Range over seeds: a short training of COVID-CXNet v2, test images",
+        "Range over seeds: COVID-CXNet v2 by the recipe's seed_phases, test images",
         head,
         ((str(len(accuracies)), shown, least, most, mean),),
     )

@@ -17,12 +17,13 @@ PAIRED = "Differences are paired: the same images on the same resamples of patie
 
 DIFFERS = (
     "The images are others: COVID-19 of Cohen, Hannover and Armiro, normal ones of NIH, Shenzhen and Montgomery, other "
-    "pneumonia of NIH and Cohen; a few hundred of each class, where the paper has up to 5,000 normal ones. Parts share "
-    "no known patient and no known copy, and the test images choose nothing; the paper splits at random and tests on "
-    "its validation images.",
+    "pneumonia of NIH and Cohen, where the recipe does not name more; a few hundred of each class, where the paper has "
+    "up to 5,000 normal ones. Parts share no known patient and no known copy, and the test images choose nothing; the "
+    "paper splits at random and tests on its validation images.",
     "The networks are the recipe's: that for two cores has EfficientNet-Lite0 at 224 pixels in place of CheXNet's "
-    "DenseNet-121 at 320, pre-trained on the findings of the images at hand, since CheXNet's weights are no package. "
-    "Trainings are far shorter than the paper's.",
+    "DenseNet-121 at 320, pre-trained on the findings of the images at hand, since CheXNet's weights are no package, "
+    "and trainings far shorter than the paper's. That at the paper's sizes begins from a published CheXNet, which has "
+    "learned from NIH's images.",
     "Lungs are found by the U-Net of the cascade's bundle, which has learned from lung masks, though never from "
     "labels, of Shenzhen, Montgomery and others.",
 )
@@ -63,12 +64,12 @@ CHILDREN_CONCLUDE = (
 
 ROI_DIFFERS = (
     "The paper shows maps and no share. Here it is the share of the sum of Grad-CAM inside the lungs as they were "
-    "found, of each image's true class, at the resolution of the feature maps (7 x 7), beside the share that a map "
-    "has which is the same everywhere: a region cut to the lungs raises both. How far a map lies above an even one is "
-    "told as a difference; as a ratio to the even map, and as a ratio of odds, it can move otherwise, so both stand "
-    "beside it.",
-    "All rows, those of the box and of the lungs alone too, begin from one pre-training that saw whole radiographs: "
-    "what it learned outside the lungs is in their first weights.",
+    "found, of each image's true class, at the resolution of the feature maps (7 x 7 of 224 pixels), beside the share "
+    "that a map has which is the same everywhere: a region cut to the lungs raises both. How far a map lies above an "
+    "even one is told as a difference; as a ratio to the even map, and as a ratio of odds, it can move otherwise, so "
+    "both stand beside it.",
+    "All rows, those of the box and of the lungs alone too, begin from the same weights, which learned from whole "
+    "radiographs: what was learned outside the lungs is in them.",
 )
 ROI_CONCLUDE = (
     "That the network looks at disease where its map lies in the lungs: with the mask there is nothing else to look "
@@ -91,7 +92,7 @@ IMAGENET_DIFFERS = (
     "features and overfits otherwise, trained with the normal images of children.",
     "The paper replaces the last layer alone; here all rows keep the ten nodes, dropout and label smoothing of "
     "COVID-CXNet, so that the start alone differs between the two rows that are fine-tuned. The frozen row takes as "
-    "many steps but those of the head before, at the rate with which the recipe trains a head alone.",
+    "many steps but those of the head before, at the rate with which the recipe trains a head alone, if it does.",
 )
 
 CURVE_DIFFERS = (
@@ -101,8 +102,9 @@ CURVE_DIFFERS = (
 )
 
 SEEDS_DIFFERS = (
-    "The paper does not say whether its ten trainings differ in the split as well. Here they share split and "
-    "pre-training and differ in initial head, batches and variation; they are shorter than those of the rows above.",
+    "The paper does not say whether its ten trainings differ in the split as well. Here they share the split and the "
+    "first weights of the backbone and differ in initial head, batches and variation; by the recipe for two cores they "
+    "are shorter than those of the rows above.",
 )
 
 LEFT_OUT_DIFFERS = (
