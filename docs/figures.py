@@ -150,7 +150,7 @@ def patch_voting(phantom: Phantom) -> Figure:
 def comit_net_switches(phantom: Phantom) -> Figure:
     """Which losses an image switches on, and the two masks of a phantom."""
     kinds = {
-        "lungs outlined, normal": (1, 0, 1, 1),
+        "lungs outlined, normal": (1, 1, 1, 1),
         "lungs outlined, label unknown": (1, 0, 0, 0),
         "box, other pneumonia": (0, 1, 1, 1),
         "label alone: COVID-19": (0, 0, 1, 1),

@@ -66,7 +66,7 @@ class MaskImages(Dataset[tuple[Tensor, Tensor]]):
 
 
 class MaskTask(PlateauTask):
-    """Cross-entropy plus soft Dice on labelled pixels; the validation score is the mean Dice at 0.5.
+    """Cross-entropy, and soft Dice where ``dice``, on labelled pixels; the validation score is the mean Dice at 0.5.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ class MaskTask(PlateauTask):
 
 
 def mask_loss(logits: Tensor, target: Tensor, *, dice: bool = True) -> Tensor:
-    """Binary cross-entropy plus one minus soft Dice, over labelled pixels only.
+    """Binary cross-entropy, and where ``dice`` one minus soft Dice, over labelled pixels only.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def train_classifier(
     Parameters
     ----------
     recipe
-        Whose images, parts, copies, batches, seed and computer it takes.
+        Whose images, parts, copies, groups of the draws, seed and computer it takes.
     manifest
         The images.
     comparator

@@ -40,7 +40,7 @@ class DataRules(Settings):
     lung_masks
         Origins of lung masks that are learned from; what includes the heart is ignored where that is uncertain.
     healthy_regions
-        Whether a healthy image teaches that it has no diseased region.
+        Whether a healthy image teaches that it has no diseased region; those of ``masks_alone`` do not.
     even_over
         Facts over whose combinations batches are drawn evenly: ``class`` (normal, COVID-19, other), ``view`` (AP, PA,
         unknown; without ``class`` the sources of ``masks_alone`` are a group of their own, or they would fill a view

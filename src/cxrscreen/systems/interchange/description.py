@@ -20,7 +20,7 @@ MEANINGS = {
     "guided": "Guided gradient of logit 0 with respect to the image, any sign.",
     "maps": "Maps of the early layers, the input of the late ones.",
     "lungs": "Probability of lung at each place.",
-    "disease": "Score of disease at each place; no probability where the loss of the places was weighted.",
+    "disease": "Score of disease at each place; no probability where its loss was weighted or the score moved.",
     "health": "Log odds of unhealthy.",
     "diagnosis": "Logits of COVID-19 and of other disease, each for a sigmoid.",
 }
