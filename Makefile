@@ -16,7 +16,7 @@ screen: $(VENV)/.screen
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages and not full_size and not trains"
 
-# Every system trained, adapted and compared on phantoms, from its recipe to its bundle.
+# Every system trained, adapted, compared and exported on phantoms, from its recipe to its bundle.
 test-training: $(VENV)/.test
 	$(BIN)/python -m pytest tests/systems -m trains --numprocesses=$(WORKERS)
 

@@ -1,9 +1,9 @@
-"""Marks the tests that train a system on phantoms: ``make test`` leaves them to ``make test-training``."""
+"""Marks the tests that train or export a system on phantoms: ``make test`` leaves them to ``make test-training``."""
 
 import pytest
 
-TRAINED = {"trained_folder", "tiny_bundle"}
-"""Fixtures that train a bundle, in the folder of each system."""
+TRAINED = {"trained_folder", "tiny_bundle", "bundles"}
+"""Fixtures that train a bundle, in the folder of each system, or that write one of every system to export it."""
 FILES = {"test_training.py", "test_experiments.py"}
 """Tests that train for themselves."""
 
