@@ -160,24 +160,9 @@ def view_input(view: View, settings: Preprocessing) -> NDArray[np.float32]:
     return classifier_input(from_levels(view.grey), view.kept.astype(np.float32), settings)
 
 
-def in_region(values: NDArray[np.float32], box: Box, side: int | None = None) -> NDArray[np.float32]:
-    """Cut what lies over a whole radiograph to a region of it.
-
-    Parameters
-    ----------
-    values
-        float32 (h, w), any size.
-    box
-        Of :class:`View`.
-    side
-        Side of the result, pixels; None: as many rows as ``values`` has.
-
-    Returns
-    -------
-    NDArray
-        float32 (side, side).
-    """
-    return _warped(values, box, side or values.shape[0], cv2.INTER_LINEAR)
+def in_region(values: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+    """Cut what lies over a whole radiograph, float32 (S, S), to the region of a view's box, at the same size."""
+    return _warped(values, box, values.shape[0], cv2.INTER_LINEAR)
 
 
 def _lungs_in(mask: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.uint8]:
