@@ -1,7 +1,7 @@
 """What the COMiT-Net paper's tables need: trainings that differ in one thing, and what each says of the same images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +77,7 @@ def combination_answers(
     left_out: tuple[str, ...],
     folder: Path,
     images_in: Path,
+    ask_learned: bool,
 ) -> Answers:
     """Train a combination of tasks, unless that is done, and ask it.
 
@@ -96,6 +97,9 @@ def combination_answers(
         Of this training; a run that was stopped goes on.
     images_in
         Folder of the stored images, which all trainings share.
+    ask_learned
+        Whether the images of the training part are asked too, several times as many as the others: for classifiers
+        that are fitted on what is said of them.
 
     Raises
     ------
@@ -106,6 +110,7 @@ def combination_answers(
     own = _varied(recipe, tasks, seed, left_out)
     shared = shared_images(recipe, manifest, images_in)
     asked = asked_images(recipe, manifest, left_out)
+    asked = asked if ask_learned else _not_learned(asked)
     table, _ = stored_images(own, manifest, parts_of(own, manifest), shared)
     network = comit_network(own)
     network.load_state_dict(dict(train_comit_net(own, manifest, folder / "work", shared).network))
@@ -122,10 +127,13 @@ def comparator_answers(
     folder: Path,
     images_in: Path,
 ) -> Answers:
-    """Train a comparator, unless that is done, and ask it; parameters and errors as :func:`combination_answers`."""
+    """Train a comparator, unless that is done, and ask it of all but what it learned from.
+
+    Parameters and errors are those of :func:`combination_answers`.
+    """
     own = _varied(recipe, ("diagnosis",), seed, left_out)
     shared = shared_images(recipe, manifest, images_in)
-    asked = asked_images(recipe, manifest, left_out)
+    asked = _not_learned(asked_images(recipe, manifest, left_out))
     table, _ = stored_images(own, manifest, parts_of(own, manifest), shared)
     work = folder / "work"
     if isinstance(comparator, ClassifierComparator):
@@ -211,6 +219,10 @@ def ask(
     parts = tuple(asked.parts.get(i, "") for i in ids)
     arrays = {name: np.concatenate(values) for name, values in found.items()} or _arrays(Said(), 0)
     return Answers(ids, parts, **arrays, regions=pd.DataFrame(counts, columns=list(REGION_TABLE)))
+
+
+def _not_learned(asked: Asked) -> Asked:
+    return replace(asked, parts={i: part for i, part in asked.parts.items() if part != "train"})
 
 
 def _varied(recipe: ComitNetRecipe, tasks: tuple[Task, ...], seed: int, left_out: tuple[str, ...]) -> ComitNetRecipe:

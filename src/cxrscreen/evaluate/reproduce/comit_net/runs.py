@@ -161,7 +161,9 @@ class ComitRuns:
         own, comparator = self.variants.own, self.variants.comparators.get(variant)
         shared = {"seed": seed, "left_out": left_out, "folder": folder, "images_in": self.work / "images"}
         if comparator is None:
-            made = _experiments().combination_answers(own, self.manifest, tasks_of(variant), **shared)
+            # Classifiers are fitted on the embedding of all tasks alone.
+            asked = {"ask_learned": variant == ALL_TASKS}
+            made = _experiments().combination_answers(own, self.manifest, tasks_of(variant), **shared, **asked)
         else:
             made = _experiments().comparator_answers(own, self.manifest, comparator, **shared)
         return made
