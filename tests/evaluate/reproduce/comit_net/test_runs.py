@@ -22,7 +22,9 @@ def test_a_recipe_names_what_is_trained(variants):
     assert variants.seeds(left_out=True) == (0,)
 
 
-@pytest.mark.parametrize("name", ["reproduce-comit-net.yaml", "reproduce-comit-net-paper.yaml"])
+@pytest.mark.parametrize(
+    "name", ["reproduce-comit-net.yaml", "reproduce-comit-net-short.yaml", "reproduce-comit-net-paper.yaml"]
+)
 def test_shipped_recipes_fit_together(name):
     found = load_variants(RECIPES / name)
     assert set(found.of_kind("classifier")) == {"densenet121", "mobilenetv2", "resnet18", "vgg19"}
@@ -32,6 +34,14 @@ def test_shipped_recipes_fit_together(name):
     assert found.own.phases == (found.settings.phases or found.own.phases)
     # Every shipped comparator can be read, also those that no shipped recipe names.
     assert load_comparator(RECIPES / "reproduce-comit-net" / "mask-rcnn.yaml").name == "mask-rcnn"
+
+
+def test_short_trainings_over_three_seeds_may_share_a_work_folder():
+    short, seeds = (load_variants(RECIPES / f"reproduce-comit-net-short{end}.yaml") for end in ("", "-seeds"))
+    assert short.digest == seeds.digest
+    assert [seeds.comparators[name] for name in seeds.comparators] == [
+        short.comparators[name] for name in seeds.comparators
+    ]
 
 
 @pytest.mark.parametrize(
@@ -115,8 +125,8 @@ def test_a_digest_is_of_what_a_training_depends_on(variants):
 def test_what_is_missing_is_made_once(variants, tmp_path, monkeypatch):
     asked = []
 
-    def combination(own, manifest, tasks, *, seed, left_out, folder, images_in):
-        asked.append((tasks, seed, left_out, folder.relative_to(tmp_path).as_posix(), images_in.name))
+    def combination(own, manifest, tasks, *, seed, left_out, folder, images_in, ask_learned):
+        asked.append((tasks, seed, left_out, folder.relative_to(tmp_path).as_posix(), images_in.name, ask_learned))
         return drawn("4", seed, left_out)
 
     def comparator(own, manifest, settings, *, seed, left_out, folder, images_in):
@@ -129,11 +139,14 @@ def test_what_is_missing_is_made_once(variants, tmp_path, monkeypatch):
     manifest = check_manifest(table.drop(columns="group"), tmp_path)
     made = ComitRuns(tmp_path / "work", variants, manifest)
     first = made.answers("14", 1, ("cohen",))
+    made.answers("1234", 0)
     made.answers("densenet121", 0)
     again = ComitRuns(tmp_path / "work", variants, manifest)
     np.testing.assert_array_equal(again.answers("14", 1, ("cohen",)).covid19, first.covid19)
     assert asked == [
-        (("lungs", "diagnosis"), 1, ("cohen",), "work/without-cohen/tasks-14/seed-1", "images"),
+        (("lungs", "diagnosis"), 1, ("cohen",), "work/without-cohen/tasks-14/seed-1", "images", False),
+        # Classifiers are fitted on what it says of the images that it learned from.
+        (("lungs", "disease", "health", "diagnosis"), 0, (), "work/all-sources/tasks-1234/seed-0", "images", True),
         ("densenet121", 0, (), "work/all-sources/densenet121/seed-0", "images"),
     ]
     fewer = type(manifest)(manifest.table.iloc[:-1], manifest.root)
