@@ -5,6 +5,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+# All that reads DICOM comes here first.
+from cxrscreen.imaging import chinese  # noqa: F401 - imported, it mends what is read
+
 _lock = threading.Lock()
 _inside = 0
 _filters = ExitStack()

@@ -26,6 +26,8 @@ HANGUL = (
     b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
     "Hong^Gildong=洪^吉洞=홍^길동",
 )
+# PS3.5, K.2, with the third part left out.
+HANZI = (b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab", "Zhang^XiaoDong=张^小东")
 UMLAUTS = (b"M\xfcller^J\xfcrgen", "Müller^Jürgen")
 
 
@@ -74,6 +76,8 @@ def results(screening, path, made):
         ("ISO 2022 IR 87", KANJI, ["ISO 2022 IR 6", "ISO 2022 IR 87"]),
         (["ISO_IR 100", "ISO 2022 IR 87"], KANJI, ["ISO 2022 IR 100", "ISO 2022 IR 87"]),
         (["", "ISO 2022 IR 149"], HANGUL, "ISO_IR 192"),
+        (["", "ISO 2022 IR 58"], HANZI, "ISO_IR 192"),
+        (["ISO_IR 100", "ISO 2022 IR 58"], HANZI, "ISO_IR 192"),
         ("ISO 2022 IR 149", HANGUL, "ISO_IR 192"),
         ("ISO 2022 IR 100", UMLAUTS, "ISO_IR 100"),
         ("ISO IR 100", UMLAUTS, "ISO_IR 100"),
