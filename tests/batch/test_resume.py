@@ -106,6 +106,20 @@ def test_what_failed_changed_or_lost_its_folder_is_screened_again(
     assert sorted(Path(row["file"]).name for row in rows(out)) == sorted(path.name for path in files)
 
 
+def test_what_is_finished_stays_while_its_drive_is_away(
+    tmp_path: Path, files: list[Path], system: System, read: Read
+) -> None:
+    out = tmp_path / "out"
+    run_batch(files, system, out, read=read)
+    before = rows(out)
+    asked(system)
+    files[0].parent.rename(tmp_path / "elsewhere")
+    result = run_batch(files, system, out, read=read, resume=True)
+    assert asked(system) == []
+    assert rows(out) == before
+    assert result.failed == 0
+
+
 def test_a_folder_of_a_finished_file_is_not_given_to_another(
     tmp_path: Path, files: list[Path], system: System, read: Read
 ) -> None:

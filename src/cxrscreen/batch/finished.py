@@ -94,9 +94,9 @@ def finished_in(out: Path, head: str, files: Sequence[Path]) -> list[Finished] |
     -------
     list or None
         Those that were screened or refused by a run with this header, have not changed since, and whose result folder
-        is there, in the order of the records; those that are not named any more are among them, unless their folder is
-        gone. Lines that a kill cut short do not count. None where the folder holds the results of a run with another
-        header.
+        is there, in the order of the records; those that are not named any more, or not there at the moment, are among
+        them, unless their folder is gone. Lines that a kill cut short do not count. None where the folder holds the
+        results of a run with another header.
     """
     notes = _lines(out / FINISHED_FILE)
     if next(notes, head) != head:
@@ -107,7 +107,8 @@ def finished_in(out: Path, head: str, files: Sequence[Path]) -> list[Finished] |
     for note in filter(None, map(_parsed, notes)):
         record = _record(records.get(note["record"], ""))
         path = named.get(note["place"])
-        if record is None or (path is not None and note["stamp"] != stamp_of(path)):
+        # A drive that is not mounted must not cost what was found on it.
+        if record is None or (path is not None and stamp_of(path) not in (None, note["stamp"])):
             continue
         if note["folder"] is None or (out / note["folder"]).is_dir():
             found.append(Finished(record, note["folder"], note["place"], note["stamp"]))

@@ -116,6 +116,20 @@ def test_finished_files_stay_failed_and_changed_ones_are_done_again(tmp_path: Pa
     assert len(everything(tmp_path)) == 6
 
 
+def test_files_that_are_not_there_cost_no_row(tmp_path: Path) -> None:
+    store = ResultStore(str(tmp_path))
+    with store.opened(HEAD, resume=False):
+        store.write(rows_of([item("a"), item("b"), item("c")], "screened", "refused", "failed"))
+    # Their drive is not mounted: a file that cannot be asked has no stamp.
+    gone = [item(name, "") for name in ("a", "b", "c", "new")]
+    with store.opened(HEAD, resume=True):
+        left, kept = store.unfinished(gone)
+        store.take_out(left)
+    assert [each.location for each in left] == ["/in/c", "/in/new"]
+    assert kept == {"screened": 1, "refused": 1, "failed": 0}
+    assert everything(tmp_path) == {"/in/a": "screened", "/in/b": "refused"}
+
+
 def test_a_file_that_has_rows_in_two_partitions_keeps_one(tmp_path: Path) -> None:
     store = ResultStore(str(tmp_path))
     with store.opened(HEAD, resume=False):

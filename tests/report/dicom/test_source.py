@@ -151,6 +151,43 @@ def test_what_is_wrong_in_a_header_costs_no_result(screening, image, made):
         assert not result.get("PatientOrientation")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"), [(b"US", b"\1\0\2"), (b"UL", b"\1\0"), (b"FD", b"\0" * 6), (b"ZZ", b"abcd")]
+)
+def test_an_attribute_that_cannot_be_read_costs_no_result(screening, image, made, kind, value):
+    path = image()
+    content = path.read_bytes()
+    # Private, between two that are not: (0027,1010) before Samples per Pixel (0028,0002).
+    place = content.index(b"\x28\x00\x02\x00US")
+    block = b"\x27\x00\x10\x00LO\x06\x00VENDOR"
+    malformed = block + b"\x27\x00\x10\x10" + kind + len(value).to_bytes(2, "little") + value
+    path.write_bytes(content[:place] + malformed + content[place:])
+    for result in results(screening, path, made):
+        assert result.PatientName == "PHANTOM^SYNTHETIC"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "stored", "kept"),
+    [
+        ("ReferringPhysicianName", b"Meyer^A\\Huber^B", "Meyer^A"),
+        ("PatientName", b"Doe^Jane\\Roe^Jane", "Doe^Jane"),
+        ("PixelSpacing", b"0.14", None),
+        ("PixelSpacing", b"N/A\\N/A ", None),
+        ("PixelSpacing", b"nan\\nan ", None),
+        ("LossyImageCompressionRatio", b"ten ", None),
+    ],
+)
+def test_a_value_of_the_wrong_form_costs_no_result(screening, image, made, keyword, stored, kept):
+    path = image(**{keyword: "1" * len(stored) if keyword != "PixelSpacing" else ["1" * 3, "1" * (len(stored) - 4)]})
+    written = path.read_bytes()
+    tag = pydicom.tag.Tag(keyword)
+    start = written.index(tag.group.to_bytes(2, "little") + tag.element.to_bytes(2, "little")) + 8
+    size = int.from_bytes(written[start - 2 : start], "little")
+    path.write_bytes(written[:start] + stored.ljust(size) + written[start + size :])
+    assert source_of(path, read(path)).header.get(keyword) == kept
+    results(screening, path, made)
+
+
 @pytest.mark.services
 @pytest.mark.parametrize(
     "changed",

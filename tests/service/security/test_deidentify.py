@@ -157,6 +157,25 @@ def test_dates_that_are_none(dicom):
         assert not taken(io.BytesIO(everything(dataset).encode("latin-1")), keep_intervals=True).StudyDate
 
 
+def test_what_the_table_does_not_list_and_names_somebody_goes_too(dicom):
+    changed = {"PatientBirthDateInAlternativeCalendar": "S16.2.3", "CommentsOnTheScheduledProcedureStep": "for Zzyzx"}
+    dataset = taken(given(dicom, **changed, PatientAlternativeCalendar="JAPANESE", EvaluatorName="Zzyzx^Evaluator"))
+    assert not {*changed, "PatientAlternativeCalendar", "EvaluatorName"} & {element.keyword for element in dataset}
+    assert "zzyzx" not in everything(dataset).lower()
+
+
+def test_an_attribute_that_cannot_be_read_goes_alone(dicom):
+    dataset = pydicom.dcmread(given(dicom))
+    # Six bytes are no double, and ZZ is no kind of value.
+    dataset.add_new("DistanceSourceToDetector", "DS", "1800")
+    written = everything(dataset).replace("\x18\x00\x10\x11DS\x04\x001800", "\x18\x00\x10\x11FD\x04\x001800")
+    written = written.replace("\x08\x00\x30\x10LO", "\x08\x00\x30\x10ZZ")
+    found = taken(io.BytesIO(written.encode("latin-1")))
+    assert "DistanceSourceToDetector" not in found
+    assert found.PatientID.startswith("ANON-")
+    assert found.pixel_array.shape == dataset.pixel_array.shape
+
+
 def test_what_cannot_be_read_is_refused_without_its_text(dicom, monkeypatch):
     from cxrscreen.service.security import deidentify
 

@@ -102,7 +102,8 @@ class ResultStore:
     def unfinished(self, items: Sequence[Item]) -> tuple[list[Item], dict[str, int]]:
         """Find what is still to be screened; nothing is changed.
 
-        A row stays where its file was screened or refused and has not changed since, or is not named this time.
+        A row stays where its file was screened or refused and has not changed since, is not there now, or is not named
+        this time.
 
         Returns
         -------
@@ -151,8 +152,9 @@ class ResultStore:
             for path in self._results(status):
                 rows = self._read(path, ["key", "stamp"])
                 keys, stamps = rows["key"].to_pylist(), rows["stamp"].to_pylist()
+                # A file without a stamp is not there: a drive that is not mounted must not cost what was found.
                 stays = [
-                    key not in there and (key not in named or (status != "failed" and stamp == named[key].stamp))
+                    key not in there and (key not in named or (status != "failed" and named[key].stamp in ("", stamp)))
                     for key, stamp in zip(keys, stamps, strict=True)
                 ]
                 there.update(key for key, stay in zip(keys, stays, strict=True) if stay)

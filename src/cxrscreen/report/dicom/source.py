@@ -1,6 +1,7 @@
 """The image the results refer to: a DICOM file's header, or, for a picture, a Secondary Capture made of it."""
 
 import hashlib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +12,14 @@ import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.charset import STAND_ALONE_ENCODINGS
+from pydicom.datadict import dictionary_VM
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import DA, TM
 
 from cxrscreen.errors import CxrscreenError
+from cxrscreen.imaging.legible import drop_illegible
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.report.dicom.identity import IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION, MANUFACTURER, derived_uid
@@ -34,6 +38,8 @@ _MAY_BE_EMPTY: Final = (
     "ReferringPhysicianName",
     "PatientOrientation",
 )
+_NUMBERS: Final = {"PixelSpacing": 2, "ImagerPixelSpacing": 2, "LossyImageCompressionRatio": None}
+"""Numbers that results repeat, and how many there must be; None: any count."""
 _SEXES: Final = frozenset({"", "M", "F", "O"})
 _AXIS: Final = re.compile(r"[APRLHF]{1,3}")
 _REGISTERED: Final = re.compile(r"ISO.?(?:2022)?.?IR.?(\d{1,3})")
@@ -173,10 +179,16 @@ def secondary_capture_of(radiograph: Radiograph) -> Dataset:
 
 def _completed(header: Dataset) -> Dataset:
     """Put right what the writers refuse although archives are full of it, or leave it empty."""
+    drop_illegible(header)
     _put_character_set(header)
     for element in header:
         if element.VR in ("DA", "TM"):
             element.value = _moment(element.value, element.VR)
+        elif element.VR in ("PN", "UI") and isinstance(element.value, MultiValue) and _single(element):
+            element.value = element.value[0]
+    for keyword, count in _NUMBERS.items():
+        if keyword in header and not _are_numbers(header[keyword].value, count):
+            del header[keyword]
     for keyword in _MAY_BE_EMPTY:
         if header.get(keyword) is None:
             setattr(header, keyword, "")
@@ -185,6 +197,19 @@ def _completed(header: Dataset) -> Dataset:
         header.PatientSex = ""
     header.PatientOrientation = _orientation(header.PatientOrientation)
     return header
+
+
+def _single(element: DataElement) -> bool:
+    return not element.tag.is_private and dictionary_VM(element.tag) == "1"
+
+
+def _are_numbers(value: object, count: int | None) -> bool:
+    given = list(value) if isinstance(value, MultiValue) else [value]
+    try:
+        found = [float(str(one)) for one in given]
+    except ValueError:
+        return False
+    return all(math.isfinite(one) for one in found) and count in (None, len(found))
 
 
 def _put_character_set(header: Dataset) -> None:

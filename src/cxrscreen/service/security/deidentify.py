@@ -21,8 +21,10 @@ from dicomanonymizer.simpledicomanonymizer import anonymize_dataset, empty_eleme
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
+from pydicom.tag import Tag
 from pydicom.uid import UID
 
+from cxrscreen.imaging.legible import drop_illegible
 from cxrscreen.imaging.silence import without_warnings
 from cxrscreen.service.problems import UnreadableUploadError
 from cxrscreen.service.security.plain_picture import plain_picture
@@ -33,6 +35,16 @@ _MOMENTS: Final = ("DA", "DT", "TM")
 _SHIFT_DAYS: Final = (365, 3650)
 _OVERLAYS: Final = (0x6000, 0x0000, 0xFF00, 0x0000)
 """The standard's table takes the drawing out of an overlay; what is left of it is of no use, and has free text."""
+_NOT_IN_TABLE: Final = (
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+    "PatientAlternativeCalendar",
+    "CommentsOnTheScheduledProcedureStep",
+    "SecondaryReviewerName",
+    "EvaluatorName",
+    "DocumentAuthorTrial",
+)
+"""What names a person or a day as well, though the table does not list it."""
 _Rule = Callable[[Dataset, Any], None]
 
 
@@ -99,6 +111,8 @@ class Deidentifier:
 
     def _dicom(self, content: IO[bytes]) -> IO[bytes]:
         dataset = pydicom.dcmread(content, force=True)
+        # What cannot be read might name somebody.
+        drop_illegible(dataset)
         if str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES":
             raise NotDeidentifiedError(
                 "The file says that text is burned into its image, which is not removed here; send one without."
@@ -163,9 +177,10 @@ class Deidentifier:
             else:
                 _replace(dataset, element)
 
+        more = (Tag(keyword) for keyword in _NOT_IN_TABLE)
         empty, remove, replace = on(moved(_empty)), on(moved(_remove)), on(moved(replace_any))
         return {
-            **dict.fromkeys((*table["X_TAGS"], _OVERLAYS), remove),
+            **dict.fromkeys((*table["X_TAGS"], _OVERLAYS, *((tag.group, tag.element) for tag in more)), remove),
             **dict.fromkeys((*table["Z_TAGS"], *table["X_Z_TAGS"], *table["Z_D_TAGS"]), empty),
             **dict.fromkeys((*table["D_TAGS"], *table["X_D_TAGS"], *table["X_Z_D_TAGS"]), replace),
             **dict.fromkeys((*table["U_TAGS"], *table["X_Z_U_STAR_TAGS"]), on(replace_uid)),
