@@ -36,6 +36,12 @@ def test_shipped_recipes_fit_together(name):
     assert load_comparator(RECIPES / "reproduce-comit-net" / "mask-rcnn.yaml").name == "mask-rcnn"
 
 
+def test_a_page_says_how_long_was_trained():
+    lengths = {end: load_variants(RECIPES / f"reproduce-comit-net{end}.yaml").length for end in ("-short", "-paper")}
+    assert "at most 3 epochs of 40 batches of 32, at 160 x 160 pixels" in lengths["-short"]
+    assert "at most 30 epochs of all images in batches of 16, at 224 x 224 pixels" in lengths["-paper"]
+
+
 def test_short_trainings_over_three_seeds_may_share_a_work_folder():
     short, seeds = (load_variants(RECIPES / f"reproduce-comit-net-short{end}.yaml") for end in ("", "-seeds"))
     assert short.digest == seeds.digest

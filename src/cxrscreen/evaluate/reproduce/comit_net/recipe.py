@@ -90,6 +90,20 @@ class Variants:
         """Comparators that are fitted on the embedding of COMiT-Net."""
         return tuple(name for name, each in self.comparators.items() if isinstance(each, EmbeddingComparator))
 
+    @property
+    def length(self) -> str:
+        """How long COMiT-Net is trained, and on what size, in a sentence beside the paper's (section 4)."""
+        runs = " and ".join(
+            f"{phase.epochs} epochs of {f'{phase.batches} batches' if phase.batches else 'all images in batches'} "
+            f"of {phase.batch}"
+            for phase in self.own.phases
+        )
+        side = self.own.network.side
+        return (
+            f"COMiT-Net is trained for at most {runs}, at {side} x {side} pixels; the paper's for 30 epochs of all "
+            "images in batches of 16, at 224 x 224."
+        )
+
     def of_kind(self, kind: Literal["classifier", "masks", "embedding"]) -> tuple[str, ...]:
         """Names of the comparators of a kind, in order."""
         return tuple(name for name, each in self.comparators.items() if each.kind == kind)

@@ -1,6 +1,7 @@
 """From the name of a table or figure of the COMiT-Net paper to its files."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -102,6 +103,7 @@ def reproduce_comit_net(
     def make(each: str, own: str) -> Made:
         skipped = name == "all" and each == "figure8" and not enough_seeds(variants)
         table, figure = (figure8_skipped(), None) if skipped else MAKERS[each](runs)
+        table = replace(table, differs=(variants.length, *table.differs))
         about = runs.about
         origin = Origin(own, "", about.recipe_sha256, about.images_sha256, variants.seeds())
         return table, {} if figure is None else {table.stem: figure}, origin
