@@ -11,6 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydicom.dataset import Dataset
+from pydicom.uid import ComprehensiveSRStorage
+from pynetdicom import AE, build_role
+from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from cxrscreen.data.phantoms import Phantom, make_phantom, write_dicom
 from cxrscreen.dicom_node.scp import CallingPeer, Node
@@ -91,6 +95,29 @@ def node_at(shelf: Shelf) -> Iterator[Callable[..., Peer]]:
             return Peer(name="node", ae_title=asked.ae_title, host="127.0.0.1", port=node.port)
 
         yield start
+
+
+def report(title: str, node: Peer, transaction_uid: str, stored: list[str]) -> int | None:
+    """Call a node as an archive that commits itself to instances; give its status, None where it lets nobody in."""
+    information = Dataset()
+    information.TransactionUID, information.ReferencedSOPSequence = transaction_uid, [reference(uid) for uid in stored]
+    entity = AE(title)
+    entity.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = entity.associate(node.host, node.port, ae_title=node.ae_title, ext_neg=[role])
+    if not association.is_established:
+        return None
+    status, _ = association.send_n_event_report(
+        information, 1, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+    )
+    association.release()
+    return status.get("Status")
+
+
+def reference(uid: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = ComprehensiveSRStorage, uid
+    return item
 
 
 class NodeProcess:

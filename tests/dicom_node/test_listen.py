@@ -1,11 +1,14 @@
 """From a received instance to its results in the outbox, step by step."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import pytest
 from pydicom import uid
 
+from cxrscreen.cli.dicom import parse_peer
 from cxrscreen.dicom_node import listen as listening
 from cxrscreen.dicom_node.instance import NOT_DEIDENTIFIED
 from cxrscreen.dicom_node.listen import ATTEMPTS, ListenError, listen, screen_one
@@ -16,6 +19,7 @@ from cxrscreen.dicom_node.settings import NodeSettings, Peer
 from cxrscreen.dicom_node.spool import Spool
 from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError, UnreadableImageError
 
+from ..peers import free_port
 from .prompt_node import prompt_screen
 
 
@@ -129,6 +133,65 @@ def test_an_instance_that_the_disk_does_not_give_stays_and_holds_up_no_other(tmp
     assert screened == [other.name, failing.name]
     assert tries == [0, *[1] * (ATTEMPTS + 1)]
     assert names(folder / "set-aside") == []
+
+
+def test_a_folder_that_cannot_be_listed_for_a_moment_and_a_closed_terminal_end_nothing(tmp_path, many, monkeypatch):
+    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.01)
+    folder, stop, failures, shown = tmp_path / "node", threading.Event(), [], []
+    spool = Spool(folder)
+    for path in many(2):
+        spool.received(path.read_bytes(), CallingPeer("XRAY1", "127.0.0.1"))
+    original = Spool.waiting
+
+    def waiting(self):
+        if len(failures) < 3:
+            failures.append(1)
+            raise OSError(116, "Stale file handle")
+        return original(self)
+
+    def show(record):
+        shown.append(record.status)
+        if len(shown) == 2:
+            stop.set()
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr(Spool, "waiting", waiting)
+    settings = NodeSettings(port=0, study_quiet_seconds=0)
+    listen(settings, folder, prompt_screen, stop, on_record=show, poll_seconds=0.01)
+    assert (len(failures), shown) == (3, ["screened"] * 2)
+    assert len(names(folder / "screened")) == 2
+
+
+def test_what_waits_for_a_peer_that_is_no_longer_named_is_said(tmp_path, many):
+    folder, stop, said = tmp_path / "node", threading.Event(), []
+    outboxes = {name: FolderOutbox(folder / "outbox" / name) for name in ("old", "older", "away", "done")}
+    for number, path in enumerate(many(3)):
+        outboxes["old"].put(path)
+        if number == 0:
+            outboxes["old"].awaiting("1.2.3", outboxes["old"].pending())
+            outboxes["older"].put(path)
+        outboxes["away"].put(path)
+        outboxes["done"].put(path)
+    for path in outboxes["done"].pending():
+        outboxes["done"].sent(path)
+    settings = NodeSettings(port=0, peers=(Peer(name="away", ae_title="PACS", host="127.0.0.1", port=1),))
+    listen(settings, folder, None, stop, started=lambda _port: stop.set(), warn=said.append)
+    assert [sentence.partition(",")[0] for sentence in said] == ["3 results wait for old", "1 result waits for older"]
+    assert all("outbox/NAME/pending" in sentence for sentence in said)
+
+
+def test_the_command_says_for_whom_results_wait(tmp_path, image):
+    name = parse_peer("PACS@127.0.0.1:1").name
+    FolderOutbox(tmp_path / "outbox" / name).put(image)
+    command = [sys.executable, "-m", "cxrscreen", "dicom", "listen", "--out", str(tmp_path), "--port", str(free_port())]
+    with subprocess.Popen([*command, "--to", "PACS@127.0.0.1:2"], stderr=subprocess.PIPE, text=True) as running:
+        said = ""
+        while "listens on" not in said:
+            assert running.poll() is None, said
+            said += running.stderr.readline()
+        running.terminate()
+        assert running.wait(60) == 0
+    assert f"1 result waits for {name}," in said
 
 
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("It does not fit into the memory; free memory.")])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cxrscreen.dicom_node import sender as sending
-from cxrscreen.dicom_node.backoff import LONGEST_WAIT, backoff
-from cxrscreen.dicom_node.outbox import FolderOutbox
+from cxrscreen.dicom_node.backoff import LONGEST_WAIT, backoff, patience
+from cxrscreen.dicom_node.outbox import SILENCES, FolderOutbox
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.scu import Delivery, PeerError
 from cxrscreen.dicom_node.sender import REFUSALS, Sender
@@ -102,6 +102,97 @@ def test_silence_after_a_request_makes_it_pending_again(tmp_path, many):
     assert states(outbox)["pending"] == 1
 
 
+def test_an_archive_that_never_answers_is_asked_less_and_less_and_given_up(tmp_path, image):
+    now = [10.0**9]
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    outbox.put(image)
+    waits = []
+    for number in range(SILENCES):
+        # In a run of its own each time: nothing is counted in memory.
+        outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+        outbox.awaiting(f"1.2.{number}", outbox.pending())
+        asked = now[0]
+        os.utime(outbox.root / "awaiting-commitment" / f"1.2.{number}", (asked, asked))
+        while states(outbox)["awaiting-commitment"]:
+            now[0] += 1800
+            outbox.overdue(3600)
+        waits.append((now[0] - asked) / 3600)
+        assert outbox.pending() == (), "not again at once"
+        now[0] += LONGEST_WAIT
+    assert waits == [1, 2, 4, 8, 16, 24, 24, 24, 24, 24]
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 0, "sent": 0, "refused": 1}
+    (reason,) = (outbox.root / "refused").glob("*.txt")
+    assert "answered none of 10 requests" in reason.read_text()
+    assert not list((outbox.root / "pending").iterdir())
+
+
+def test_a_late_answer_counts_also_where_it_was_asked_again(tmp_path, many):
+    now = [10.0**9]
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    for path in many(3):
+        outbox.put(path)
+    names = [path.stem for path in outbox.pending()]
+    for number in range(2):
+        outbox.awaiting(f"1.2.{number}", outbox.pending())
+        os.utime(outbox.root / "awaiting-commitment" / f"1.2.{number}", (now[0], now[0]))
+        now[0] += 150
+        assert outbox.overdue(60) == 3
+        now[0] += 10
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    assert outbox.committed(Commitment("1.2.0", (names[0], "../../x"), ()))
+    outbox.awaiting("1.2.2", outbox.pending())
+    assert outbox.committed(Commitment("1.2.1", tuple(names[1:2]), tuple(names[2:])))
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 1, "sent": 2, "refused": 0}
+    assert not outbox.committed(Commitment("1.2.7", tuple(names), ()))
+    assert not outbox.committed(Commitment("1.2.0", tuple(names[:1]), ())), "it is sent already"
+    assert outbox.committed(Commitment("1.2.2", tuple(names), ()))
+    assert states(outbox)["sent"] == 3
+    assert not list((outbox.root / "pending").iterdir())
+
+
+def test_a_late_answer_in_the_middle_of_sending_again_is_no_fault(tmp_path, many, monkeypatch):
+    now = [10.0**9]
+    outbox = FolderOutbox(tmp_path / "box", lambda: now[0])
+    for path in many(2):
+        outbox.put(path)
+    peer = Scripted(monkeypatch)
+    sender = Sender("ME", COMMITTING, outbox)
+    sender.once()
+    ((_, _, transaction, instances),) = peer.asked
+    os.utime(outbox.root / "awaiting-commitment" / transaction, (now[0], now[0]))
+    now[0] += 3600
+    assert outbox.overdue(3600) == 2
+    now[0] += LONGEST_WAIT
+    original = peer.send
+
+    def send(own_title, peer, paths, **_):
+        for delivery in original(own_title, peer, paths):
+            outbox.committed(Commitment(transaction, (delivery.path.stem,), ()))
+            yield delivery
+
+    monkeypatch.setattr(sending, "send", send)
+    assert sender.once() is False
+    assert len(instances) == 2
+    assert len(peer.asked) == 1, "nothing was left to ask for"
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 0, "sent": 2, "refused": 0}
+
+
+def test_what_awaits_an_answer_counts_as_sent_once_nothing_is_asked_any_more(outbox, many, monkeypatch):
+    Scripted(monkeypatch)
+    paths = many(2)
+    outbox.put(paths[0])
+    Sender("ME", COMMITTING, outbox).once()
+    assert states(outbox)["awaiting-commitment"] == 1
+    outbox.put(paths[1])
+    Sender("ME", PEER, outbox).once()
+    assert states(outbox) == {"pending": 0, "awaiting-commitment": 0, "sent": 2, "refused": 0}
+
+
+def test_patience_doubles_up_to_a_day_and_is_never_shorter_than_what_is_set():
+    assert [patience(3600, silences) for silences in (0, 1, 5)] == [3600, 7200, 86400]
+    assert patience(10**6, 50) == 10**6
+
+
 def test_backoff_doubles_up_to_its_end():
     assert [backoff(tries) for tries in (1, 2, 3)] == [2, 4, 8]
     assert backoff(1000) == LONGEST_WAIT
@@ -114,7 +205,7 @@ class Scripted:
     def __init__(self, monkeypatch, *outcomes):
         self.outcomes, self.asked = list(outcomes), []
         monkeypatch.setattr(sending, "send", self.send)
-        monkeypatch.setattr(sending, "request_commitment", lambda *about: self.asked.append(about))
+        monkeypatch.setattr(sending, "request_commitment", lambda *about, **_: self.asked.append(about))
 
     def send(self, own_title, peer, paths, **_):
         for path in paths:
@@ -231,3 +322,42 @@ def test_the_loop_goes_on_after_any_fault_and_stops_when_told(outbox, image, mon
     assert states(outbox)["sent"] == 1
     assert not thread.is_alive()
     assert Path(image).exists()
+
+
+def test_what_is_new_does_not_wait_for_what_failed(outbox, many, monkeypatch):
+    Scripted(monkeypatch, "down")
+    failing, new = many(2)
+    outbox.put(failing)
+    stop, wake = threading.Event(), threading.Event()
+    monkeypatch.setattr(sending, "backoff", lambda *_: 3600.0)
+    thread = threading.Thread(target=Sender("ME", PEER, outbox, wake).run, args=(stop,), daemon=True)
+    thread.start()
+    outbox.put(new)
+    for _ in range(300):
+        # Set again and again: the first may come before the failure.
+        wake.set()
+        if states(outbox)["sent"] == 2:
+            break
+        stop.wait(0.05)
+    assert states(outbox)["sent"] == 2
+    stop.set()
+    thread.join(10)
+
+
+def test_the_end_does_not_wait_for_the_next_try(outbox, image, monkeypatch):
+    Scripted(monkeypatch, *["down"] * 50)
+    failed = threading.Event()
+
+    def long(*_):
+        failed.set()
+        return 3600.0
+
+    monkeypatch.setattr(sending, "backoff", long)
+    outbox.put(image)
+    stop = threading.Event()
+    thread = threading.Thread(target=Sender("ME", PEER, outbox).run, args=(stop,), daemon=True)
+    thread.start()
+    assert failed.wait(30)
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()

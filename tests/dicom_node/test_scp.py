@@ -12,10 +12,18 @@ from pynetdicom import _config
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 
-from cxrscreen.dicom_node.instance import CANNOT_UNDERSTAND, OTHER_MODALITY, OUT_OF_RESOURCES, TOO_LARGE
+from cxrscreen.dicom_node.instance import (
+    CANNOT_UNDERSTAND,
+    NOT_AUTHORIZED,
+    OTHER_MODALITY,
+    OUT_OF_RESOURCES,
+    TOO_LARGE,
+)
 from cxrscreen.dicom_node.scp import Node
 from cxrscreen.dicom_node.scu import PeerError, echo, send
 from cxrscreen.dicom_node.settings import NodeSettings, NodeSettingsError
+
+from .conftest import report
 
 
 def test_every_transfer_syntax_arrives_as_it_was_sent(node_at, shelf, files):
@@ -85,8 +93,8 @@ def test_other_modalities_are_refused(node_at, shelf, image, tmp_path):
     found = {delivery.path.name: delivery for delivery in send("X", node, [tmp_path / "as-dx.dcm", image])}
     assert found["as-dx.dcm"].reason == f"the peer answered 0x{OTHER_MODALITY:04X}"
     assert found[image.name].outcome == "stored"
-    with pytest.raises(PeerError):
-        list(send("X", node, [tmp_path / "as-ct.dcm"]))
+    (alone,) = send("X", node, [tmp_path / "as-ct.dcm"])
+    assert (alone.outcome, alone.reason) == ("refused", "the peer takes no such object in this transfer syntax")
     assert len(shelf.contents) == 1
 
 
@@ -100,6 +108,26 @@ def test_only_who_is_on_the_list_and_calls_the_right_title(node_at, shelf, image
             list(send(title, node, [image]))
     with pytest.raises(PeerError, match="refused the association"):
         echo("XRAY1", node.model_copy(update={"ae_title": "OTHER"}))
+    assert len(shelf.contents) == 1
+
+
+def test_an_archive_that_is_asked_to_commit_may_answer_and_do_nothing_else(node_at, shelf, image):
+    answers = []
+    archive = {"name": "a", "ae_title": "PACS", "host": "127.0.0.1", "port": 104}
+    asked, other = archive | {"commitment": True}, archive | {"name": "b", "ae_title": "OTHER"}
+    listed = {"callers": [{"ae_title": "XRAY1"}], "peers": [asked, other]}
+    node = node_at(committed=answers.append, **listed)
+    assert report("PACS", node, "1.2.3", ["1.2.4"]) == 0x0000
+    assert [(one.transaction_uid, one.stored) for one in answers] == [("1.2.3", ("1.2.4",))]
+    (delivery,) = send("PACS", node, [image])
+    assert (delivery.outcome, delivery.reason) == ("refused", f"the peer answered 0x{NOT_AUTHORIZED:04X}")
+    with pytest.raises(PeerError, match="refused the association"):
+        echo("OTHER", node)
+    with pytest.raises(PeerError, match="refused the association"):
+        echo("PACS", node_at(**listed))
+    also = {"ae_title": "PACS", "networks": ["127.0.0.0/8"]}
+    sender = node_at(committed=answers.append, callers=[also], peers=[asked])
+    assert next(iter(send("PACS", sender, [image]))).outcome == "stored"
     assert len(shelf.contents) == 1
 
 

@@ -12,6 +12,9 @@ def test_read_from_yaml(tmp_path):
     )
     settings = load_settings(tmp_path / "node.yaml")
     assert settings.peers[0].commitment
+    assert settings.asks_to_commit("PACS ")
+    assert not settings.asks_to_commit("XRAY1")
+    assert not settings.admits("PACS", "10.1.2.3")
     assert settings.admits("XRAY1 ", "10.1.2.3")
     assert settings.admits("XRAY1", "::ffff:10.1.2.3")
     assert settings.admits("XRAY1", "::1")

@@ -1,11 +1,14 @@
 """Received instances and their states."""
 
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from cxrscreen.dicom_node import spool as spooling
 from cxrscreen.dicom_node.durable import write_durably
 from cxrscreen.dicom_node.scp import CallingPeer
 from cxrscreen.dicom_node.spool import Spool, Waiting, of_quiet_studies
@@ -46,6 +49,55 @@ def test_another_one_under_the_same_uid_is_set_aside_and_kept(spool, image):
     (kept,) = (spool.root / "set-aside").glob("*.dcm")
     assert kept.read_bytes() == other
     assert "same UID" in Path(f"{kept}.txt").read_text()
+
+
+def test_two_under_one_uid_at_the_same_moment_are_both_kept(spool, image, monkeypatch):
+    contents = [image.read_bytes()[:-2] + bytes([number, 1]) for number in range(4)]
+
+    def slowly(path, content):
+        time.sleep(0.2)
+        write_durably(path, content)
+
+    monkeypatch.setattr(spooling, "write_durably", slowly)
+    with ThreadPoolExecutor(len(contents)) as pool:
+        list(pool.map(lambda content: spool.received(content, CALLER), contents))
+    assert {path.read_bytes() for path in spool.root.rglob("*.dcm")} == set(contents)
+    assert len(spool.waiting()) == 1
+
+
+def test_a_second_one_that_cannot_be_screened_leaves_the_first(spool, image):
+    contents = [image.read_bytes(), image.read_bytes()[:-2] + b"\x01\x02"]
+    for content in (*contents, contents[0]):
+        spool.received(content, CALLER)
+        (waiting,) = spool.waiting()
+        spool.set_aside(waiting, f"It is damaged ({contents.index(content)}).")
+    kept = {path.read_bytes(): path for path in (spool.root / "set-aside").glob("*.dcm")}
+    assert list(map(contents.index, sorted(kept, key=contents.index))) == [0, 1]
+    assert [Path(f"{kept[content]}.txt").read_text() for content in contents] == [
+        "It is damaged (0).\n",
+        "It is damaged (1).\n",
+    ]
+
+
+def test_what_vanishes_while_it_is_listed_is_passed_over_and_what_the_disk_does_not_tell_is_not(
+    spool, files, monkeypatch
+):
+    for path in files.values():
+        spool.received(path.read_bytes(), CALLER)
+    gone, stale, *_ = sorted((spool.root / "received").glob("*.dcm"))
+    original = Path.stat
+
+    def stat(self, **options):
+        if self == gone:
+            raise FileNotFoundError(2, "No such file or directory")
+        if self == stale:
+            raise OSError(116, "Stale file handle")
+        return original(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    waiting = spool.waiting()
+    assert gone not in {one.path for one in waiting}
+    assert (len(waiting), waiting[0].path) == (len(files) - 1, stale)
 
 
 def test_a_study_is_complete_once_it_is_quiet(tmp_path, image, files):

@@ -24,6 +24,7 @@ from sqlalchemy import select
 
 from cxrscreen.data.phantoms import TransferSyntax
 from cxrscreen.dicom_node import sender as sending
+from cxrscreen.dicom_node.outbox import NEVER_ANSWERED, SILENCES
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.scu import Delivery as Sent
 from cxrscreen.dicom_node.scu import PeerError, send
@@ -188,7 +189,48 @@ def test_what_is_not_committed_to_is_sent_again(context, queued, clock):
     assert outbox.overdue(100) == 0
     clock.pass_(seconds=101)
     assert outbox.overdue(100) == OBJECTS - 2
+    assert outbox.pending() == ()
+    clock.pass_(seconds=2)
     assert outbox.pending() == paths[2:]
+
+
+def test_an_archive_that_never_answers_is_asked_less_and_less_and_given_up(context, queued, clock):
+    outbox = DatabaseOutbox(context, "pacs", "one")
+    waits = []
+    for number in range(SILENCES):
+        outbox.awaiting(f"1.2.{number}", outbox.pending())
+        hours = 0
+        while {row.state for row in rows(context, Delivery)} == {"awaiting"}:
+            clock.pass_(seconds=3600)
+            hours += 1
+            outbox.overdue(3600)
+        waits.append(hours)
+        assert outbox.pending() == (), "not again at once"
+        clock.pass_(seconds=300)
+    assert waits == [1, 2, 4, 8, 16, 24, 24, 24, 24, 24]
+    assert {(row.state, row.reason) for row in rows(context, Delivery)} == {("refused", NEVER_ANSWERED)}
+
+
+def test_an_answer_that_comes_late_is_taken_until_it_is_asked_again(context, queued, clock):
+    outbox = DatabaseOutbox(context, "pacs", "one")
+    outbox.awaiting("1.2.3", outbox.pending())
+    clock.pass_(seconds=101)
+    assert outbox.overdue(100) == OBJECTS
+    kept, failed = ([row.key for row in part] for part in (queued[:2], queued[2:]))
+    assert outbox.committed(Commitment("1.2.3", tuple(kept), tuple(failed)))
+    assert Counter(row.state for row in rows(context, Delivery)) == {"sent": 2, "pending": OBJECTS - 2}
+    clock.pass_(seconds=2)
+    outbox.awaiting("1.2.4", outbox.pending())
+    assert not outbox.committed(Commitment("1.2.3", tuple(failed), ()))
+    assert outbox.committed(Commitment("1.2.4", tuple(failed), ()))
+    assert {row.state for row in rows(context, Delivery)} == {"sent"}
+
+
+def test_what_awaits_an_answer_counts_as_sent_once_nothing_is_asked_any_more(context, queued):
+    outbox = DatabaseOutbox(context, "pacs", "one")
+    outbox.awaiting("1.2.3", outbox.pending())
+    assert Sender("CXRSCREEN", context.settings.node.peers[0], outbox).once() is False
+    assert {row.state for row in rows(context, Delivery)} == {"sent"}
 
 
 def test_an_object_that_is_never_taken_holds_up_no_other_and_shows_why(context, queued, clock, client, monkeypatch):

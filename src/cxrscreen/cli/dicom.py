@@ -210,8 +210,11 @@ def listen(
             reason = f": {escape(record.error or '')}" if record.status == "failed" else ""
             console.print(f"{record.status} {escape(record.file)}{reason}", soft_wrap=True, highlight=False)
 
+        def warn(sentence: str) -> None:
+            console.print(f"[yellow]{escape(sentence)}[/yellow]", soft_wrap=True, highlight=False)
+
         asked = None if loaded is None else screen_with(loaded, policy=gate.value)
-        run(settings, out, asked, stop, started=started, on_record=show, deidentify=without_names)
+        run(settings, out, asked, stop, started=started, on_record=show, deidentify=without_names, warn=warn)
         console.print("Stopped.")
 
 

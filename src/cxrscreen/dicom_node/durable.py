@@ -33,9 +33,17 @@ def write_durably(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def move_durably(path: Path, folder: Path) -> Path:
-    """Move a file into a folder on the same file system, replacing one of the same name; return where it is."""
-    there = folder / path.name
+def move_durably(path: Path, folder: Path, name: str | None = None) -> Path:
+    """Move a file into a folder on the same file system, replacing one of the same name; return where it is.
+
+    Parameters
+    ----------
+    path, folder
+        What is moved, and where to.
+    name
+        What it is called there; None: as before.
+    """
+    there = folder / (name or path.name)
     path.replace(there)
     sync_folder(folder)
     return there

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Final
 
 from cxrscreen.dicom_node.durable import sync_folder, write_durably
 from cxrscreen.dicom_node.instance import NOT_DEIDENTIFIED, NotTakenError
-from cxrscreen.dicom_node.outbox import FolderOutbox
+from cxrscreen.dicom_node.outbox import AWAITING, PENDING, FolderOutbox
 from cxrscreen.dicom_node.scp import CallingPeer, Commitment, Node
 from cxrscreen.dicom_node.sender import Sender
-from cxrscreen.dicom_node.settings import NodeSettings
+from cxrscreen.dicom_node.settings import NodeSettings, Peer
 from cxrscreen.dicom_node.spool import Spool, Waiting
 from cxrscreen.errors import CxrscreenError, OutOfMemoryError, UnreachableImageError
 from cxrscreen.imaging.radiograph import Radiograph
@@ -70,6 +70,7 @@ def listen(
     started: Callable[[int], None] | None = None,
     on_record: Callable[[ScreeningRecord], None] | None = None,
     deidentify: Deidentify | None = None,
+    warn: Callable[[str], None] = _LOG.warning,
     poll_seconds: float = 0.5,
 ) -> None:
     """Run the node until it is told to stop.
@@ -92,9 +93,11 @@ def listen(
     started
         Called with the port once callers are taken.
     on_record
-        Called with the record of each instance.
+        Called with the record of each instance; what it raises ends nothing.
     deidentify
         Applied to what comes, before anything of it is on disk; None: it is kept as it was sent.
+    warn
+        Called at the start with a sentence for each peer that is no longer named and for which results wait.
     poll_seconds
         How often to look for quiet studies.
 
@@ -108,6 +111,8 @@ def listen(
     with _alone(root), ExitStack() as running:
         spool = Spool(root)
         (root / RESULTS).mkdir(exist_ok=True)
+        for sentence in stranded(root, settings.peers):
+            warn(sentence)
         outboxes = {peer.name: FolderOutbox(root / OUTBOX / peer.name) for peer in settings.peers}
         wake = {peer.name: threading.Event() for peer in settings.peers}
 
@@ -132,7 +137,13 @@ def listen(
         if started is not None:
             started(node.port)
         while not stop.is_set():
-            ready = () if screen is None else spool.complete(settings.study_quiet_seconds)
+            try:
+                ready = () if screen is None else spool.complete(settings.study_quiet_seconds)
+            except OSError as error:
+                # A network share that is away for a moment ends no node.
+                _LOG.error("the folder of received instances could not be listed (%s)", error.strerror)
+                stop.wait(RETRY_SECONDS)
+                continue
             for waiting in ready:
                 if stop.is_set() or screen is None:
                     break
@@ -148,8 +159,7 @@ def listen(
                     continue
                 for event in wake.values():
                     event.set()
-                if on_record is not None:
-                    on_record(record)
+                _tell(record, on_record)
             if not ready:
                 stop.wait(poll_seconds)
 
@@ -208,6 +218,34 @@ def screen_one(
             outbox.put(result, order)
     spool.done(waiting)
     return record
+
+
+def stranded(root: Path, peers: Sequence[Peer]) -> list[str]:
+    """Say which results wait for a peer that is not among these, and what to do; a sentence for each such peer.
+
+    A peer of the command line has its address in its name, so that the same archive at a new address is another peer.
+    """
+    sentences = []
+    named = {peer.name for peer in peers}
+    for folder in sorted((root / OUTBOX).glob("*")):
+        waiting = [*folder.glob(f"{PENDING}/*.dcm"), *folder.glob(f"{AWAITING}/*/*.dcm")]
+        if folder.name not in named and waiting:
+            count = "1 result waits" if len(waiting) == 1 else f"{len(waiting)} results wait"
+            sentences.append(
+                f"{count} for {folder.name}, which is no longer a peer: name it again, or give another peer this "
+                f"name (in the file of --config), or, while the node is stopped, move the .dcm files of {PENDING} and "
+                f"{AWAITING} in {OUTBOX}/{folder.name} to {OUTBOX}/NAME/{PENDING} of another peer."
+            )
+    return sentences
+
+
+def _tell(record: ScreeningRecord, on_record: Callable[[ScreeningRecord], None] | None) -> None:
+    try:
+        if on_record is not None:
+            on_record(record)
+    except Exception as error:
+        # A terminal that was closed, say; the instance has its result.
+        _LOG.error("a record could not be shown (%s)", type(error).__name__)
 
 
 def _forget(spool: Spool, waiting: Waiting) -> None:

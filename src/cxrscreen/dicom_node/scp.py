@@ -17,6 +17,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, Verification  # typ
 from cxrscreen.dicom_node.instance import (
     DOES_NOT_MATCH,
     INVALID_INSTANCE,
+    NOT_AUTHORIZED,
     OUT_OF_RESOURCES,
     PROCESSING_FAILURE,
     STORED_CLASSES,
@@ -181,7 +182,9 @@ class Node:
     def _refusal(self, event: Event) -> tuple[int, int, int] | None:
         request = event.assoc.requestor.primitive
         title = str(request.calling_ae_title).strip() if request is not None else ""
-        if not self._settings.admits(title, str(event.assoc.requestor.address)):
+        # An archive that only answers requests for storage commitment need not be one that may send.
+        answers = self._committed is not None and self._settings.asks_to_commit(title)
+        if not answers and not self._settings.admits(title, str(event.assoc.requestor.address)):
             _LOG.warning("a caller that is not on the list was refused")
             return _UNKNOWN_CALLER
         agreed = sum(one.is_established for one in self._entity.active_associations)
@@ -191,6 +194,8 @@ class Node:
         caller = CallingPeer(str(event.assoc.requestor.ae_title).strip(), str(event.assoc.requestor.address))
         request = cast(C_STORE, event.request)
         try:
+            if not self._settings.admits(caller.ae_title, caller.address):
+                raise NotTakenError(NOT_AUTHORIZED, "The caller is not on the list of those that may send")
             size = cast(BytesIO, request.DataSet).getbuffer().nbytes
             if size > self._settings.max_instance_bytes:
                 raise NotTakenError(TOO_LARGE, "The instance is larger than this node takes")
@@ -214,15 +219,30 @@ class Node:
         return SUCCESS
 
     def _report(self, event: Event) -> tuple[int, None]:
-        if self._committed is None:
-            return PROCESSING_FAILURE, None
-        try:
-            answer = _commitment(event.event_information)
-            self._committed(answer)
-        except Exception as error:
-            _LOG.error("an answer of storage commitment could not be taken (%s)", type(error).__name__)
-            return PROCESSING_FAILURE, None
-        return SUCCESS, None
+        return PROCESSING_FAILURE if self._committed is None else take_report(event, self._committed), None
+
+
+def take_report(event: Event, committed: Callable[[Commitment], object]) -> int:
+    """Hand on what a peer reports of storage commitment (N-EVENT-REPORT).
+
+    Parameters
+    ----------
+    event
+        The report.
+    committed
+        Takes the answer.
+
+    Returns
+    -------
+    int
+        The status to answer.
+    """
+    try:
+        committed(_commitment(event.event_information))
+    except Exception as error:
+        _LOG.error("an answer of storage commitment could not be taken (%s)", type(error).__name__)
+        return PROCESSING_FAILURE
+    return SUCCESS
 
 
 def _status(code: int, comment: str) -> Dataset:

@@ -1,7 +1,8 @@
 """Calls to a peer: C-ECHO, C-STORE of files, and the request for storage commitment."""
 
 import logging
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import Final, Literal
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pynetdicom import _config
+from pynetdicom import _config, evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
     Verification,
 )
 
+from cxrscreen.dicom_node.instance import PROCESSING_FAILURE
+from cxrscreen.dicom_node.scp import Commitment, take_report
 from cxrscreen.dicom_node.security import client_context
 from cxrscreen.dicom_node.settings import Peer
 from cxrscreen.errors import CxrscreenError
@@ -30,12 +34,19 @@ _config.LOG_HANDLER_LEVEL = "none"
 
 MOST_CONTEXTS: Final = 120
 """Presentation contexts of one association; DICOM allows 128."""
+ANSWER_SECONDS: Final = 1.0
+"""How long the association of a request for storage commitment is kept, since the answer may come on it."""
 _REQUEST: Final = 1
+_NO_CONTEXT: Final = "the peer takes no such object in this transfer syntax"
 _PLAIN: Final = (str(uid.ExplicitVRLittleEndian), str(uid.ImplicitVRLittleEndian))
 
 
 class PeerError(CxrscreenError):
     """A peer that cannot be reached, refuses the association, or answers wrongly; worth another try later."""
+
+
+class NothingTakenError(PeerError):
+    """A peer that is there, and takes no object of the kinds that it was offered."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,8 @@ def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 
     Raises
     ------
     PeerError
-        If the peer cannot be reached or refuses the association.
+        If the peer cannot be reached or refuses the association. One that takes none of the kinds is no error: each
+        file is refused.
     """
     readable: list[tuple[Path, tuple[str, str]]] = []
     for path in paths:
@@ -107,15 +119,27 @@ def send(own_title: str, peer: Peer, paths: Sequence[Path], *, timeout: float = 
     wanted = list(dict.fromkeys((storage, _offered(syntax)) for _, (storage, syntax) in readable))[:MOST_CONTEXTS]
     if not wanted:
         return
-    with _association(own_title, peer, wanted, timeout) as association:
-        for path, kind in readable:
-            yield _stored(association, path, kind)
+    try:
+        with _association(own_title, peer, wanted, timeout) as association:
+            for path, kind in readable:
+                yield _stored(association, path, kind)
+    except NothingTakenError:
+        for path, _ in readable:
+            yield Delivery(path, "refused", _NO_CONTEXT)
 
 
 def request_commitment(
-    own_title: str, peer: Peer, transaction_uid: str, instances: Sequence[tuple[str, str]], *, timeout: float = 30.0
+    own_title: str,
+    peer: Peer,
+    transaction_uid: str,
+    instances: Sequence[tuple[str, str]],
+    *,
+    committed: Callable[[Commitment], object] | None = None,
+    timeout: float = 30.0,
 ) -> None:
-    """Ask a peer to commit itself to instances (N-ACTION); its answer comes to the node later.
+    """Ask a peer to commit itself to instances (N-ACTION).
+
+    Its answer comes to the node later, or at once on the same association (DICOM PS3.4 J.3).
 
     Parameters
     ----------
@@ -127,6 +151,10 @@ def request_commitment(
         New for each request.
     instances
         Pairs of SOP class and SOP instance UID.
+    committed
+        Takes an answer that comes on the same association, in another thread; None: such a one is not taken.
+    timeout
+        Of a silent connection, seconds.
 
     Raises
     ------
@@ -137,17 +165,36 @@ def request_commitment(
     request.TransactionUID = transaction_uid
     request.ReferencedSOPSequence = [_reference(*pair) for pair in instances]
     wanted = [(StorageCommitmentPushModel, (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian))]
-    with _association(own_title, peer, wanted, timeout) as association:
+    reported, acknowledged = threading.Event(), threading.Event()
+
+    def report(event: Event) -> tuple[int, None]:
+        status = PROCESSING_FAILURE if committed is None else take_report(event, committed)
+        reported.set()
+        return status, None
+
+    def sent(_event: Event) -> None:
+        # What goes out behind the report is our word that it was taken; a release must not overtake it.
+        if reported.is_set():
+            acknowledged.set()
+
+    handlers: list[EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, report), (evt.EVT_PDU_SENT, sent)]
+    with _association(own_title, peer, wanted, timeout, handlers) as association:
         status, _ = association.send_n_action(
             request, _REQUEST, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
         )
         if status.get("Status") != 0x0000:
             raise PeerError(f"The peer {peer.name} refused the request for storage commitment; ask its administrator.")
+        if committed is not None:
+            acknowledged.wait(ANSWER_SECONDS)
 
 
 @contextmanager
 def _association(
-    own_title: str, peer: Peer, wanted: Sequence[tuple[str, Sequence[str]]], timeout: float
+    own_title: str,
+    peer: Peer,
+    wanted: Sequence[tuple[str, Sequence[str]]],
+    timeout: float,
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[Association]:
     entity = ApplicationEntity(own_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS
@@ -156,11 +203,16 @@ def _association(
     for abstract, syntaxes in wanted:
         entity.add_requested_context(abstract, list(syntaxes))
     tls = None if peer.tls is None else (client_context(peer.tls), peer.host)
-    association = entity.associate(peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls)
+    association = entity.associate(
+        peer.host, peer.port, ae_title=peer.ae_title, tls_args=tls, evt_handlers=list(handlers)
+    )
     if not association.is_established:
         if association.is_rejected:
             raise PeerError(f"The peer {peer.name} refused the association: check both AE titles and its list.")
-        raise PeerError(f"The peer {peer.name} cannot be reached or accepts nothing offered: check host, port and TLS.")
+        if association.rejected_contexts and not association.accepted_contexts:
+            # It said yes, and to each kind no: pynetdicom then gives up what it could not use.
+            raise NothingTakenError(f"The peer {peer.name} takes nothing of what it is offered; ask its administrator.")
+        raise PeerError(f"The peer {peer.name} cannot be reached: check host, port and TLS.")
     try:
         yield association
     finally:
@@ -174,7 +226,7 @@ def _stored(association: Association, path: Path, kind: tuple[str, str]) -> Deli
     if not association.is_established:
         return Delivery(path, "unsent", "the connection was lost")
     if not accepted & set(_offered(syntax)):
-        return Delivery(path, "refused", "the peer takes no such object in this transfer syntax")
+        return Delivery(path, "refused", _NO_CONTEXT)
     try:
         with without_warnings():
             status = association.send_c_store(path).get("Status")

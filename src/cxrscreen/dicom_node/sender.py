@@ -3,6 +3,7 @@
 import logging
 import random
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -26,6 +27,8 @@ REFUSALS: Final = 3
 """A file that the peer will not have is tried so often, since some peers say so while they start."""
 TRIES: Final = 2000
 """A file that cannot be taken now is tried so often, which with the waits between is about a week."""
+_LOOK_SECONDS: Final = 0.5
+"""How often to look whether to stop, in a wait that being woken ends too."""
 
 
 class Sender:
@@ -47,6 +50,7 @@ class Sender:
         self._own_title, self._peer, self._outbox = own_title, peer, outbox
         self._wake = wake or threading.Event()
         self._refusals: Counter[str] = Counter()
+        self._settled = peer.commitment
 
     def run(self, stop: threading.Event, *, poll_seconds: float = 1.0) -> None:
         """Send until stopped; nothing that happens ends it.
@@ -70,7 +74,7 @@ class Sender:
                 _LOG.error("sending to %s failed (%s)", self._peer.name, type(error).__name__)
             failed = failed + 1 if broke_off else 0
             if broke_off:
-                stop.wait(backoff(failed, random.random()))
+                self._rest(stop, backoff(failed, random.random()))
             else:
                 self._wake.wait(poll_seconds)
                 self._wake.clear()
@@ -92,6 +96,10 @@ class Sender:
         """
         if self._peer.commitment:
             self._outbox.overdue(self._peer.commitment_seconds)
+        elif not self._settled:
+            # What an earlier run asked for, while commitment was set, would otherwise wait for ever.
+            self._outbox.settle()
+            self._settled = True
         while not stopped():
             pending = list(self._outbox.pending())[:BATCH]
             if not pending:
@@ -114,6 +122,14 @@ class Sender:
                 return True
         return True
 
+    def _rest(self, stop: threading.Event, seconds: float) -> None:
+        """Wait after a failure; until there is something new, whose turn must not wait for what failed."""
+        until = time.monotonic() + seconds
+        while not stop.is_set() and (left := until - time.monotonic()) > 0:
+            if self._wake.wait(min(left, _LOOK_SECONDS)):
+                break
+        self._wake.clear()
+
     def _not_taken(self, delivery: Delivery) -> None:
         name = delivery.path.name
         tries = self._outbox.later(delivery.path, f"{self._peer.name} did not take it: {delivery.reason}.")
@@ -127,12 +143,21 @@ class Sender:
         self._outbox.refused(delivery.path, f"{self._peer.name} {said}: {delivery.reason}.")
 
     def _ask_to_commit(self, stored: list[Path]) -> None:
-        instances = []
+        instances, asked = [], []
         for path in stored:
-            with without_warnings():
-                header = pydicom.dcmread(path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True)
+            try:
+                with without_warnings():
+                    header = pydicom.dcmread(
+                        path, specific_tags=["SOPClassUID", "SOPInstanceUID"], stop_before_pixels=True
+                    )
+            except FileNotFoundError:
+                # The late answer to an earlier request came meanwhile: the peer has it.
+                continue
+            asked.append(path)
             instances.append((str(header.SOPClassUID), str(header.SOPInstanceUID)))
+        if not asked:
+            return
         transaction = derived_uid("transaction", self._peer.name, *(uid for _, uid in instances), uuid.uuid4().hex)
         # Noted first: the answer can come before the request has returned.
-        self._outbox.awaiting(transaction, stored)
-        request_commitment(self._own_title, self._peer, transaction, instances)
+        self._outbox.awaiting(transaction, asked)
+        request_commitment(self._own_title, self._peer, transaction, instances, committed=self._outbox.committed)

@@ -84,9 +84,10 @@ class Peer(_Part):
     tls
         None: in the clear.
     commitment
-        Ask the peer for storage commitment, and send again what it does not commit to.
+        Ask the peer for storage commitment, and send again what it does not commit to. It may call the node with its
+        answers, also where it is none of the callers.
     commitment_seconds
-        Silence after which what was asked for is sent again.
+        Silence after which what was asked for is sent again; doubled with each silence, to a day at most.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
@@ -147,6 +148,11 @@ class NodeSettings(_Part):
     def admits(self, ae_title: str, address: str) -> bool:
         """Whether somebody may send."""
         return not self.callers or any(caller.admits(ae_title, address) for caller in self.callers)
+
+    def asks_to_commit(self, ae_title: str) -> bool:
+        """Whether somebody is asked for storage commitment, so that it may call with its answer."""
+        # By its title alone: an archive may call from another address than that at which it is called.
+        return any(peer.commitment and peer.ae_title.strip() == ae_title.strip() for peer in self.peers)
 
 
 def load_settings(path: Path) -> NodeSettings:

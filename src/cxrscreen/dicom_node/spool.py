@@ -1,6 +1,7 @@
 """Instances between their arrival and their result: a folder whose subfolders are the states, moved on by a rename."""
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ RECEIVED: Final = "received"
 SCREENED: Final = "screened"
 SET_ASIDE: Final = "set-aside"
 BEGUN: Final = "begun"
+_LOCKS: Final = 64
+"""More than callers at once; two that are no matter to each other seldom share one."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Spool:
 
     def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
         self.root, self._clock = root, clock
+        self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
         for state in (RECEIVED, SCREENED, SET_ASIDE, BEGUN):
             (root / state).mkdir(parents=True, exist_ok=True)
         remove_parts(root / RECEIVED)
@@ -70,19 +74,28 @@ class Spool:
             If it cannot be kept.
         """
         name = file_name(examine(content))
-        held = next((path for state in (RECEIVED, SCREENED) if (path := self.root / state / name).exists()), None)
-        if held is None:
-            write_durably(self.root / RECEIVED / name, content)
-        elif held.read_bytes() != content:
-            other = f"{name.removesuffix('.dcm')}-{hashlib.sha256(content).hexdigest()[:12]}.dcm"
-            self._explain(other, f"Another instance with the same UID came from {caller.ae_title}.")
-            write_durably(self.root / SET_ASIDE / other, content)
+        # Two callers may bring different instances under one UID at the same moment; both are acknowledged.
+        with self._lock(name):
+            held = next((path for state in (RECEIVED, SCREENED) if (path := self.root / state / name).exists()), None)
+            if held is None:
+                write_durably(self.root / RECEIVED / name, content)
+            elif held.read_bytes() != content:
+                other = _other_name(name, content)
+                self._explain(other, f"Another instance with the same UID came from {caller.ae_title}.")
+                write_durably(self.root / SET_ASIDE / other, content)
 
     def waiting(self) -> tuple[Waiting, ...]:
         """List what has no result yet, the oldest first."""
         found = []
         for path in (self.root / RECEIVED).glob("*.dcm"):
-            found.append(Waiting(path, path.name.partition("_")[0], path.stat().st_mtime))
+            try:
+                since = path.stat().st_mtime
+            except FileNotFoundError:
+                continue
+            except OSError:
+                # Its turn comes at once, and shows what the disk says of it; the others do not wait for it.
+                since = 0.0
+            found.append(Waiting(path, path.name.partition("_")[0], since))
         return tuple(sorted(found, key=lambda waiting: (waiting.since, waiting.path.name)))
 
     def complete(self, quiet_seconds: float) -> tuple[Waiting, ...]:
@@ -102,14 +115,27 @@ class Spool:
 
     def done(self, waiting: Waiting) -> None:
         """Mark an instance as one that has its result."""
-        move_durably(waiting.path, self.root / SCREENED)
+        with self._lock(waiting.path.name):
+            move_durably(waiting.path, self.root / SCREENED)
         self.forget(waiting)
 
     def set_aside(self, waiting: Waiting, reason: str) -> None:
-        """Put an instance aside that cannot be screened, with the reason in one sentence."""
-        self._explain(waiting.path.name, reason)
-        move_durably(waiting.path, self.root / SET_ASIDE)
+        """Put an instance aside that cannot be screened, with the reason in one sentence.
+
+        Another one that was put aside under the same UID stays.
+        """
+        name = waiting.path.name
+        with self._lock(name):
+            if (self.root / SET_ASIDE / name).exists():
+                content = waiting.path.read_bytes()
+                if content != (self.root / SET_ASIDE / name).read_bytes():
+                    name = _other_name(name, content)
+            self._explain(name, reason)
+            move_durably(waiting.path, self.root / SET_ASIDE, name)
         self.forget(waiting)
+
+    def _lock(self, name: str) -> threading.Lock:
+        return self._locks[hash(name) % _LOCKS]
 
     def _explain(self, name: str, reason: str) -> None:
         write_durably(self.root / SET_ASIDE / f"{name}.txt", f"{reason}\n".encode())
@@ -138,3 +164,8 @@ def of_quiet_studies(waiting: Sequence[Waiting], now: float, quiet_seconds: floa
 def file_name(instance: Instance) -> str:
     """Return the name of an instance's file; UIDs hold digits and dots alone, so it leads nowhere else."""
     return f"{instance.study_instance_uid}_{instance.sop_instance_uid}.dcm"
+
+
+def _other_name(name: str, content: bytes) -> str:
+    """Return the name of a further instance under a UID that another one has."""
+    return f"{name.removesuffix('.dcm')}-{hashlib.sha256(content).hexdigest()[:12]}.dcm"

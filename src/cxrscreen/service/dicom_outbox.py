@@ -8,15 +8,14 @@ from typing import Any, Final, cast
 from sqlalchemy import ColumnElement, CursorResult, or_, select, update
 from sqlalchemy.orm import Session
 
-from cxrscreen.dicom_node.backoff import backoff
-from cxrscreen.dicom_node.outbox import NOT_KEPT
+from cxrscreen.dicom_node.backoff import backoff, patience
+from cxrscreen.dicom_node.outbox import NEVER_ANSWERED, NOT_ANSWERED, NOT_KEPT, SILENCES
 from cxrscreen.dicom_node.scp import Commitment
 from cxrscreen.dicom_node.sender import BATCH
 from cxrscreen.service.context import Context
 from cxrscreen.service.store.columns import LONGEST_REASON
 from cxrscreen.service.store.exchange import Delivery, Instance
 
-NOT_ANSWERED: Final = "The peer did not answer the request to commit itself to it."
 HOLD: Final = timedelta(minutes=5)
 """Silence after which another server's sender takes what this one had in hand."""
 
@@ -84,12 +83,19 @@ class DatabaseOutbox:
             self._note(path, state="awaiting", transaction_uid=transaction_uid, not_before=self._context.now())
 
     def committed(self, answer: Commitment) -> bool:
-        """Note the peer's answer; what it failed to keep is pending again, for later. False: no such request."""
-        asked = (self._mine, Delivery.state == "awaiting", Delivery.transaction_uid == answer.transaction_uid)
+        """Note the peer's answer; what it failed to keep is pending again, for later. False: no such request.
+
+        An answer that comes late is taken until the peer is asked again.
+        """
+        asked = (self._mine, Delivery.transaction_uid == answer.transaction_uid)
+        open_ = Delivery.state.in_(("pending", "awaiting"))
         now = self._context.now()
         with self._context.database.writing() as session:
-            kept = _change(session, *asked, Delivery.key.in_(answer.stored), state="sent", reason=None, ended_at=now)
-            failed = session.scalars(select(Delivery).where(*asked).with_for_update(of=Delivery)).all()
+            kept = _change(
+                session, *asked, open_, Delivery.key.in_(answer.stored), state="sent", reason=None, ended_at=now
+            )
+            waiting = (*asked, Delivery.state == "awaiting")
+            failed = session.scalars(select(Delivery).where(*waiting).with_for_update(of=Delivery)).all()
             for delivery in failed:
                 delivery.state, delivery.transaction_uid = "pending", None
                 # Later with each failure: what an archive never commits itself to would go to it without a pause.
@@ -97,14 +103,25 @@ class DatabaseOutbox:
             return kept + len(failed) > 0
 
     def overdue(self, seconds: float) -> int:
-        """Make what has waited so long for an answer pending again; return how many files."""
-        late = Delivery.not_before <= self._context.now() - timedelta(seconds=seconds)
+        """Make what has waited so long for an answer pending again, for later; return how many files.
+
+        The wait is longer with each silence in a row, and what was asked for so often is refused.
+        """
+        now = self._context.now()
+        late = Delivery.not_before <= now - timedelta(seconds=seconds)
         waiting = (self._mine, Delivery.state == "awaiting", late)
         with self._context.database.reading() as session:
             if session.scalar(select(Delivery.id).where(*waiting).limit(1)) is None:
                 return 0
         with self._context.database.writing() as session:
-            return _change(session, *waiting, state="pending", transaction_uid=None, reason=NOT_ANSWERED)
+            found = session.scalars(select(Delivery).where(*waiting).with_for_update(of=Delivery)).all()
+            return sum(_reopened(delivery, seconds, now) for delivery in found)
+
+    def settle(self) -> int:
+        """Count what waits for an answer as sent: the peer took it, and is asked no more. Return how many files."""
+        waiting = (self._mine, Delivery.state == "awaiting")
+        with self._context.database.writing() as session:
+            return _change(session, *waiting, state="sent", reason=None, ended_at=self._context.now())
 
     def _note(self, path: Path, **values: Any) -> None:
         with self._context.database.writing() as session:
@@ -119,6 +136,21 @@ def _put_off(delivery: Delivery, reason: str, now: datetime) -> None:
     delivery.attempts += 1
     delivery.reason, delivery.held_until = reason[:LONGEST_REASON], None
     delivery.not_before = now + timedelta(seconds=backoff(delivery.attempts))
+
+
+def _reopened(delivery: Delivery, seconds: float, now: datetime) -> bool:
+    """Make one that was asked for in vain pending again, or give it up; whether it is pending."""
+    silences = delivery.attempts if delivery.reason == NOT_ANSWERED else 0
+    if now - delivery.not_before < timedelta(seconds=patience(seconds, silences)):
+        return False
+    if silences + 1 >= SILENCES:
+        delivery.state, delivery.transaction_uid = "refused", None
+        delivery.attempts, delivery.reason, delivery.ended_at = silences + 1, NEVER_ANSWERED, now
+        return False
+    # The request is still known by its transaction, so that an answer that comes late counts.
+    delivery.state, delivery.attempts = "pending", silences
+    _put_off(delivery, NOT_ANSWERED, now)
+    return True
 
 
 def _change(session: Session, *conditions: ColumnElement[bool], **values: Any) -> int:
