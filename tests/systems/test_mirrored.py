@@ -29,3 +29,15 @@ def test_several_images_are_each_averaged_with_their_own_mirror_image():
         alone = mirrored_outputs(engine, images[index : index + 1])
         for name, values in alone.items():
             np.testing.assert_array_equal(together[name][index : index + 1], values)
+
+
+def test_outputs_may_be_left_apart():
+    class Engine:
+        def __call__(self, images):
+            return {"maps": images, "pooled": images.mean(axis=(2, 3)), "top": images[:, :, 0, 0]}
+
+    image = np.arange(6, dtype=np.float32).reshape(1, 1, 2, 3)
+    found = mirrored_outputs(Engine(), image, apart=("maps", "top"))
+    np.testing.assert_array_equal(found["maps"], np.concatenate([image, image]))
+    np.testing.assert_array_equal(found["top"], [[0], [2]])
+    np.testing.assert_array_equal(found["pooled"], [[2.5]])

@@ -198,6 +198,29 @@ def test_grad_cam_is_that_of_the_gradient():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
+def test_grad_cam_of_an_image_and_its_mirror_image_is_that_of_the_mean_logit():
+    import torch
+
+    from cxrscreen.nets.comit import DenseBranch
+
+    torch.manual_seed(2)
+    branch = DenseBranch(12, (9, 7))
+    # Of the mirror image, mirrored back.
+    maps = (3 * torch.randn(2, 12, 3, 4)).relu().requires_grad_()
+    pooled = maps.mean(dim=(2, 3))
+    branch(pooled)[:, 0].mean().backward()
+    alpha = maps.grad.mean(dim=(2, 3), keepdim=True)
+    expected = torch.relu((alpha * maps).sum(dim=(0, 1))).detach().numpy()
+    outputs = {"features": maps.detach().numpy(), "pooled": pooled.detach().numpy()}
+    weights = {f"diagnosis.{name}": values.detach().numpy() for name, values in branch.state_dict().items()}
+    row = weights["diagnosis.last.weight"][0]
+    found = branch_grad_cam(outputs, weights, "diagnosis", row)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    # Other nodes are above zero in either view: the mean of their features has another map.
+    mean = {name: values.mean(axis=0, keepdims=True) for name, values in outputs.items()}
+    assert np.abs(branch_grad_cam(mean, weights, "diagnosis", row) - expected).max() > 0.1 * expected.max()
+
+
 def stages(**probabilities):
     return tuple(Stage(name, STAGES[name], value, 0.4, "youden") for name, value in probabilities.items())
 

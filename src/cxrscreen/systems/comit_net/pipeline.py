@@ -34,6 +34,8 @@ REGION_THRESHOLD = 0.5
 ``loss.region_weight`` weighs places within the region by w: 0.5 then stands for a probability of 1 / (1 + w); nor where
 ``region_recall`` has moved it: the card says what 0.5 then stands for."""
 REGION_TITLE = "Diseased region: score at each place, from 0 to 1"
+VIEWS = ("features", "pooled")
+"""Outputs that a decision does not follow linearly: of an image and its mirror image they are not averaged."""
 CONTRADICTION = (
     "The lungs were called healthy and a disease was called all the same: the decisions contradict each other."
 )
@@ -113,7 +115,7 @@ class ComitNet:
 
     def features(self, radiograph: Radiograph) -> dict[str, NDArray[np.float32]]:
         """The embedding; see :meth:`cxrscreen.systems.contract.System.features`."""
-        return dict.fromkeys(self._names, self.outputs(radiograph)["pooled"][0])
+        return dict.fromkeys(self._names, self.outputs(radiograph)["pooled"].mean(axis=0))
 
     def outline(self, radiograph: Radiograph) -> Outline:
         """The diseased region and the lungs, whatever is decided; see :class:`cxrscreen.systems.contract.Outlines`."""
@@ -125,10 +127,15 @@ class ComitNet:
         return Outline(np.clip(upsample(outputs[REGION][0, 0], radiograph.shape), 0.0, 1.0), mask > 0)
 
     def outputs(self, radiograph: Radiograph) -> Outputs:
-        """All that the network gives for a radiograph, by output name; see :mod:`cxrscreen.runtime.export_comit`."""
+        """All that the network gives for a radiograph, by output name; see :mod:`cxrscreen.runtime.export_comit`.
+
+        Where the mirror image is asked too, all but ``features`` and ``pooled`` are means; these have a row for each.
+        """
         view = grey_view(radiograph.pixels, self._network.image_shape[1], self.settings)
         image = view_input(view)[None]
-        return mirrored_outputs(self._network, image) if self.settings.mirrored else self._network(image)
+        if not self.settings.mirrored:
+            return self._network(image)
+        return mirrored_outputs(self._network, image, apart=VIEWS)
 
     @property
     def weights(self) -> Mapping[str, NDArray[np.float32]]:
