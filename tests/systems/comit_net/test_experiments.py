@@ -1,5 +1,7 @@
 """Trainings of combinations and comparators on phantoms, in the shortest form, and what they say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from cxrscreen.systems.comit_net.experiments import (
     combination_answers,
     comparator_answers,
     covid19_heat,
+    said_by_comit_net,
 )
 from cxrscreen.systems.comit_net.images import ImageTable
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe
@@ -106,6 +109,31 @@ def test_a_combination_is_trained_without_a_source_and_asked_about_it(manifest, 
 
 def _never(*_):
     raise AssertionError("a finished training was repeated")
+
+
+def test_every_score_is_of_its_decision_and_the_surest_images_stay_apart():
+    outputs = SimpleNamespace(
+        # COVID-19 before other pneumonia (Eq. 6), healthy before unhealthy (Eq. 4).
+        diagnosis=torch.tensor([[18.0, -1.0], [20.0, 2.0]]),
+        health=torch.tensor([[0.0, 3.0], [1.0, -1.0]]),
+        pooled=torch.zeros(2, 4),
+        features=torch.zeros(2, 4, 1, 1),
+        lungs=None,
+        disease=None,
+    )
+
+    class Fixed:
+        diagnosis = None
+
+        def __call__(self, _):
+            return outputs
+
+    said = said_by_comit_net(Fixed())(torch.zeros(2, 1, 4, 4))
+    np.testing.assert_allclose(said.covid19, 1 / (1 + np.exp([-18.0, -20.0])), rtol=1e-12)
+    np.testing.assert_allclose(said.other, 1 / (1 + np.exp([1.0, -2.0])), rtol=1e-12)
+    np.testing.assert_allclose(said.unhealthy, 1 / (1 + np.exp([-3.0, 2.0])), rtol=1e-12)
+    # As float32 both would be 1.
+    assert said.covid19[0] < said.covid19[1] < 1
 
 
 def test_of_no_images_nothing_is_said(recipe, tmp_path):

@@ -28,7 +28,8 @@ class Answers:
     parts
         (N,): ``train``, ``validation``, ``test`` or :data:`LEFT_OUT`.
     covid19, other, unhealthy
-        float32 (N,) in [0, 1]: probabilities of COVID-19, of another disease, and of being unhealthy.
+        float64 (N,) in [0, 1]: probabilities of COVID-19, of another disease, and of being unhealthy. As float32 all
+        above log odds of 17 would be 1, and one image could not be told from another.
     pooled
         float32 (N, K): the embedding after global average pooling.
     heat
@@ -42,9 +43,9 @@ class Answers:
 
     image_ids: tuple[str, ...]
     parts: tuple[str, ...]
-    covid19: Floats
-    other: Floats
-    unhealthy: Floats
+    covid19: NDArray[np.float64]
+    other: NDArray[np.float64]
+    unhealthy: NDArray[np.float64]
     pooled: Floats
     heat: Floats
     lungs: Floats

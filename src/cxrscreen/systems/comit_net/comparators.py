@@ -24,7 +24,7 @@ from cxrscreen.systems.comit_net.comparator_recipe import ClassifierComparator, 
 from cxrscreen.systems.comit_net.images import ComitImages, with_copies
 from cxrscreen.systems.comit_net.preprocessing import MaskTask as Region
 from cxrscreen.systems.comit_net.recipe import ComitNetRecipe, ComitPhase
-from cxrscreen.systems.comit_net.splits import Labelled, parts_of
+from cxrscreen.systems.comit_net.splits import Labelled, Parts, parts_of
 from cxrscreen.systems.comit_net.training import Shared, even_batches, learned_from, stored_images
 from cxrscreen.systems.learned import facts_stamp
 from cxrscreen.train.batches import Draw
@@ -78,7 +78,7 @@ def train_classifier(
     def task(phase: ComitPhase, steps: int) -> Task:
         return BinaryTask(network, phase, steps, recipe.seed, sources=sources, smoothing=comparator.smoothing)
 
-    depends = {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, learned_from(parts))}
+    depends = _depends(manifest, parts, made)
     job = _Job(own, manifest, train, learned, judged, folder, depends)
     _run(network, comparator, task, job)
     return network
@@ -117,7 +117,7 @@ def train_mask(
     def task(phase: ComitPhase, steps: int) -> Task:
         return kind(network, phase, steps, recipe.seed, dice=comparator.dice, momentum=comparator.momentum)
 
-    depends = {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, learned_from(parts))}
+    depends = _depends(manifest, parts, made)
     job = _Job(own, manifest, train, learned, judged, folder, depends)
     _run(network, comparator, task, job)
     return network
@@ -162,6 +162,13 @@ class _Job:
     judged: Dataset[Any]
     folder: Path
     depends: Mapping[str, object]
+
+
+def _depends(manifest: Manifest, parts: Parts, made: str) -> Mapping[str, object]:
+    own = learned_from(parts)
+    # Batches may be drawn evenly over the views.
+    views = manifest.table.loc[list(own), "view"].tolist()
+    return {"images": made, "split": parts.split.digest, "facts": facts_stamp(manifest, own), "views": views}
 
 
 def _run(

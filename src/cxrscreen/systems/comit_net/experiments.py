@@ -114,7 +114,7 @@ def combination_answers(
     table, _ = stored_images(own, manifest, parts_of(own, manifest), shared)
     network = comit_network(own)
     network.load_state_dict(dict(train_comit_net(own, manifest, folder / "work", shared).network))
-    return ask(_said_by_comit_net(network), network, recipe, asked, table)
+    return ask(said_by_comit_net(network), network, recipe, asked, table)
 
 
 def comparator_answers(
@@ -138,7 +138,7 @@ def comparator_answers(
     work = folder / "work"
     if isinstance(comparator, ClassifierComparator):
         network = train_classifier(own, manifest, comparator, work, shared)
-        return ask(lambda x: Said(covid19=torch.sigmoid(network(x)[:, 0])), network, recipe, asked, table)
+        return ask(lambda x: Said(covid19=torch.sigmoid(network(x)[:, 0].double())), network, recipe, asked, table)
     lungs = train_mask(own, manifest, comparator, "lungs", work / "lungs", shared)
     disease = train_mask(own, manifest, comparator, "disease", work / "disease", shared)
     both = nn.ModuleList(network for network in (lungs, disease) if network is not None)
@@ -205,7 +205,7 @@ def ask(
     device = "cuda" if torch.cuda.is_available() and recipe.compute.accelerator != "cpu" else "cpu"
     modules.to(device).eval()
     ids = tuple(sorted({*asked.parts, *asked.lungs, *asked.disease}))
-    found: dict[str, list[NDArray[np.float32]]] = {}
+    found: dict[str, list[NDArray[np.floating]]] = {}
     counts: list[dict[str, object]] = []
     for batch in _batches(ids):
         grey = np.stack([network_input(from_levels(table.image(i)[GREY]))[None] for i in batch])
@@ -248,14 +248,17 @@ def _lung_references(
         return ()
 
 
-def _said_by_comit_net(network: ComitNet) -> Callable[[Tensor], Said]:
+def said_by_comit_net(network: ComitNet) -> Callable[[Tensor], Said]:
+    """Name what COMiT-Net gives: the first logit of Eq. 6 is COVID-19's, the second channel of Eq. 4 unhealthy."""
+
     def said(x: Tensor) -> Said:
         outputs = network(x)
-        diagnosis = None if outputs.diagnosis is None else torch.sigmoid(outputs.diagnosis.float())
+        # In double precision: as float32 a logit of 17 is the probability 1, and rank is lost among the surest.
+        diagnosis = None if outputs.diagnosis is None else torch.sigmoid(outputs.diagnosis.double())
         return Said(
             covid19=None if diagnosis is None else diagnosis[:, 0],
             other=None if diagnosis is None else diagnosis[:, 1],
-            unhealthy=None if outputs.health is None else torch.softmax(outputs.health.float(), dim=1)[:, 1],
+            unhealthy=None if outputs.health is None else torch.softmax(outputs.health.double(), dim=1)[:, 1],
             pooled=outputs.pooled.float(),
             heat=None if network.diagnosis is None else covid19_heat(network.diagnosis, outputs.features.float()),
             lungs=None if outputs.lungs is None else outputs.lungs[:, 1] >= outputs.lungs[:, 0],
@@ -282,10 +285,10 @@ def covid19_heat(branch: nn.Module, features: Tensor) -> Tensor:
     return heat / heat.amax(dim=(1, 2), keepdim=True).clamp(min=1e-12)
 
 
-def _arrays(said: Said, count: int) -> dict[str, NDArray[np.float32]]:
+def _arrays(said: Said, count: int) -> dict[str, NDArray[np.floating]]:
     """What a batch leaves in the answers, with NaN or width 0 for what was not said."""
     numbers = {
-        name: np.full(count, np.nan, np.float32) if values is None else values.float().cpu().numpy()
+        name: np.full(count, np.nan) if values is None else values.double().cpu().numpy()
         for name, values in (("covid19", said.covid19), ("other", said.other), ("unhealthy", said.unhealthy))
     }
     empty = np.zeros((count, 0, 0), np.float32)

@@ -7,7 +7,9 @@ from cxrscreen.data.manifest import check_manifest
 from cxrscreen.errors import CxrscreenError, RecipeError
 from cxrscreen.evaluate.reproduce.comit_net import runs as runs_module
 from cxrscreen.evaluate.reproduce.comit_net.recipe import Variants, load_variants
+from cxrscreen.evaluate.reproduce.comit_net.run import seeds_of
 from cxrscreen.evaluate.reproduce.comit_net.runs import ComitRuns
+from cxrscreen.evaluate.reproduce.comit_net.wording import not_in_recipe
 from cxrscreen.systems.comit_net.answers import LEFT_OUT, load_answers
 from cxrscreen.systems.comit_net.comparator_recipe import load_comparator
 
@@ -40,6 +42,26 @@ def test_a_page_says_how_long_was_trained():
     lengths = {end: load_variants(RECIPES / f"reproduce-comit-net{end}.yaml").length for end in ("-short", "-paper")}
     assert "at most 3 epochs of 40 batches of 32, at 160 x 160 pixels" in lengths["-short"]
     assert "at most 30 epochs of all images in batches of 16, at 224 x 224 pixels" in lengths["-paper"]
+
+
+def test_a_page_names_the_seeds_of_its_own_trainings():
+    three = load_variants(RECIPES / "reproduce-comit-net-short-seeds.yaml")
+    assert {name: seeds_of(name, three) for name in ("table4", "external", "figure8", "figure11", "figure12")} == {
+        "table4": (0, 1, 2),
+        "external": (0,),
+        "figure8": (0, 1, 2),
+        "figure11": (0,),
+        "figure12": (0,),
+    }
+    assert three.seeds_never_trained_on() == ("Never trained on: seed 0 alone, of the seeds 0, 1, 2.",)
+    assert load_variants(RECIPES / "reproduce-comit-net-short.yaml").seeds_never_trained_on() == ()
+
+
+def test_a_method_that_was_not_measured_is_named():
+    assert not_in_recipe({}) == ()
+    assert not_in_recipe({"mask-rcnn": "0.85"}) == (
+        "Not measured, since the recipe does not name it: Mask R-CNN (printed 0.85). Mask R-CNN needs torchvision.",
+    )
 
 
 def test_short_trainings_over_three_seeds_may_share_a_work_folder():

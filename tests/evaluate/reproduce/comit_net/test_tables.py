@@ -56,7 +56,7 @@ def test_table4_has_the_other_decisions_at_one_half(runs, made):
     test = runs.facts[runs.facts["image_id"].isin(runs.scores("1234", 0, "test")["image_id"])]
     missed = ((test["source"] == "nih") & (test["label"] == "pneumonia")).sum()
     wrong = 100 * missed / len(test)
-    assert cells[title, "Accuracy"][2:5:2] == ("75.17", cells[title, "Accuracy"][4])
+    assert cells[title, "Accuracy"][2] == "75.17 (see remarks)"
     assert cells[title, "Accuracy"][3].startswith("4735/6299 = 75.2 [")
     assert cells[title, "Accuracy"][4].startswith(f"{100 - wrong:.1f} [")
     assert cells[title, "Specificity"][4].startswith("100.0 [")

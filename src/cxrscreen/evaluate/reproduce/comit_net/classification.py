@@ -63,6 +63,7 @@ def table4(runs: ComitRuns) -> Table:
     variants = [*runs.variants.of_kind("classifier"), *runs.variants.on_embedding]
     own = measured(runs, ALL_TASKS)
     found = [*(measured(runs, variant, ALL_TASKS) for variant in variants), own]
+    lacking = {name: "" for name in TABLE4 if name not in {each.variant for each in found}}
     remarks = (
         f"At 99 % specificity {PRECISION_99[0]} of {PRECISION_99[1]} called images have COVID-19 (precision 64.1); at "
         f"90 % it would be {CALLED_AT_90[0]} of {CALLED_AT_90[1]}, a precision of "
@@ -77,7 +78,7 @@ def table4(runs: ComitRuns) -> Table:
         against=say.VARIANTS[ALL_TASKS],
         answer=tuple(goal_sentences(own)),
         remarks=(*remarks, *misprints()),
-        differs=(*say.OTHER_DIFFERS, *say.DIFFERS),
+        differs=(*say.not_in_recipe(lacking), *say.CLASSIFIERS_DIFFER, *say.OTHER_DIFFERS, *say.DIFFERS),
         source_notes=source_notes(runs),
     )
     found_of_all, unhealthy = decisions(runs), called_unhealthy(runs)
@@ -104,6 +105,7 @@ def table5(runs: ComitRuns) -> Table:
         answer=all_tasks_answer(runs),
         source_notes=source_notes(runs),
         differs=(*say.TASKS_DIFFER, *say.DIFFERS),
+        remarks=say.SPECIFICITY_UNNAMED,
         words={name: in_words(name) for name in names},
     )
 
@@ -172,6 +174,7 @@ def source_notes(runs: ComitRuns) -> tuple[str, ...]:
     return (
         "Test part, pooled: a reader who sees only the name of the source reaches an AUC of "
         f"{100 * auc(tested['truth'], given):.1f}; a pooled figure near it proves nothing.",
+        *runs.variants.seeds_never_trained_on(),
     )
 
 

@@ -76,7 +76,7 @@ def figure9_table(found: Mapping[str, Sequence[Curve]]) -> Table:
         "Fig. 9: ROC curves",
         (Part("", ("Images", "Variant", "AUC", "n+ / n-"), rows),),
         content,
-        differs=(*say.DIFFERS, "The paper prints no areas beside its curves."),
+        differs=(*say.CLASSIFIERS_DIFFER, *say.DIFFERS, "The paper prints no areas beside its curves."),
         not_to_conclude=say.NOT_CONCLUDED,
         figure="figure9",
         system=say.SYSTEM,

@@ -90,6 +90,15 @@ class Variants:
         """Comparators that are fitted on the embedding of COMiT-Net."""
         return tuple(name for name, each in self.comparators.items() if isinstance(each, EmbeddingComparator))
 
+    def seeds_never_trained_on(self) -> tuple[str, ...]:
+        """A sentence where figures of sources that were left out are of fewer trainings than the others beside them."""
+        fewer = self.seeds(left_out=True)
+        if not self.settings.left_out or fewer == self.seeds():
+            return ()
+        word = "seed" if len(fewer) == 1 else "seeds"
+        named = ", ".join(map(str, fewer))
+        return (f"Never trained on: {word} {named} alone, of the seeds {', '.join(map(str, self.seeds()))}.",)
+
     @property
     def length(self) -> str:
         """How long COMiT-Net is trained, and on what size, in a sentence beside the paper's (section 4)."""

@@ -60,7 +60,7 @@ def lungs_table(runs: ComitRuns) -> Table:
             else f"IoU of the lungs' outlines, goal at least {LUNG_GOAL.limit:g}: {_text(overlap)}, "
             f"{LUNG_GOAL.verdict(overlap)}.",
         ),
-        differs=(*say.BOXES_PRINTED, *say.DIFFERS),
+        differs=(*_lacking(runs, LUNG_IOU), *say.BOXES_PRINTED, *say.DIFFERS),
         not_to_conclude=say.LUNGS_CONCLUDED,
     )
 
@@ -101,13 +101,23 @@ def disease_table(runs: ComitRuns) -> Table:
             else f"TPR of the disease at 0.5, goal at least {DISEASE_GOAL.limit:g}: {_text(found)}, "
             f"{DISEASE_GOAL.verdict(found)}; precision {_text(own.get('precision'))}.",
         ),
-        differs=(*say.SENSITIVITY_ALONE, *say.DISEASE_DIFFERS, *say.DIFFERS),
+        differs=(
+            *_lacking(runs, DISEASE_SENSITIVITY),
+            *say.SENSITIVITY_ALONE,
+            *say.DISEASE_DIFFERS,
+            *say.DIFFERS,
+        ),
         not_to_conclude=say.DISEASE_CONCLUDED,
     )
 
 
 def _variants(runs: ComitRuns) -> tuple[str, ...]:
     return (*runs.variants.of_kind("masks"), ALL_TASKS)
+
+
+def _lacking(runs: ComitRuns, printed: Mapping[str, float]) -> tuple[str, ...]:
+    own = _variants(runs)
+    return say.not_in_recipe({name: f"{value:.2f}" for name, value in printed.items() if name not in own})
 
 
 def _measured(runs: ComitRuns, variant: str, region: str, *, by_source: bool) -> list[_Row]:

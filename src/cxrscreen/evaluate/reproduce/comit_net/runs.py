@@ -177,9 +177,9 @@ class ComitRuns:
         truth = np.array([diagnosis_of(label[base.image_ids[row]])[0] for row in learned], np.int64)
         score = fit_on_embedding(comparator, base.pooled[learned], truth, seed=seed)
         count = len(base.image_ids)
-        none = np.full(count, np.nan, np.float32)
+        none = np.full(count, np.nan)
         flat, empty = np.zeros((count, 0), np.float32), np.zeros((count, 0, 0), np.float32)
-        scores = score(base.pooled).astype(np.float32)
+        scores = score(base.pooled).astype(np.float64)
         return Answers(base.image_ids, base.parts, scores, none, none, flat, empty, empty, base.regions.iloc[:0])
 
 

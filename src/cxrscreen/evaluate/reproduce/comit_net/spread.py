@@ -76,7 +76,7 @@ def figure8_table(found: Sequence[VariantSpread]) -> Table:
         "Fig. 8: stability of the sensitivity over initialisations",
         (Part("", ("Variant", "Mean", "Standard deviation [95 %]", "Each training"), rows),),
         [asdict(each) for each in found],
-        differs=(*say.DIFFERS, "The paper draws its deviations without printing them."),
+        differs=(*say.CLASSIFIERS_DIFFER, *say.DIFFERS, "The paper draws its deviations without printing them."),
         not_to_conclude=(*say.SPREAD_CONCLUDED, *say.NOT_CONCLUDED),
         figure="figure8",
         system=say.SYSTEM,
