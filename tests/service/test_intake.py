@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -74,6 +75,19 @@ def test_images_of_a_study_and_studies_of_a_person_are_joined(context, dicom, pn
     assert rows(context, Patient) == 1
 
 
+def test_an_image_that_comes_after_a_readers_answer_makes_its_study_one_to_read_again(context, dicom, clock):
+    (first,) = take(context, dicom()).taken
+    with context.database.writing() as session:
+        session.get(Study, first.study_id).reviewed_at = context.now()
+    clock.pass_(hours=1)
+    assert take(context, dicom()).taken[0].outcome == "duplicate"
+    with context.database.reading() as session:
+        assert session.get(Study, first.study_id).reviewed_at is not None
+    assert take(context, dicom(image_number=2)).taken[0].study_id == first.study_id
+    with context.database.reading() as session:
+        assert session.get(Study, first.study_id).reviewed_at is None
+
+
 def test_a_zip_gives_its_files_and_one_bad_file_keeps_none_out(context, png):
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w") as archive:
@@ -90,6 +104,18 @@ def test_a_zip_gives_its_files_and_one_bad_file_keeps_none_out(context, png):
     ]
     assert receipt.accepted
     assert rows(context, SubmissionItem) == 4
+
+
+def test_with_deidentification_no_name_of_a_file_is_kept_also_where_it_is_refused(context, png):
+    update = {"deidentify": "basic", "pseudonym_key": SecretStr("k" * 40), "max_files": 3}
+    here = replace(context, settings=context.settings.model_copy(update=update))
+    contents = [b"hello", b"", bytes(128) + b"DICM" + b"damaged", png(100)]
+    receipt = take(here, *contents, names=["MEIER_HANS.txt", "MEIER_HANS", "MEIER_HANS.dcm", "MEIER_HANS.png"])
+    assert [item.outcome for item in receipt.taken] == ["refused"] * 4
+    assert {item.name for item in receipt.taken} == {None}
+    with context.database.reading() as session:
+        items = session.scalars(select(SubmissionItem)).all()
+    assert "MEIER" not in repr([vars(item) for item in items])
 
 
 @pytest.mark.parametrize(

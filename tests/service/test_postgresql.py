@@ -257,6 +257,57 @@ def test_what_it_cannot_keep_is_the_clients_fault(postgres):
         assert client.get("/api/v1/audit-log", params={"actor": "a\0b"}).status_code == 422
 
 
+def test_what_was_not_wholly_screened_comes_first_and_is_counted(postgres, png, dicom, system):
+    contents = [png(200), png(0), dicom(), dicom(image_number=2)[:-3000]]
+    receipt = take_in(postgres, [Upload(io.BytesIO(content)) for content in contents], SENDER)
+    worker = Worker(postgres, "w", lambda _name: system)
+    while worker.work_once():
+        pass
+    urgent, refused, in_part = [item.study_id for item in receipt.taken[:3]]
+    with postgres.database.reading() as session:
+        assert [study.id for study in find_studies(session, Search())[0]] == [refused, in_part, urgent]
+    config = steps._config()
+    with postgres.database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    upgrade(postgres.database)
+    with postgres.database.reading() as session:
+        counted = {study.id: study.unscreened for study in session.scalars(select(Study))}
+    assert counted == {urgent: 0, refused: 1, in_part: 1}
+    with TestClient(create_app(postgres.settings, postgres), headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+        assert "1 screened in part" in client.get("/worklist").text
+
+
+def test_an_answer_to_a_study_that_is_just_being_deleted_is_told_that_it_is_gone(postgres, png):
+    study = take_in(postgres, [Upload(io.BytesIO(png(100)))], SENDER).taken[0].study_id
+    said = []
+
+    def answer():
+        app = create_app(postgres.settings, postgres)
+        with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False) as client:
+            path = f"/api/v1/studies/{study}/feedback"
+            said.append(client.post(path, json={"final_diagnosis": "normal"}).status_code)
+
+    answering = threading.Thread(target=answer)
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+    with postgres.database.writing() as session:
+        session.delete(session.scalars(select(Study).where(Study.id == study).with_for_update(of=Study)).one())
+        session.flush()
+        answering.start()
+        end = time.monotonic() + 60
+        # The figures of a transaction stand still; another connection sees them move.
+        while not said and time.monotonic() < end:
+            with postgres.database.engine.connect() as connection:
+                if connection.scalar(waiting):
+                    break
+            time.sleep(0.05)
+        assert said == []
+    answering.join()
+    assert said == [404]
+
+
 def test_attempts_to_sign_in_count_together(postgres):
     from cxrscreen.service.security.attempts import TooManyAttemptsError, count_attempt
 
@@ -271,6 +322,29 @@ def test_attempts_to_sign_in_count_together(postgres):
 
     in_threads(6, guess)
     assert 18 - len(refused) == postgres.settings.attempts_per_account
+
+
+def test_what_many_ask_for_at_one_moment_is_done_once(postgres, png, system):
+    receipt = take_in(postgres, [Upload(io.BytesIO(png(100)))], SENDER)
+    (image,) = (item.image_id for item in receipt.taken)
+    worker = Worker(postgres, "w", lambda _name: system)
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    with TestClient(create_app(postgres.settings, postgres), headers=token) as client:
+
+        def together(number, path, body):
+            answers = []
+            in_threads(number, lambda _n: answers.append(client.post(path, json=body)))
+            return answers
+
+        for turn in range(6):
+            asked = together(3, f"/api/v1/images/{image}/screenings", {"system": "second"})
+            assert [answer.status_code for answer in asked] == [202] * 3
+            assert len({answer.json()["id"] for answer in asked}) == 1
+            while worker.work_once():
+                pass
+            account = {"name": f"bob{turn}", "role": "viewer", "password": "walrus bicycle tangerine"}
+            made = together(2, "/api/v1/accounts", account)
+            assert sorted(answer.status_code for answer in made) == [201, 409]
 
 
 def test_two_administrators_do_not_shut_each_other_out(postgres):

@@ -198,17 +198,17 @@ def _too_many(most: int) -> TooLargeError:
 
 
 def _take_one(context: Context, upload: Upload, problem: ServiceError | None, sender: Sender, said: Said) -> Taken:
-    name = clean(upload.name, 256)
+    deidentifier = deidentifier_of(context.settings)
+    # Senders often name files by their patients: such a name goes before anything can be refused under it.
+    name = clean(upload.name, 256) if deidentifier is None else None
     if problem is not None:
         return Taken(name, "refused", problem=problem)
     try:
         _check_size(upload.content, context.settings.max_file_bytes)
         header = read_header(upload.content, context.limits)
-        deidentifier = deidentifier_of(context.settings)
         content = upload.content
         if deidentifier is not None:
-            # Senders often name files by their patients.
-            name, said = None, _deidentified(said, deidentifier)
+            said = _deidentified(said, deidentifier)
             content = deidentifier.file(content, is_dicom=header.format == "DICOM")
             header = read_header(content, context.limits)
         header = _completed(header, said)
@@ -291,6 +291,8 @@ def _register(
             received_at=now,
         )
         session.add(image)
+        # What a reader said before was not said of this image.
+        study.reviewed_at = None
         session.flush()
         if other is not None:
             study.patient_contradicted = True

@@ -1,11 +1,14 @@
 import errno
 import io
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
 from sqlalchemy import select
 
+from cxrscreen.service import pictures
 from cxrscreen.service.housekeeping import sweep
 from cxrscreen.service.store.models import Image, Result, Study
 from cxrscreen.service.store.people import AuditEvent
@@ -93,6 +96,39 @@ def test_the_report_as_page_and_pdf_and_its_links(client, screened):
     assert pdf.headers["content-type"] == "application/pdf"
 
 
+def test_who_waits_for_a_report_holds_no_connection(client, context, send, png, work, monkeypatch):
+    send(*(png(150, seed=seed) for seed in range(3)))
+    work()
+    with context.database.reading() as session:
+        results = session.scalars(select(Result.id)).all()
+    drawing, go, answers, write_folder = threading.Semaphore(0), threading.Event(), [], pictures.write_folder
+
+    def slow(*given):
+        drawing.release()
+        assert go.wait(60)
+        return write_folder(*given)
+
+    monkeypatch.setattr(pictures, "write_folder", slow)
+    asked = [f"{API}/results/{one}/{what}" for one in results for what in ("report.html", "report.pdf")]
+    asked += [f"{API}/results/{one}/pictures/original.png" for one in results]
+    threads = [threading.Thread(target=lambda path=path: answers.append(client.get(path))) for path in asked]
+    for thread in threads:
+        thread.start()
+    try:
+        assert drawing.acquire(timeout=60)
+        assert drawing.acquire(timeout=60)
+        end = time.monotonic() + 20
+        while context.database.engine.pool.checkedout() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert context.database.engine.pool.checkedout() == 0
+        assert client.get(f"{API}/studies").status_code == 200
+    finally:
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert [answer.status_code for answer in answers] == [200] * len(asked)
+
+
 def test_a_refused_image_has_a_report_too(client, context, send, png, work):
     send(png(0))
     work()
@@ -141,6 +177,32 @@ def test_feedback_is_kept_and_nothing_is_overwritten(client, context, screened):
     assert [row["agrees"] for row in found] == [False, None]
     assert (found[0]["comment"], found[1]["rt_pcr_on"]) == ("Ab", "2026-01-03")
     assert client.get(f"{API}/studies/{study}").json()["reviewed_at"] is not None
+
+
+def test_an_image_that_comes_after_the_readers_answer_is_to_be_read(client, context, screened, send, dicom):
+    study = screened[0]
+    client.post(f"{API}/studies/{study}/feedback", json={"final_diagnosis": "normal"}).raise_for_status()
+    assert client.get(f"{API}/studies", params={"reviewed": False}).json()["total"] == 0
+    send(dicom(patient_id="P-9", image_number=2, changes={"PatientName": "Doe^Jane"}))
+    assert [row["id"] for row in client.get(f"{API}/studies", params={"reviewed": False}).json()["studies"]] == [study]
+    body = client.get(f"{API}/studies/{study}").json()
+    assert (body["reviewed_at"], [row["final_diagnosis"] for row in body["feedback"]]) == (None, ["normal"])
+
+
+def test_an_answer_to_fewer_images_than_there_are_by_now_leaves_the_study_to_be_read(client, screened, send, dicom):
+    path = f"{API}/studies/{screened[0]}/feedback"
+    send(dicom(patient_id="P-9", image_number=2, changes={"PatientName": "Doe^Jane"}))
+    for images, read in ((1, False), (2, True)):
+        answer = client.post(path, params={"images": images}, json={"final_diagnosis": "normal"})
+        assert answer.status_code == 201
+        assert (client.get(f"{API}/studies/{screened[0]}").json()["reviewed_at"] is not None) == read
+    assert len(client.get(path).json()) == 2
+
+
+def test_words_of_a_comment_stay_apart_where_a_line_ends(client, screened):
+    path = f"{API}/studies/{screened[0]}/feedback"
+    said = {"comment": "no effusion\nno pneumothorax\r\n\r\n\tfollow\u00a0up "}
+    assert client.post(path, json=said).json()["comment"] == "no effusion no pneumothorax follow up"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,36 @@ def test_a_refused_image_has_no_score_and_a_damaged_one_a_reason(
     assert "data-again=" in text
 
 
+def test_images_that_were_not_screened_are_told_of_where_another_one_is_shown(
+    client: TestClient, send: Send, work: Work, dicom: Callable[..., bytes]
+) -> None:
+    dark = b"\xff\x0f" + bytes(2 * 128 * 128 - 2)
+    images = send(dicom(), dicom(image_number=2)[:-3000], dicom(image_number=3, changes={"PixelData": dark}))
+    study = client.get(f"/api/v1/images/{images[0]}").json()["study"]
+    assert "not screened" not in client.get(f"/studies/{study}").text
+    work()
+    text = client.get(f"/studies/{study}").text
+    assert f'data-image="{images[0]}"' in text
+    assert "2 of 3 images not screened" in text
+    told = re.findall(r'<div class="notice bad" data-missed>(.*?)</div>', text, re.DOTALL)[0]
+    assert re.findall(r"\?image=([0-9a-f]{32})", told) == images[1:]
+    assert "quick could not screen it. " in told
+    assert "quick refused it: no score. This is no chest." in told
+    other = client.get(f"/studies/{study}?image={images[1]}").text
+    assert (
+        re.findall(r"\?image=([0-9a-f]{32})", re.findall(r"data-missed>(.*?)</div>", other, re.DOTALL)[0]) == images[2:]
+    )
+
+
+def test_the_answer_says_how_many_images_were_shown(
+    client: TestClient, send: Send, work: Work, dicom: Callable[..., bytes]
+) -> None:
+    (image, _) = send(dicom(), dicom(image_number=2))
+    work()
+    study = client.get(f"/api/v1/images/{image}").json()["study"]
+    assert f'data-answer="/api/v1/studies/{study}/feedback?images=2"' in client.get(f"/studies/{study}").text
+
+
 def test_a_waiting_study_says_so_and_who_asks_for_its_state_is_written_down_now_and_then(
     client: TestClient, send: Send, work: Work, png: Callable[..., bytes]
 ) -> None:

@@ -45,6 +45,40 @@ def test_filters_and_tabs(client: TestClient, studies: list[str]) -> None:
     assert len(order(client.get("/worklist?show=all").text)) == 3
 
 
+def test_a_study_with_an_image_that_was_not_screened_is_told_of_and_stands_above_urgent_ones(
+    client: TestClient, studies: list[str], send: Send, work: Callable[[], int], dicom: Callable[..., bytes]
+) -> None:
+    _calm, urgent, refused = studies
+    assert "images not screened" not in client.get("/worklist").text
+    image, _cut = send(dicom(), dicom(image_number=2)[:-3000])
+    work()
+    study = study_of(client, image)
+    text = client.get("/worklist").text
+    assert order(text)[:3] == [refused, study, urgent]
+    assert "1 of 2 images not screened" in text
+    words = " ".join(re.sub("<[^>]+>", "", re.findall(r"data-counts>(.*?)</p>", text, re.DOTALL)[0]).split())
+    assert words.startswith(
+        "2 screened, to be read 0 waiting for the system 2 not wholly looked at by the system (1 ref"
+    )
+    assert "1 screened in part): a person has to" in words
+
+
+def test_a_study_comes_back_when_an_image_is_added_to_it(
+    client: TestClient, send: Send, work: Callable[[], int], dicom: Callable[..., bytes]
+) -> None:
+    (image,) = send(dicom())
+    work()
+    study = study_of(client, image)
+    client.post(f"/api/v1/studies/{study}/feedback", json={"final_diagnosis": "normal"}).raise_for_status()
+    assert "Nothing to read." in client.get("/worklist").text
+    assert client.get("/api/v1/statistics").json()["unreviewed_studies"] == 0
+    send(dicom(image_number=2))
+    work()
+    assert order(client.get("/worklist").text) == [study]
+    assert order(client.get("/worklist?show=read").text) == []
+    assert client.get("/api/v1/statistics").json()["unreviewed_studies"] == 1
+
+
 def test_the_part_that_changes_is_the_part_of_the_page(client: TestClient, studies: list[str]) -> None:
     part = client.get("/worklist/rows?show=all").text
     assert part.strip() in client.get("/worklist?show=all").text

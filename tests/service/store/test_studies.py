@@ -3,8 +3,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from cxrscreen.service.store.models import Study
-from cxrscreen.service.store.studies import Search, earlier_studies, find_studies
+from cxrscreen.service.jobs import enqueue
+from cxrscreen.service.store.models import Image, Study
+from cxrscreen.service.store.studies import Search, earlier_studies, find_studies, refresh_study
 
 
 @pytest.fixture
@@ -20,6 +21,13 @@ def worklist(context, send, png, work, clock):
     with context.database.reading() as session:
         by_image = {study.images[0].id: study.id for study in session.scalars(select(Study))}
     return {name: by_image[image] for name, image in images.items()}
+
+
+def unscreenable(dicom, cause):
+    """Give a second image of the phantom's study: one that is cut off, or one that the system refuses."""
+    if cause == "damaged":
+        return dicom(image_number=2)[:-3000]
+    return dicom(image_number=2, changes={"PixelData": b"\xff\x0f" + bytes(2 * 128 * 128 - 2)})
 
 
 def found(context, search=None, order="urgency", **part):
@@ -45,6 +53,64 @@ def test_what_is_known_to_be_urgent_does_not_wait_and_what_only_another_system_a
         session.get(Study, worklist["normal"]).urgency = None
     named = {study: name for name, study in worklist.items()}
     assert [named[study] for study in found(context)[0]] == ["normal", "refused", "damaged", "urgent", "waits"]
+
+
+@pytest.mark.parametrize("cause", ["damaged", "refused"])
+def test_an_image_without_a_score_is_not_hidden_behind_a_screened_one(context, worklist, send, dicom, work, cause):
+    (image,) = send(dicom())
+    work()
+    with context.database.reading() as session:
+        study = session.get(Image, image).study_id
+        assert session.get(Study, study).unscreened == 0
+    send(unscreenable(dicom, cause))
+    with context.database.reading() as session:
+        assert session.get(Study, study).unscreened == 0
+    work()
+    with context.database.reading() as session:
+        kept = session.get(Study, study)
+        assert (kept.state, kept.unscreened, len(kept.images)) == ("screened", 1, 2)
+        assert kept.urgency is not None
+    ids, _ = found(context)
+    names = [{v: k for k, v in worklist.items()}.get(each, "two") for each in ids]
+    assert names[:3] == ["refused", "damaged", "two"]
+
+
+def test_a_lateral_view_beside_a_frontal_one_changes_no_order(context, send, dicom, work):
+    frontal, lateral = send(dicom(), unscreenable(dicom, "refused"))
+    work()
+    with context.database.writing() as session:
+        study = session.get(Image, frontal).study_id
+        (refused,) = session.get(Image, lateral).results
+        (scored,) = session.get(Image, frontal).results
+        assert session.get(Study, study).unscreened == 1
+        verdict = refused.record["verdict"]
+        concern = {**verdict["concerns"][0], "code": "lateral"}
+        refused.record = {**refused.record, "verdict": {**verdict, "concerns": [concern]}}
+        refresh_study(session, study)
+        assert session.get(Study, study).unscreened == 0
+        # Without a frontal one that has a score there is nothing to read but it.
+        scored.triage_score = None
+        refresh_study(session, study)
+        assert session.get(Study, study).unscreened == 2
+
+
+def test_an_image_counts_as_unscreened_by_its_last_screening_for_the_worklist(context, send, dicom, work):
+    screened, refused = send(dicom(), unscreenable(dicom, "refused"))
+    work()
+    with context.database.writing() as session:
+        study = session.get(Image, screened).study_id
+        assert session.get(Study, study).unscreened == 1
+        # What another system says of it gives no urgency, and leaves it to be looked at.
+        enqueue(session, refused, "second", context.now(), orders_worklist=False)
+        refresh_study(session, study)
+        kept = session.get(Study, study)
+        assert (kept.state, kept.unscreened) == ("waiting", 1)
+        enqueue(session, refused, "quick", context.now(), orders_worklist=True, again=True)
+        refresh_study(session, study)
+        assert session.get(Study, study).unscreened == 0
+    work()
+    with context.database.reading() as session:
+        assert session.get(Study, study).unscreened == 1
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import json
+
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 from sqlalchemy.exc import DatabaseError as Refused
 
 from cxrscreen.service.store.database import Database, DatabaseError
-from cxrscreen.service.store.models import Image
+from cxrscreen.service.store.models import Image, Study
+from cxrscreen.service.store.studies import refresh_study
 from cxrscreen.service.store.upgrade import current_revision, differences, latest_revision, upgrade
 
 
@@ -83,3 +86,70 @@ def test_studies_keep_their_patients_when_a_number_may_be_several_peoples(tmp_pa
     step_back(database, "0005")
     with database.reading() as session:
         assert session.connection().exec_driver_sql("SELECT patient_id FROM studies").scalar() == "p"
+
+
+def test_images_without_a_score_are_counted_in_studies_that_were_there_before(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'd.sqlite'}")
+    upgrade(database, "0006")
+    # By study: the outcomes of the worklist's jobs of each of its images, in the order of their rounds.
+    score = {"done": 0.4, "refused": None, "lateral": None}
+    outcomes = {
+        "whole": (("done",), ("done",)),
+        "partly": (("done",), ("refused",), ("set_aside",)),
+        "waits": (("done",), ("refused", "waiting")),
+        "again": (("refused", "done"), ("done", "refused"), ("done", "set_aside")),
+        "both views": (("done",), ("lateral",)),
+        "lateral alone": (("lateral",), ("refused",)),
+    }
+    with database.writing() as session:
+        write = session.connection().exec_driver_sql
+        for study, images in outcomes.items():
+            write(
+                "INSERT INTO studies (id, source, received_at, state, patient_contradicted) "
+                f"VALUES ('{study}', 'api', '2026-01-01', 'screened', 0)"
+            )
+            for n, jobs in enumerate(images):
+                image = f"{study}-{n}"
+                write(
+                    "INSERT INTO images (id, study_id, sha256, size_bytes, format, rows, columns, received_at) "
+                    f"VALUES ('{image}', '{study}', '{image}', 1, 'PNG', 1, 1, '2026-01-01')"
+                )
+                for number, outcome in enumerate(jobs, 1):
+                    add_job(write, image, "quick", number, True, outcome, score)
+                add_job(write, image, "second", 1, False, "done", score)
+    upgrade(database)
+    with database.reading() as session:
+        counted = {study.id: study.unscreened for study in session.scalars(select(Study))}
+        assert counted == {
+            "whole": 0,
+            "partly": 2,
+            "waits": 0,
+            "again": 1,
+            "both views": 0,
+            "lateral alone": 2,
+        }
+    with database.writing() as session:
+        for study in outcomes:
+            refresh_study(session, study)
+        assert {study.id: study.unscreened for study in session.scalars(select(Study))} == counted
+    step_back(database, "0006")
+    assert "unscreened" not in {column["name"] for column in inspect(database.engine).get_columns("studies")}
+
+
+def add_job(write, image, system, number, orders, outcome, score):
+    job = f"{image}-{system}-{number}"
+    state = outcome if outcome in ("waiting", "set_aside") else "done"
+    write(
+        "INSERT INTO jobs (id, image_id, system, round, orders_worklist, priority, state, attempts, not_before, "
+        f"created_at) VALUES ('{job}', '{image}', '{system}', {number}, {int(orders)}, 0, '{state}', 1, '2026-01-01', "
+        "'2026-01-01')"
+    )
+    if outcome in score:
+        value = "NULL" if score[outcome] is None else score[outcome]
+        record = {"verdict": {"concerns": [{"code": outcome}]}} if outcome == "lateral" else {}
+        write(
+            "INSERT INTO results (id, job_id, image_id, system, bundle, status, triage_score, record, stages, classes, "
+            f"made_at) VALUES ('{job}', '{job}', '{image}', '{system}', 'b', "
+            f"'{'screened' if score[outcome] else 'refused'}', {value}, '{json.dumps(record)}', '[]', '{{}}', "
+            f"'2026-01-0{number}')"
+        )

@@ -1,10 +1,11 @@
 """What readers say of a study: agreement, final diagnosis, RT-PCR, onset of symptoms."""
 
 from datetime import date
-from typing import Self
+from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from sqlalchemy import select
 
 from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import AuditLog, Id, Reader, Viewer
@@ -35,7 +36,8 @@ class Said(BaseModel):
     @field_validator("comment")
     @classmethod
     def _printable(cls, comment: str | None) -> str | None:
-        return clean(comment, 2000)
+        # Line ends are not printable, and taken out would leave the words at both sides of them as one.
+        return None if comment is None else clean(" ".join(comment.split()), 2000)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -49,11 +51,19 @@ class Said(BaseModel):
         return self
 
 
+Shown = Annotated[int | None, Query(ge=1, description="How many images of the study the reader was shown.")]
+
+
 @router.post("/{study_id}/feedback", status_code=201)
-def say(study_id: Id, said: Said, here: Here, asking: Reader, log: AuditLog) -> Feedback:
-    """Say something of a study; nothing is overwritten, the latest word of the last reader counts."""
+def say(study_id: Id, said: Said, here: Here, asking: Reader, log: AuditLog, images: Shown = None) -> Feedback:
+    """Say something of a study; nothing is overwritten, the latest word of the last reader counts.
+
+    Where the study has more images by now than the reader was shown, it stays one to read.
+    """
     with here.database.writing() as session:
-        study = session.get(models.Study, study_id)
+        # Locked, as who adds an image or deletes the study locks it: either is seen here, or sees this.
+        named = select(models.Study).where(models.Study.id == study_id).with_for_update(of=models.Study)
+        study = session.scalars(named).first()
         if study is None:
             raise NotFoundError("There is no such study; check its identifier, or it was deleted.")
         if said.result is not None:
@@ -75,7 +85,8 @@ def say(study_id: Id, said: Said, here: Here, asking: Reader, log: AuditLog) -> 
             comment=said.comment,
         )
         session.add(row)
-        study.reviewed_at = now
+        if images is None or images >= len(study.images):
+            study.reviewed_at = now
         session.flush()
         view = feedback_view(row)
     log("study.feedback_given", "study", study_id)

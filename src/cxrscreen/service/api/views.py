@@ -83,6 +83,7 @@ class StudySummary(BaseModel):
     accession_number: str | None
     patient: Patient | None
     patient_contradicted: bool = Field(description="Whether an image of the study names somebody else.")
+    unscreened: int = Field(description="Images that were refused or failed; nobody but a reader looks at them.")
 
 
 class Study(StudySummary):
@@ -263,4 +264,5 @@ def _summary(study: models.Study) -> dict[str, Any]:
         "accession_number": study.accession_number,
         "patient": patient_view(study.patient),
         "patient_contradicted": study.patient_contradicted,
+        "unscreened": study.unscreened,
     }

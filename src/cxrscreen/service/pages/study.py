@@ -1,6 +1,7 @@
 """The page of one study: the radiograph, what the systems said, the person's earlier images, the readers' answers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
@@ -10,13 +11,23 @@ from sqlalchemy.orm import Session
 
 from cxrscreen.service.api.asking import AuditLog, Id, Viewer
 from cxrscreen.service.context import Context, Here
-from cxrscreen.service.pages.answers import Answer, answers_of, differ, measurements, open_work, scales, unasked
+from cxrscreen.service.pages.answers import (
+    Answer,
+    answers_of,
+    differ,
+    measurements,
+    open_work,
+    scales,
+    title_of,
+    unasked,
+)
 from cxrscreen.service.pages.measured import point_words
 from cxrscreen.service.pages.routing import page, pages_router
 from cxrscreen.service.pages.timeline import events_of, timeline
 from cxrscreen.service.problems import NotFoundError
 from cxrscreen.service.store.models import Image, Study
-from cxrscreen.service.store.studies import Search, doubtful_studies, earlier_studies, find_studies
+from cxrscreen.service.store.results import record_of
+from cxrscreen.service.store.studies import Search, doubtful_studies, earlier_studies, find_studies, is_lateral
 
 router = pages_router()
 
@@ -24,6 +35,31 @@ _DOUBTFUL_FEW: Final = 5
 """A placeholder for a number can have any number of studies."""
 
 ImageId = Annotated[str | None, Query(pattern="^[0-9a-f]{32}$")]
+
+
+@dataclass(frozen=True)
+class Missed:
+    """An image that a system gave no answer on.
+
+    Parameters
+    ----------
+    number
+        Its place among the study's images, from 1.
+    image
+        The image.
+    title
+        Of the system.
+    refused
+        Whether the gate refused it; otherwise it was set aside.
+    reason
+        In sentences, empty where none is known.
+    """
+
+    number: int
+    image: Image
+    title: str
+    refused: bool
+    reason: str
 
 
 class State(BaseModel):
@@ -54,6 +90,7 @@ def study(
             differ=differ(answers),
             work=[] if shown is None else open_work(shown),
             unasked=[] if shown is None else unasked(shown, here.settings.systems),
+            missed=[] if shown is None else missed(found.images, shown),
             measured=measurements(here.files, answers[0]) if answers else [],
             others=others,
             doubtful=doubtful[:_DOUBTFUL_FEW],
@@ -73,6 +110,27 @@ def state(study_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> State:
     with here.database.reading() as session:
         found = State.model_validate(study_of(session, study_id), from_attributes=True)
     log("study.state_seen", "study", study_id, sparsely=True)
+    return found
+
+
+def missed(images: Sequence[Image], shown: Image) -> list[Missed]:
+    """List the images that a system refused or set aside, other than the one shown, which tells that of itself.
+
+    A lateral view beside the frontal one is none: most studies have it, and no system here is made for it.
+    """
+    found = []
+    for number, image in enumerate(images, 1):
+        if image is shown:
+            continue
+        latest = {result.system: result for result in image.results}
+        for result in latest.values():
+            if result.status == "refused" and not is_lateral(result):
+                verdict = record_of(result).verdict
+                reason = "" if verdict is None else " ".join(concern.sentence for concern in verdict.concerns)
+                found.append(Missed(number, image, title_of(result.system), refused=True, reason=reason))
+        for work in open_work(image):
+            if work.state == "set_aside":
+                found.append(Missed(number, image, work.title, refused=False, reason=work.reason or ""))
     return found
 
 

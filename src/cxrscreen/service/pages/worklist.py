@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from cxrscreen.service.api.asking import AuditLog, Viewer
@@ -175,7 +175,9 @@ def _part(here: Context, wanted: Wanted) -> dict[str, Any]:
 
 
 def _counts(session: Session) -> dict[str, int]:
-    """Count the studies nobody has read, by state."""
-    query = select(Study.state, func.count()).where(Study.reviewed_at.is_(None)).group_by(Study.state)
-    found = dict(session.execute(query).all())
-    return {state: found.get(state, 0) for state in ("waiting", "screened", "refused", "failed")}
+    """Count the studies nobody has read, by state; those screened in part apart from those that are so wholly."""
+    in_part = (Study.state == "screened") & (Study.unscreened > 0)
+    state = case((in_part, "in_part"), else_=Study.state).label("state")
+    query = select(state).where(Study.reviewed_at.is_(None)).subquery()
+    found: dict[str, int] = dict(session.execute(select(query.c.state, func.count()).group_by(query.c.state)).all())
+    return {state: found.get(state, 0) for state in ("waiting", "screened", "in_part", "refused", "failed")}

@@ -61,10 +61,12 @@ class Study(Base):
     """Largest triage score of the system that orders the worklist."""
     finding: Mapped[str | None] = mapped_column(String(32))
     """That of the most urgent image."""
+    unscreened: Mapped[int] = mapped_column(default=0)
+    """How many of its images that system gave no score for, with nothing more to come from it: a person has to look."""
     screened_at: Mapped[datetime | None]
     """When the last of its jobs ended."""
     reviewed_at: Mapped[datetime | None]
-    """When a reader last gave feedback."""
+    """When a reader last gave feedback; nothing where an image came in after that."""
 
     patient: Mapped[Patient | None] = relationship(lazy="joined")
     images: Mapped[list["Image"]] = relationship(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, or_, select
 from sqlalchemy.orm import Session
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from cxrscreen.service.store.models import Contradiction, Image, Job, Patient, Result, Study, StudyState
 
 Order = Literal["urgency", "newest", "oldest"]
+_OPEN: Final = ("waiting", "leased")
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,9 @@ def find_studies(
     search
         What for.
     order
-        ``"urgency"``: what nobody reviewed before what somebody did; then studies without an urgency for which nothing
-        more is to come, for nothing was said of them and a person has to look; then by urgency, greatest first, as far
-        as it is known; those that wait for one last. Or by arrival.
+        ``"urgency"``: what nobody reviewed before what somebody did; then studies with an image for which no score is
+        known and none to come, for nothing was said of it and a person has to look, first those without a score of any
+        image; then by urgency, greatest first, as far as it is known; those that wait for one last. Or by arrival.
     limit, offset
         Which part of the list.
 
@@ -103,11 +104,13 @@ def doubtful_studies(session: Session, study: Study, *, limit: int) -> Sequence[
 
 
 def refresh_study(session: Session, study_id: str) -> None:
-    """Bring a study's state, urgency and finding up to date with its jobs and results.
+    """Bring a study's state, urgency, finding and number of unscreened images up to date with its jobs and results.
 
     A study is ``"waiting"`` while a job of it waits or is worked on; then ``"screened"`` if any image got an answer,
     else ``"refused"`` if the gate refused one, else ``"failed"``. Urgency and finding are those of the most urgent
-    image, by the system that orders the worklist, the latest result of each image.
+    image, by the system that orders the worklist, the latest result of each image. Unscreened are the images without a
+    score from that system, set aside or refused, for which it has no more to do, whatever became of the other images;
+    but a lateral view beside a frontal one that has a score is none, since most studies have one.
 
     Parameters
     ----------
@@ -131,10 +134,16 @@ def refresh_study(session: Session, study_id: str) -> None:
     study.screened_at = max(ended, default=None)
     latest = {job.image_id: results[job.id] for job in jobs if job.orders_worklist and job.id in results}
     scored = [result for result in latest.values() if result.triage_score is not None]
+    open_still = {job.image_id for job in jobs if job.orders_worklist and job.state in _OPEN}
+    images = set(session.scalars(select(Image.id).where(Image.study_id == study_id)))
+    answered = {result.image_id for result in scored}
+    if answered:
+        answered |= {result.image_id for result in latest.values() if is_lateral(result)}
+    study.unscreened = len(images - open_still - answered)
     most_urgent = max(scored, key=lambda result: result.triage_score or 0.0, default=None)
     study.urgency = None if most_urgent is None else most_urgent.triage_score
     study.finding = None if most_urgent is None else most_urgent.finding
-    study.state = _state(jobs_open=any(job.state in ("waiting", "leased") for job in jobs), results=results)
+    study.state = _state(jobs_open=any(job.state in _OPEN for job in jobs), results=results)
     session.flush()
 
 
@@ -145,6 +154,12 @@ def _state(*, jobs_open: bool, results: dict[str, Result]) -> StudyState:
     if "screened" in statuses:
         return "screened"
     return "refused" if "refused" in statuses else "failed"
+
+
+def is_lateral(result: Result) -> bool:
+    """Whether the gate refused an image because it is a lateral view."""
+    verdict = result.record.get("verdict") or {}
+    return result.status == "refused" and any(each["code"] == "lateral" for each in verdict.get("concerns", ()))
 
 
 def _narrowed(query: Select[Study], search: Search) -> Select[Study]:
@@ -173,9 +188,10 @@ def _narrowed(query: Select[Study], search: Search) -> Select[Study]:
 
 def _order(order: Order) -> tuple[SQLColumnExpression[Any], ...]:
     if order == "urgency":
+        # The score of one image says nothing of another one that has none, so that one does not take the other's place.
         # A study may still wait for another system, or for one of its images, and be known to be urgent; and one may be
         # screened by another system alone, which gives no urgency.
-        rank = case((Study.urgency.is_not(None), 1), (Study.state == "waiting", 2), else_=0)
-        return Study.reviewed_at.is_not(None), rank, Study.urgency.desc(), Study.received_at, Study.id
+        rank = case((Study.unscreened > 0, 0), (Study.urgency.is_not(None), 1), (Study.state == "waiting", 2), else_=0)
+        return Study.reviewed_at.is_not(None), rank, Study.urgency.desc().nulls_first(), Study.received_at, Study.id
     arrival = Study.received_at.desc() if order == "newest" else Study.received_at.asc()
     return arrival, Study.id
