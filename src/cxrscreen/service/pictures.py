@@ -12,6 +12,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from cxrscreen.errors import UnreadableImageError
 from cxrscreen.imaging.encode import encode_png
 from cxrscreen.imaging.radiograph import Radiograph
 from cxrscreen.imaging.read import read
@@ -99,7 +100,11 @@ class Gallery:
             path = self._context.files.path(image.sha256)
             if not path.exists():
                 raise FilesError(f"The stored file {image.sha256[:12]}... is gone; restore it from a backup.")
-            return read(path, limits=self._context.limits)
+            try:
+                return read(path, limits=self._context.limits)
+            except UnreadableImageError as error:
+                # Where the service keeps its files is nobody's business.
+                raise type(error)(str(error).replace(str(path), "The file")) from error
 
         return self._kept(self._radiographs, image.sha256, made)
 
@@ -147,16 +152,23 @@ class Gallery:
         return encode_png(_overlay(name, stored.kind, values))
 
     def _kept(self, cache: "LRUCache[str, _Value]", key: str, made: Callable[[], _Value]) -> _Value:
-        with self._lock:
-            known = cache.get(key)
+        known = self._known(cache, key)
         if known is not None:
             return known
         with self._turn():
+            # Others who waited before for the same may have made it meanwhile.
+            known = self._known(cache, key)
+            if known is not None:
+                return known
             value = made()
-        with self._lock:
-            if cache.getsizeof(value) <= cache.maxsize:
-                cache[key] = value
+            with self._lock:
+                if cache.getsizeof(value) <= cache.maxsize:
+                    cache[key] = value
         return value
+
+    def _known(self, cache: "LRUCache[str, _Value]", key: str) -> _Value | None:
+        with self._lock:
+            return cache.get(key)
 
     def _turn(self) -> "_Turn":
         return _Turn(self._turns)

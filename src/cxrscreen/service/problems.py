@@ -9,7 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionError
 from starlette.exceptions import HTTPException
 
 from cxrscreen.errors import CxrscreenError
@@ -95,10 +96,10 @@ class Problem(BaseModel):
 def handle_problems(app: FastAPI) -> None:
     """Make the application answer every expected error with problem details."""
     app.add_exception_handler(CxrscreenError, _expected)
-    app.add_exception_handler(OperationalError, _away)
     app.add_exception_handler(DataError, _not_to_be_kept)
+    app.add_exception_handler(IntegrityError, _crossed)
     # Of the operating system's errors the full disk is the likely one: an upload waits there until it is whole.
-    for kind in (DatabaseError, FilesError, OSError):
+    for kind in (OperationalError, NoConnectionError, DatabaseError, FilesError, OSError):
         app.add_exception_handler(kind, _away)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _refused)
@@ -153,6 +154,12 @@ def _not_to_be_kept(request: Request, error: Exception) -> JSONResponse:
     _LOG.info("not to be kept", error=type(error).__name__, places=places_of(error))
     detail = "The request holds characters or numbers that the database cannot keep; leave them out."
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
+def _crossed(request: Request, error: Exception) -> JSONResponse:
+    # Two did at one moment what only one can do, such as making an account of one name; the database let one through.
+    _LOG.warning("crossed", error=type(error).__name__, places=places_of(error))
+    return problem(request, HTTPStatus.CONFLICT, "Somebody changed it at the same moment; load it again.")
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -47,6 +47,14 @@ def image_of(sent):
     return f"{PATH}/{sent.StudyInstanceUID}/series/{sent.SeriesInstanceUID}/instances/{sent.SOPInstanceUID}"
 
 
+def test_an_attribute_of_a_group_that_repeats_is_refused_in_words(client, dicom):
+    assert store(client, dicom()).status_code == 200
+    for path in (PATH, "/dicom-web/series", "/dicom-web/instances"):
+        answer = client.get(path, params={"includefield": "60003000"})
+        assert (answer.status_code, "OverlayData" in answer.json()["detail"]) == (400, True)
+        assert client.get(path, params={"includefield": "all"}).status_code == 200
+
+
 @pytest.fixture
 def address(context):
     """The address of the service's DICOMweb, on a real socket."""

@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+from contextlib import ExitStack
 
 import pytest
 import structlog
@@ -37,6 +38,17 @@ def test_a_database_that_is_away_is_503(client, context, monkeypatch):
     monkeypatch.setattr(context.database, "reading", away)
     answer = client.get("/api/v1/studies")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+def test_a_database_without_a_free_connection_is_503(client, context, monkeypatch):
+    monkeypatch.setattr(context.database.engine.pool, "_timeout", 0.2)
+    with ExitStack() as held:
+        pool = context.database.engine.pool
+        for _ in range(pool.size() + pool._max_overflow - pool.checkedout()):
+            held.enter_context(context.database.engine.connect())
+        answer = client.get("/api/v1/studies")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert client.get("/api/v1/studies").status_code == 200
 
 
 def test_unknown_paths_and_methods_are_problems(client):

@@ -3,6 +3,7 @@
 import base64
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from cxrscreen.report.figures import saliency_picture
 from cxrscreen.service.access import Role
 from cxrscreen.service.pages.static_files import STATIC
 from cxrscreen.service.security.accounts import add_account
+from cxrscreen.service.store.people import Session
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
@@ -409,5 +411,42 @@ def test_a_reader_takes_another_password_and_makes_a_token(browser: Any, filled:
         page.wait_for_url("**/sign-in")
         signed_in(page, "reader.two", NEXT_PASSWORD)
         assert visit.complaints == []
+    finally:
+        visit.context.close()
+
+
+def test_a_page_that_is_left_alone_keeps_no_session_and_leads_back_to_itself(browser: Any, filled: Any) -> None:
+    department, _ = filled
+    context = department.context
+    with context.database.writing() as session:
+        ids = {add_account(session, "reader.three", Role.READER, context.now(), password=PASSWORD).id}
+    visit = Visit(browser, department.address)
+    page = visit.page
+
+    def last_seen(minutes: float) -> Any:
+        """Have the session used last some time ago; give the moment."""
+        with context.database.writing() as session:
+            (row,) = session.query(Session).filter(Session.user_id.in_(ids)).all()
+            row.last_seen_at = context.now() - timedelta(minutes=minutes)
+            return row.last_seen_at
+
+    try:
+        signed_in(page, "reader.three", PASSWORD)
+        page.goto("/worklist?show=all")
+        seen = last_seen(30)
+        for _ in range(2):
+            with page.expect_response(lambda answer: "/worklist/rows" in answer.url) as polled:
+                pass
+            assert polled.value.status == 200
+        with context.database.reading() as session:
+            (row,) = session.query(Session).filter(Session.user_id.in_(ids)).all()
+            assert row.last_seen_at == seen
+        last_seen(context.settings.session_idle_minutes + 1)
+        page.wait_for_url("**/sign-in?next=*")
+        page.get_by_label("Name").fill("reader.three")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/worklist?show=all")
+        page.get_by_text("Research use only").first.wait_for()
     finally:
         visit.context.close()

@@ -43,6 +43,16 @@ def test_who_is_not_signed_in_is_led_to_the_form_and_back(stranger: TestClient) 
     assert 'data-sign-in="/worklist?show=all&amp;page=2"' in form.text
 
 
+@pytest.mark.parametrize("address", ["/worklist/rows?show=all", "/figures/part?days=9", f"/studies/{NOBODYS}/state"])
+def test_signing_in_leads_to_pages_and_not_to_parts_of_them(stranger: TestClient, address: str) -> None:
+    assert stranger.get(address).headers["location"] == "/sign-in?next=/worklist"
+
+
+def test_signing_in_leads_to_what_can_be_opened(stranger: TestClient) -> None:
+    answer = stranger.post("/worklist/found", data={"whom": "x"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?next=/worklist")
+
+
 @pytest.mark.parametrize(
     ("given", "leads_to"),
     [

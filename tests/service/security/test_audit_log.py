@@ -175,6 +175,17 @@ def test_read_exported_and_checked_by_administrators(people, actions):
     assert [action for _, action, _ in actions()[-3:]] == ["audit_log.seen", "audit_log.exported", "audit_log.checked"]
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-01-01T00:00:00"])
+def test_moments_that_are_none_are_refused(people, moment):
+    client = people.signed_in(Role.ADMIN)
+    for name in ("since", "until"):
+        for path in ("/api/v1/audit-log", "/api/v1/audit-log/export", "/api/v1/studies"):
+            answer = client.get(path, params={name: moment})
+            assert (answer.status_code, f"query.{name}" in answer.json()["detail"]) == (422, True), path
+        assert client.post("/api/v1/studies/search", json={name: moment}).status_code == 422
+        assert client.get("/api/v1/audit-log", params={name: "2026-01-05T13:00:00+14:00"}).status_code == 200
+
+
 def test_an_export_can_be_checked_elsewhere(people):
     from datetime import datetime
 

@@ -144,6 +144,12 @@ def test_dates_go_or_move_together(dicom):
     assert deidentifier.moved(date(2020, 3, 10), str(first.PatientID)) == day(first)
 
 
+def test_a_date_before_which_no_day_is_left_is_removed():
+    keeps = Deidentifier(KEY, keep_intervals=True)
+    assert keeps.moved(date(1, 1, 1), "ANON-1") is None
+    assert keeps.moved(date(2020, 3, 10), "ANON-1") < date(2020, 3, 10)
+
+
 def test_text_that_is_known_to_be_burned_in_is_refused(dicom):
     with pytest.raises(UnreadableUploadError, match="burned into"):
         taken(given(dicom, BurnedInAnnotation="YES"))

@@ -5,7 +5,9 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
@@ -132,6 +134,108 @@ def test_a_provider_by_another_name(answers):
     answers[f"{ISSUER}/.well-known/openid-configuration"]["issuer"] = "https://evil.example"
     with pytest.raises(ProviderError, match=r"oidc\.issuer"):
         provider().address(state="s", nonce="n", verifier="v" * 43)
+
+
+class Silent:
+    """A provider that takes every connection and never answers.
+
+    Parameters
+    ----------
+    issuer
+        Its address.
+    asked
+        Connections so far.
+    """
+
+    def __init__(self) -> None:
+        self._door = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.issuer = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        self.asked: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.asked.append(self._door.accept()[0])
+
+    def close(self) -> None:
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._door.close()
+        self._thread.join(10)
+        for connection in self.asked:
+            connection.close()
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    monkeypatch.setattr(identity_provider, "_SECONDS", 1.5)
+    provider = Silent()
+    yield provider
+    provider.close()
+
+
+def at_once(number, ask):
+    """Ask as often at one moment; give how long each waited for its refusal."""
+    ready, waited = threading.Barrier(number), []
+
+    def one():
+        ready.wait()
+        begun = time.monotonic()
+        with pytest.raises(ProviderError):
+            ask()
+        waited.append(time.monotonic() - begun)
+
+    threads = [threading.Thread(target=one) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(waited) == number
+    return sorted(waited)
+
+
+def test_one_waits_for_a_silent_provider_and_nobody_for_a_while_after(silent, monkeypatch):
+    settings = OIDC.model_copy(update={"issuer": silent.issuer})
+    alone = Provider(settings, "secret", "http://127.0.0.1/sign-in/provider/back")
+    waited = at_once(12, lambda: alone.address(state="s", nonce="n", verifier="v" * 43))
+    assert waited[-1] > 1.4
+    assert waited[-2] < 1
+    assert at_once(12, lambda: alone.address(state="s", nonce="n", verifier="v" * 43))[-1] < 1
+    assert len(silent.asked) == 1
+    monkeypatch.setattr(identity_provider, "_SILENT_SECONDS", 0)
+    assert at_once(1, lambda: alone.address(state="s", nonce="n", verifier="v" * 43))[0] > 1.4
+    assert len(silent.asked) == 2
+
+
+def test_what_is_known_serves_while_somebody_asks_anew(answers, monkeypatch):
+    alone = provider()
+    assert alone.address(state="s", nonce="n", verifier="v" * 43).startswith(f"{ISSUER}/authorize?")
+    asking, told = threading.Event(), threading.Event()
+
+    def slow(_address):
+        asking.set()
+        assert told.wait(60)
+        return {**METADATA, "authorization_endpoint": f"{ISSUER}/new"}
+
+    monkeypatch.setattr(identity_provider, "_REMEMBERED_SECONDS", 0.0)
+    monkeypatch.setattr(identity_provider, "_asked", slow)
+    renewing = threading.Thread(target=alone.address, kwargs={"state": "s", "nonce": "n", "verifier": "v" * 43})
+    renewing.start()
+    assert asking.wait(60)
+    assert alone.address(state="s", nonce="n", verifier="v" * 43).startswith(f"{ISSUER}/authorize?")
+    told.set()
+    renewing.join()
+    monkeypatch.setattr(identity_provider, "_REMEMBERED_SECONDS", 3600.0)
+    assert alone.address(state="s", nonce="n", verifier="v" * 43).startswith(f"{ISSUER}/new?")
+
+
+def test_codes_are_exchanged_a_few_at_a_time(silent, answers):
+    answers[f"{ISSUER}/.well-known/openid-configuration"]["token_endpoint"] = f"{silent.issuer}/token"
+    alone = provider()
+    waited = at_once(12, lambda: alone.identity("code", verifier="v" * 43, nonce="n"))
+    assert sum(seconds > 1.4 for seconds in waited) == len(silent.asked) == identity_provider._AT_ONCE
+    assert at_once(1, lambda: alone.identity("code", verifier="v" * 43, nonce="n"))[0] > 1.4
 
 
 def test_the_address_holds_the_challenge_and_not_the_verifier(answers):
@@ -276,6 +380,8 @@ def test_nobody_comes_back_twice_with_anothers_state_or_too_late(world, clock):
         return client.get("/sign-in/provider/back", params={"state": state, "code": "c", **more}).status_code
 
     victim, attacker = browser(), browser()
+    away(victim)
+    assert back(victim, "é") == 401
     state, stolen = away(victim), away(attacker)
     assert back(victim, stolen) == 401
     assert back(victim, state) == 401
@@ -288,6 +394,17 @@ def test_nobody_comes_back_twice_with_anothers_state_or_too_late(world, clock):
     state = away(victim)
     assert back(victim, state, iss=ISSUER) == 303
     assert back(victim, state) == 401
+
+
+def test_strangers_who_come_back_leave_nothing_in_the_audit_log(world, actions):
+    _, _, browser, _ = world
+    client = browser()
+    assert client.get("/sign-in/provider/back").status_code == 401
+    for _ in range(3):
+        address = client.get("/sign-in/provider").headers["location"]
+        state = parse_qs(urlsplit(address).query)["state"][0]
+        assert client.get("/sign-in/provider/back", params={"state": state}).status_code == 401
+    assert actions() == []
 
 
 def test_without_a_provider_there_is_none(people):

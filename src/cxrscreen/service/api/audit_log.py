@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import Admin, AuditLog
+from cxrscreen.service.api.moments import Moment
 from cxrscreen.service.context import Here
 from cxrscreen.service.security import audit_log
 from cxrscreen.service.security.audit_log import Filter
@@ -27,8 +28,8 @@ class Wanted(BaseModel):
     target_kind: str | None = Field(None, max_length=32)
     target_id: str | None = Field(None, max_length=64)
     outcome: str | None = Field(None, max_length=32)
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def as_filter(self) -> Filter:
         """Return what the log is asked for."""

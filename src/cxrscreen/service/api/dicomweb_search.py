@@ -10,6 +10,7 @@ from cxrscreen.service.api.asking import AuditLog, Viewer
 from cxrscreen.service.api.dicomweb_address import JSON, PREFIX, Attributes, Uid, address, base_of, element
 from cxrscreen.service.context import Context, Here
 from cxrscreen.service.dicom_search import Found, Level, Query, find, parse_query
+from cxrscreen.service.problems import ServiceError
 
 router = APIRouter(prefix=PREFIX, tags=["DICOMweb"])
 
@@ -100,6 +101,10 @@ def instances_of_series(
 
 def _answer(request: Request, here: Context, log: AuditLog, level: Level, within: dict[str, str]) -> Response:
     asked, fuzzy = parse_query(request.query_params.multi_items())
+    for keyword in asked.included - {"all"}:
+        # Of a group that repeats, such as overlays: the keyword stands for many tags.
+        if tag_for_keyword(keyword) is None:
+            raise ServiceError(f"{keyword} is not given by searches; ask for the metadata or the instance.")
     query = Query({**asked.matches, **within}, asked.included, asked.limit, asked.offset)
     base = base_of(request, here)
     with here.database.reading() as session:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cxrscreen.service.api import PREFIX
@@ -92,6 +93,10 @@ def screen(image_id: Id, order: Order, here: Here, _asking: Reader, log: AuditLo
         raise ConflictError(f"The service has no such system; it has {', '.join(here.settings.systems)}.")
     with here.database.writing() as session:
         found = _image(session, image_id)
+        # The study first, as everywhere: who asks for the same at one moment waits, and then finds the job.
+        locked = select(models.Study.id).where(models.Study.id == found.study_id).with_for_update()
+        if session.scalar(locked) is None:
+            raise _no_image()
         first = order.system == here.settings.used_systems[0]
         job = enqueue(session, image_id, order.system, here.now(), orders_worklist=first, again=True)
         refresh_study(session, found.study_id)
@@ -108,5 +113,9 @@ def png_response(content: bytes) -> Response:
 def _image(session: Session, image_id: str) -> models.Image:
     found = session.get(models.Image, image_id)
     if found is None:
-        raise NotFoundError("There is no such image; check its identifier, or it was deleted.")
+        raise _no_image()
     return found
+
+
+def _no_image() -> NotFoundError:
+    return NotFoundError("There is no such image; check its identifier, or it was deleted.")

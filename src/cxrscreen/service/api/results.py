@@ -1,11 +1,11 @@
 """One result: its data, its maps, and the report as page and PDF."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload, selectinload
 
 from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import AuditLog, Id, Viewer
@@ -28,8 +28,7 @@ _PDF: dict[int | str, dict[str, Any]] = {200: {"content": {"application/pdf": {}
 @router.get("/{result_id}")
 def result(result_id: Id, here: Here, _asking: Viewer, log: AuditLog) -> Result:
     """Give a result as data."""
-    with _result(here, result_id) as found:
-        view = result_view(found)
+    view = result_view(_result(here, result_id))
     log("result.seen", "result", result_id)
     return view
 
@@ -46,8 +45,7 @@ def saliency_map(
 ) -> Response:
     """Render a map, or the lung mask, by itself, to be laid over the picture."""
     gallery: Gallery = request.app.state.gallery
-    with _result(here, result_id) as found:
-        content = gallery.map(found, name, look)
+    content = gallery.map(_result(here, result_id), name, look)
     log("result.picture_seen", "result", result_id, sparsely=True)
     return png_response(content)
 
@@ -63,8 +61,7 @@ def picture(
 ) -> Response:
     """Render a framed picture with title and scale: original, lung_overlay, lung_mask, or a map by its name."""
     gallery: Gallery = request.app.state.gallery
-    with _result(here, result_id) as found:
-        files = gallery.folder(found).files
+    files = gallery.folder(_result(here, result_id)).files
     if file not in files:
         raise NotFoundError(f"The result has no such picture; it has {', '.join(sorted(files))}.")
     log("result.picture_seen", "result", result_id, sparsely=True)
@@ -75,8 +72,8 @@ def picture(
 def page(result_id: Id, request: Request, here: Here, _asking: Viewer, log: AuditLog) -> HTMLResponse:
     """Give the report as a page that needs nothing else."""
     gallery: Gallery = request.app.state.gallery
-    with _result(here, result_id) as found:
-        content = html_report(found, gallery.folder(found))
+    found = _result(here, result_id)
+    content = html_report(found, gallery.folder(found))
     log("result.report_made", "result", result_id, form="html")
     return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_POLICY})
 
@@ -85,17 +82,27 @@ def page(result_id: Id, request: Request, here: Here, _asking: Viewer, log: Audi
 def document(result_id: Id, request: Request, here: Here, _asking: Viewer, log: AuditLog) -> Response:
     """Give the report as PDF."""
     gallery: Gallery = request.app.state.gallery
-    with _result(here, result_id) as found:
-        content = pdf_report(found, gallery.folder(found))
+    found = _result(here, result_id)
+    content = pdf_report(found, gallery.folder(found))
     log("result.report_made", "result", result_id, form="pdf")
     headers = {"Content-Disposition": f'inline; filename="{result_id}.pdf"'}
     return Response(content, media_type="application/pdf", headers=headers)
 
 
-@contextmanager
-def _result(here: Context, result_id: str) -> Iterator[models.Result]:
+def _result(here: Context, result_id: str) -> models.Result:
+    """Give a result with all that its report tells, and the connection back: who waits for a picture holds none."""
+    image = joinedload(models.Result.image)
+    wanted = (
+        select(models.Result)
+        .where(models.Result.id == result_id)
+        .options(
+            image.joinedload(models.Image.study).joinedload(models.Study.patient),
+            image.joinedload(models.Image.other_patient),
+            selectinload(models.Result.maps),
+        )
+    )
     with here.database.reading() as session:
-        found = session.get(models.Result, result_id)
-        if found is None:
-            raise NotFoundError("There is no such result; check its identifier, or it was deleted.")
-        yield found
+        found = session.scalars(wanted).first()
+    if found is None:
+        raise NotFoundError("There is no such result; check its identifier, or it was deleted.")
+    return found

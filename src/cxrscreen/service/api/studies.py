@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from cxrscreen import RESEARCH_USE
 from cxrscreen.service.api import PREFIX
 from cxrscreen.service.api.asking import Admin, AuditLog, Id, Viewer
+from cxrscreen.service.api.moments import Moment
 from cxrscreen.service.api.views import Study, StudySummary, study_view, summary_view
 from cxrscreen.service.context import Here
 from cxrscreen.service.housekeeping import delete_study
@@ -29,8 +30,8 @@ class Filters(BaseModel):
 
     state: tuple[StudyState, ...] = ()
     finding: tuple[Finding, ...] = ()
-    since: AwareDatetime | None = Field(None, description="Received at or after this moment, with its zone.")
-    until: AwareDatetime | None = Field(None, description="Received before this moment, with its zone.")
+    since: Moment | None = Field(None, description="Received at or after this moment, with its zone.")
+    until: Moment | None = Field(None, description="Received before this moment, with its zone.")
     least_urgency: float | None = Field(None, ge=0.0, le=1.0, allow_inf_nan=False)
     reviewed: bool | None = Field(None, description="With, or without, a reader's feedback.")
     order: Order = "urgency"

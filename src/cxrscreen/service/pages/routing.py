@@ -1,5 +1,6 @@
 """How a page is answered: from a template, and errors as pages instead of JSON."""
 
+import re
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, Final
@@ -78,10 +79,15 @@ def _forgery_token(request: Request, principal: Principal | None) -> str:
     return forgery_token(request.cookies.get(cookie_name(request.app.state.context.settings), ""))
 
 
+_FRAGMENTS: Final = re.compile(r"/worklist/(rows|found)|/figures/part|/studies/[^/]+/state")
+"""What scripts ask for to put into a page: by itself it lacks what the page says around it."""
+
+
 def _where(request: Request) -> str:
-    # A form that was sent cannot be sent again after signing in; its page can be opened again.
-    query = f"?{request.url.query}" if request.method == "GET" and request.url.query else ""
-    return request.url.path + query
+    # What was sent cannot be sent again after signing in.
+    if request.method != "GET" or _FRAGMENTS.fullmatch(request.url.path):
+        return "/worklist"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _error(request: Request, status: HTTPStatus, sentence: str) -> Response:

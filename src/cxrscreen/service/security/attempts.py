@@ -18,6 +18,8 @@ from cxrscreen.service.store.columns import new_id
 from cxrscreen.service.store.people import SignInAttempt
 
 WINDOW: Final = timedelta(minutes=15)
+_NOTES: Final = "notes"
+"""Stands for an address where a row is no attempt, but says that a limit was reached."""
 _ACCOUNT_LOCKS, _ADDRESS_LOCKS = 4_215_926, 4_215_927
 
 
@@ -28,11 +30,14 @@ class TooManyAttemptsError(ServiceError):
     ----------
     wait
         After which one more attempt is let pass.
+    first
+        Whether nobody was told so of this account or this address for as long as attempts are counted.
     """
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(self, wait: timedelta) -> None:
+    def __init__(self, wait: timedelta, *, first: bool) -> None:
+        self.first = first
         self.wait_seconds = max(1, math.ceil(wait.total_seconds()))
         minutes = math.ceil(self.wait_seconds / 60)
         super().__init__(f"Too many attempts to sign in; wait {minutes} min, or ask an administrator.")
@@ -67,14 +72,16 @@ def count_attempt(context: Context, name: str, address: str) -> None:
     with context.database.writing() as session:
         session.execute(delete(SignInAttempt).where(SignInAttempt.at < now - WINDOW))
         _take_turns(session, account, origin)
-        free = [
-            _free_at(session, settings.attempts_per_account, account=account),
-            _free_at(session, settings.attempts_per_address, address=origin),
-        ]
-        latest = max((moment for moment in free if moment is not None), default=None)
-        if latest is not None:
-            raise TooManyAttemptsError(latest - now)
-        session.add(SignInAttempt(id=new_id(), account=account, address=origin, at=now))
+        free = {
+            account: _free_at(session, settings.attempts_per_account, account=account),
+            origin: _free_at(session, settings.attempts_per_address, address=origin),
+        }
+        full = {key: moment for key, moment in free.items() if moment is not None}
+        if not full:
+            session.add(SignInAttempt(id=new_id(), account=account, address=origin, at=now))
+            return
+        noted = [_note(session, key, now) for key in full]
+    raise TooManyAttemptsError(max(full.values()) - now, first=any(noted))
 
 
 def forget_attempts(session: Session, name: str) -> None:
@@ -88,6 +95,16 @@ def _free_at(session: Session, most: int, **given: str) -> datetime | None:
     counted = select(SignInAttempt.at).filter_by(**given).order_by(SignInAttempt.at.desc())
     in_the_way = session.scalars(counted.offset(most - 1).limit(1)).first()
     return None if in_the_way is None else in_the_way + WINDOW
+
+
+def _note(session: Session, key: str, now: datetime) -> bool:
+    """Note that the limit of an account or address was reached; False where that is noted already."""
+    # Among the attempts, so that the note goes as they do; no name is folded to one with a capital letter.
+    note = {"account": digest_of(f"Noted {key}"), "address": _NOTES}
+    if session.scalar(select(SignInAttempt.id).filter_by(**note).limit(1)) is not None:
+        return False
+    session.add(SignInAttempt(id=new_id(), at=now, **note))
+    return True
 
 
 def _take_turns(session: Session, account: str, origin: str) -> None:

@@ -103,7 +103,11 @@ class Deidentifier:
         """Return what a date of a person becomes; None where it is removed."""
         if day is None or pseudonym is None or not self.keep_intervals:
             return None
-        return day - timedelta(days=self._shift(pseudonym))
+        try:
+            return day - timedelta(days=self._shift(pseudonym))
+        except OverflowError:
+            # Before the calendar's first day; a date that old is a mistake.
+            return None
 
     def uid(self, old: str) -> UID:
         """Return what a UID becomes: one derived from a number of 128 bits (PS3.5, annex B.2)."""

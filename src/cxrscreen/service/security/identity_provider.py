@@ -24,6 +24,10 @@ BACK: Final = "/sign-in/provider/back"
 SIGNATURES: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Those by a key that the provider alone has: never ``none``, never one by the secret that both know."""
 _SECONDS: Final = 10.0
+_SILENT_SECONDS: Final = 30.0
+"""For how long a provider that did not answer is not asked about itself again."""
+_AT_ONCE: Final = 8
+"""People whose codes are exchanged at a time: fewer than the threads that answer requests."""
 _REMEMBERED_SECONDS: Final = 3600.0
 _LEEWAY_SECONDS: Final = 60
 
@@ -80,10 +84,13 @@ class Provider:
         self.settings = settings
         self._secret = secret
         self._redirect_uri = redirect_uri
-        self._lock = threading.Lock()
+        # Nobody waits for another one who asks: strangers and a provider that is silent would hold every thread.
+        self._asking = threading.Lock()
+        self._turns = threading.BoundedSemaphore(_AT_ONCE)
         self._metadata: dict[str, Any] = {}
         self._keys: KeySet | None = None
         self._asked_at = -_REMEMBERED_SECONDS
+        self._failed: tuple[float, str] | None = None
 
     def address(self, *, state: str, nonce: str, verifier: str) -> str:
         """Return where to send a browser.
@@ -96,7 +103,7 @@ class Provider:
         Raises
         ------
         ProviderError
-            If the provider does not answer.
+            If the provider does not answer, or another one waits for its first answer.
         """
         endpoint = self._endpoint("authorization_endpoint")
         with self._client() as client:
@@ -111,18 +118,18 @@ class Provider:
         NotSignedInError
             If the provider does not take the code, or its token is not good.
         ProviderError
-            If it does not answer.
+            If it does not answer, or too many wait for its answer already.
         """
+        if not self._turns.acquire(blocking=False):
+            raise _busy()
         try:
-            with self._client() as client:
-                token = client.fetch_token(self._endpoint("token_endpoint"), code=code, code_verifier=verifier)
-                claims = self._checked(token, nonce)
-                if self.settings.groups_claim not in claims or self.settings.name_claim not in claims:
-                    claims = claims | self._more(client, claims["sub"])
+            claims = self._claims(code, verifier, nonce)
         except httpx2.HTTPError as error:
             raise _silent() from error
         except (OAuthError, JoseError, ValueError, KeyError) as error:
             raise NotSignedInError("The identity provider's answer is not valid; try again.") from error
+        finally:
+            self._turns.release()
         name = claims.get(self.settings.name_claim)
         groups = claims.get(self.settings.groups_claim) or ()
         if not isinstance(name, str):
@@ -135,6 +142,14 @@ class Provider:
             display_name[:128] if isinstance(display_name, str) else None,
             (groups,) if isinstance(groups, str) else tuple(str(group) for group in groups),
         )
+
+    def _claims(self, code: str, verifier: str, nonce: str) -> dict[str, Any]:
+        with self._client() as client:
+            token = client.fetch_token(self._endpoint("token_endpoint"), code=code, code_verifier=verifier)
+            claims = self._checked(token, nonce)
+            if self.settings.groups_claim not in claims or self.settings.name_claim not in claims:
+                claims = claims | self._more(client, claims["sub"])
+            return claims
 
     def _checked(self, token: Mapping[str, Any], nonce: str) -> dict[str, Any]:
         """Return the identity token's claims, once its signature, issuer, audience, time and nonce are right."""
@@ -184,22 +199,43 @@ class Provider:
             raise ProviderError(f"The identity provider names no {name}; check the setting oidc.issuer.") from None
 
     def _known(self) -> dict[str, Any]:
-        with self._lock:
-            if time.monotonic() - self._asked_at > _REMEMBERED_SECONDS:
-                metadata = _asked(self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
-                if metadata.get("issuer") != self.settings.issuer:
-                    raise ProviderError(
-                        "The identity provider calls itself otherwise; correct the setting oidc.issuer."
-                    )
-                self._metadata, self._keys, self._asked_at = metadata, None, time.monotonic()
+        if self._is_fresh():
             return self._metadata
+        if not self._asking.acquire(blocking=False):
+            # Somebody asks already; what was said an hour ago serves as well meanwhile.
+            if self._metadata:
+                return self._metadata
+            raise _busy()
+        try:
+            if not self._is_fresh():
+                self._learn()
+            return self._metadata
+        finally:
+            self._asking.release()
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._asked_at <= _REMEMBERED_SECONDS
+
+    def _learn(self) -> None:
+        """Ask the provider about itself; where that failed a moment ago, fail likewise without asking."""
+        if self._failed is not None and time.monotonic() - self._failed[0] < _SILENT_SECONDS:
+            raise ProviderError(self._failed[1])
+        try:
+            metadata = _asked(self.settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
+            if not isinstance(metadata, dict) or metadata.get("issuer") != self.settings.issuer:
+                raise ProviderError("The identity provider calls itself otherwise; correct the setting oidc.issuer.")
+        except ProviderError as error:
+            self._failed = (time.monotonic(), str(error))
+            raise
+        self._metadata, self._keys, self._failed, self._asked_at = metadata, None, None, time.monotonic()
 
     def _key_set(self, *, anew: bool = False) -> KeySet:
         address = self._endpoint("jwks_uri")
-        with self._lock:
-            if self._keys is None or anew:
-                self._keys = KeySet.import_key_set(_asked(address))
-            return self._keys
+        keys = self._keys
+        if keys is None or anew:
+            # Two who ask at once both get the answer; how many can is bounded where codes are exchanged.
+            self._keys = keys = KeySet.import_key_set(_asked(address))
+        return keys
 
 
 def _asked(address: str) -> Any:
@@ -213,3 +249,7 @@ def _asked(address: str) -> Any:
 
 def _silent() -> ProviderError:
     return ProviderError("The identity provider does not answer as it should; try again, or tell an administrator.")
+
+
+def _busy() -> ProviderError:
+    return ProviderError("The identity provider has not answered others yet; try again in a moment.")

@@ -45,6 +45,8 @@ def check_password(password: str, known: Iterable[str] = ()) -> None:
         If it may not.
     """
     text = _normal(password)
+    if not _is_text(text):
+        raise WeakPasswordError("The password holds half a character, which nobody can type again; take another.")
     if len(text) < SHORTEST:
         raise WeakPasswordError(f"The password is too short; take {SHORTEST} characters or more.")
     if len(text) > LONGEST:
@@ -69,11 +71,13 @@ def password_fits(kept: str | None, password: str) -> bool:
     kept
         What :func:`hash_password` gave; None for an account that has no password, or does not exist.
     password
-        As given; one that is too long fits nothing.
+        As given; one that is too long, or no text, fits nothing.
     """
     text = _normal(password)
     if len(text) > LONGEST:
         text, kept = text[:LONGEST], None
+    if not _is_text(text):
+        text, kept = "", None
     with _turn:
         try:
             _hasher.verify(_nobodys() if kept is None else kept, text)
@@ -90,6 +94,11 @@ def is_outdated(kept: str) -> bool:
 def _normal(password: str) -> str:
     # The same characters typed on another keyboard may come as other code points.
     return unicodedata.normalize("NFKC", password)
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether a text can be written in UTF-8: JSON can hold half of a pair of surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _nobodys() -> str:

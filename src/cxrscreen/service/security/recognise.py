@@ -16,6 +16,8 @@ from cxrscreen.service.security.tokens import principal_of_token
 from cxrscreen.service.settings import Settings
 
 FORGERY_HEADER: Final = "X-CSRF-Token"
+POLL_HEADER: Final = "X-Poll"
+"""Sent by the service's own pages with what they ask by themselves, again and again; it does not keep a session."""
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -44,7 +46,7 @@ def by_cookie(context: Context) -> Authenticator:
         key = request.cookies.get(cookie_name(context.settings))
         if key is None:
             return None
-        whose = signed_in(context, key)
+        whose = signed_in(context, key, is_use=POLL_HEADER not in request.headers)
         if whose is None:
             return None
         principal = Principal(whose.name, whose.role, "session", whose.account_id)

@@ -85,8 +85,18 @@ def open_session(session: Session, user: User, now: datetime, settings: Settings
     return Opened(key, forgery_token(key), expires_at)
 
 
-def signed_in(context: Context, key: str) -> SignedIn | None:
-    """Tell whose session a key is; None where it ended, was not used for too long, or its account is shut."""
+def signed_in(context: Context, key: str, *, is_use: bool = True) -> SignedIn | None:
+    """Tell whose session a key is; None where it ended, was not used for too long, or its account is shut.
+
+    Parameters
+    ----------
+    context
+        The store and the limits.
+    key
+        The cookie's value.
+    is_use
+        Whether a person asks; a page that keeps itself new is no sign that somebody sits in front of it.
+    """
     now, digest = context.now(), digest_of(key)
     with context.database.reading() as session:
         found = session.get(people.Session, digest)
@@ -97,7 +107,7 @@ def signed_in(context: Context, key: str) -> SignedIn | None:
             return None
         user = found.user
         whose = SignedIn(user.id, user.name, user.display_name, Role[user.role.upper()], found.expires_at)
-    if idle > _NOTED_EVERY:
+    if is_use and idle > _NOTED_EVERY:
         with context.database.writing() as session:
             again = session.get(people.Session, digest)
             if again is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 from sqlalchemy import select
 
 from cxrscreen.service.access import Principal, Role
@@ -14,6 +15,8 @@ from cxrscreen.service.security.passwords import hash_password, is_outdated, pas
 from cxrscreen.service.security.sessions import Opened, open_session
 from cxrscreen.service.store.audit import record
 from cxrscreen.service.store.people import User
+
+_LOG = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,10 @@ def sign_in(
     context: Context, name: str, password: str, *, address: str, instead_of: str | None, request: str | None = None
 ) -> Arrival:
     """Open a session for whoever knows an account's password.
+
+    Who is refused is in the service's log. In the audit log, which nobody can empty and strangers could fill, are
+    attempts on an account that is there, as many as its limit allows, and that a limit was reached, once in as long as
+    attempts are counted.
 
     Parameters
     ----------
@@ -49,17 +56,19 @@ def sign_in(
     NotSignedInError
         If there is no such account, it is shut, it has no password, or the password is another.
     """
+    user = _user_named(context, name)
+    # A name that is no account's may be a password in the wrong field: it is not written down.
+    account_id = None if user is None else user.id
     try:
         count_attempt(context, name, address)
-    except TooManyAttemptsError:
-        record(context, NOBODY, "session.opened", "service", None, request=request, outcome="refused", why="limit")
+    except TooManyAttemptsError as error:
+        _note_limit(context, error, NOBODY, "session.opened", account_id, request)
         raise
-    user = _user_named(context, name)
     kept = None if user is None or user.disabled_at is not None else user.password_hash
     if not password_fits(kept, password) or user is None or kept is None:
-        # A name that is no account's may be a password in the wrong field: it is not written down.
-        account_id = None if user is None else user.id
-        record(context, NOBODY, "session.opened", "account", account_id, request=request, outcome="refused")
+        _LOG.warning("sign-in refused", account=account_id, why="password")
+        if account_id is not None:
+            record(context, NOBODY, "session.opened", "account", account_id, request=request, outcome="refused")
         raise NotSignedInError(_WRONG)
     rehashed = hash_password(password) if is_outdated(kept) else kept
     with context.database.writing() as session:
@@ -88,9 +97,13 @@ def confirm_password(
     """
     with context.database.reading() as session:
         user = session.get_one(User, account_id)
-    count_attempt(context, user.name, address)
+    principal = Principal(user.name, Role[user.role.upper()], "session", user.id)
+    try:
+        count_attempt(context, user.name, address)
+    except TooManyAttemptsError as error:
+        _note_limit(context, error, principal, "account.password_changed", user.id, request)
+        raise
     if not password_fits(user.password_hash, password):
-        principal = Principal(user.name, Role[user.role.upper()], "session", user.id)
         record(context, principal, "account.password_changed", "account", user.id, request=request, outcome="refused")
         raise ForbiddenError("The present password is wrong; try again.")
     with context.database.writing() as session:
@@ -100,6 +113,19 @@ def confirm_password(
 NOBODY: Final = Principal("nobody", Role.VIEWER, "nobody")
 """Who did it where nobody was recognised."""
 _WRONG: Final = "Name or password is wrong; try again."
+
+
+def _note_limit(
+    context: Context,
+    error: TooManyAttemptsError,
+    principal: Principal,
+    action: str,
+    account_id: str | None,
+    request: str | None,
+) -> None:
+    _LOG.warning("sign-in refused", account=account_id, why="limit")
+    if error.first:
+        record(context, principal, action, "account", account_id, request=request, outcome="refused", why="limit")
 
 
 def _user_named(context: Context, name: str) -> User | None:

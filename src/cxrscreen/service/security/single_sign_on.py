@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+import structlog
 from fastapi import Response
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -22,6 +23,7 @@ from cxrscreen.service.settings import IdentityProvider, Settings
 from cxrscreen.service.store.audit import record
 from cxrscreen.service.store.people import SignOn, User
 
+_LOG = structlog.get_logger(__name__)
 _MINUTES: Final = 10
 """How long somebody may take at the identity provider."""
 
@@ -117,10 +119,12 @@ def arrive(
         If somebody else's account has their name.
     """
     try:
-        left = _taken_out(context, returning)
-        if returning.code is None or (returning.issuer is not None and returning.issuer != provider.settings.issuer):
-            raise NotSignedInError("The identity provider did not sign you in; try again.")
-        identity = provider.identity(returning.code, verifier=left.verifier, nonce=left.nonce)
+        left, identity = _vouched_for(context, provider, returning)
+    except ServiceError as error:
+        # Anybody can come so far: in the audit log, which nobody can empty, are those whom the provider knows.
+        _LOG.warning("sign-in refused", why=type(error).__name__, by="provider")
+        raise
+    try:
         role = _role_of(identity, provider.settings)
         if role is None:
             _end_access(context, identity, request)
@@ -160,13 +164,22 @@ def clear_cookie(response: Response, settings: Settings) -> None:
     response.delete_cookie(cookie_name(settings), path="/", httponly=True, secure=settings.behind_tls, samesite="lax")
 
 
+def _vouched_for(context: Context, provider: Provider, returning: Returning) -> tuple[SignOn, Identity]:
+    left = _taken_out(context, returning)
+    if returning.code is None or (returning.issuer is not None and returning.issuer != provider.settings.issuer):
+        raise NotSignedInError("The identity provider did not sign you in; try again.")
+    return left, provider.identity(returning.code, verifier=left.verifier, nonce=left.nonce)
+
+
 def _taken_out(context: Context, returning: Returning) -> SignOn:
     """Give what was kept of a browser that left, and forget it."""
     with context.database.writing() as session:
         left = None if returning.key is None else session.get(SignOn, digest_of(returning.key))
         if left is not None:
             session.delete(left)
-    if left is None or left.expires_at <= context.now() or not secrets.compare_digest(left.state, returning.state):
+    # As bytes: what is compared so as text must be ASCII, and an address can hold anything.
+    same = left is not None and secrets.compare_digest(left.state.encode(), returning.state.encode())
+    if left is None or left.expires_at <= context.now() or not same:
         raise NotSignedInError("This sign-in was begun elsewhere or took too long; begin again.")
     return left
 
