@@ -14,7 +14,7 @@ screen: $(VENV)/.screen
 	@echo "The report: $(OUT)/report.html"
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) -m "not services and not pages and not full_size and not trains"
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not services and not pages and not full_size and not trains"
 
 # Every system trained, adapted, compared and exported on phantoms, from its recipe to its bundle.
 test-training: $(VENV)/.test

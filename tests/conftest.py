@@ -19,7 +19,12 @@ settings.load_profile("no deadline")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Give the tests of a folder to one worker: they share its fixtures, and some of those train networks."""
+    """Give the tests of a folder to one worker: they share its fixtures, and some of those train networks.
+
+    Not where worksteal is asked for, which cuts the list of all tests in two and evens out the end.
+    """
+    if config.getoption("dist") == "worksteal":
+        return None
     from xdist.scheduler import LoadFileScheduling
 
     class LoadFolderScheduling(LoadFileScheduling):
