@@ -16,9 +16,9 @@ screen: $(VENV)/.screen
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not services and not pages and not full_size and not trains"
 
-# Every system trained, adapted, compared and exported on phantoms, from its recipe to its bundle.
+# Every system trained, adapted, compared and exported on phantoms, from its recipe to its bundle; short networks on every engine.
 test-training: $(VENV)/.test
-	$(BIN)/python -m pytest tests/systems -m trains --numprocesses=$(WORKERS)
+	$(BIN)/python -m pytest tests/systems tests/runtime -m trains --numprocesses=$(WORKERS)
 
 # Networks at their full size, exported anew and compared; make test has short ones of the same parts.
 test-full-size: $(VENV)/.test

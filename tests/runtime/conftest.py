@@ -18,6 +18,16 @@ SIDE = 64
 SHORT = (2, 1, 1, 2)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what exports and compiles networks to ``make test-training``; full sizes have a target of their own."""
+    for item in items:
+        exports = item.path.name.startswith("test_export") or item.path.name == "test_torch_engine.py"
+        exports |= bool({"exports", "exported"} & set(getattr(item, "fixturenames", ())))
+        if item.path.parent.name == "runtime" and exports and item.get_closest_marker("full_size") is None:
+            item.add_marker("trains")
+
+
 @dataclass(frozen=True)
 class Exported:
     folder: Path
