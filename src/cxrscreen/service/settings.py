@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     first_admin: str | None = Field(None, description="Account that is made while there is none at all.")
     first_admin_password: SecretStr | None = Field(None, description="Its password.")
     session_hours: float = Field(12.0, gt=0.0, description="After which everybody signs in again.")
-    session_idle_minutes: float = Field(60.0, gt=0.0, description="Without a request, after which a session ends.")
+    session_idle_minutes: float = Field(
+        60.0, gt=0.0, description="Without use by a person, after which a session ends."
+    )
     attempts_per_account: int = Field(10, ge=1, description="Failed sign-ins in 15 minutes before more are refused.")
     attempts_per_address: int = Field(100, ge=1, description="The same from one address, whatever the account.")
     oidc: IdentityProvider | None = Field(None, description="Identity provider whose people may sign in.")

@@ -179,6 +179,7 @@ def secondary_capture_of(radiograph: Radiograph) -> Dataset:
 
 def _completed(header: Dataset) -> Dataset:
     """Put right what the writers refuse although archives are full of it, or leave it empty."""
+    # Reads every value under the character set that it came with; inside sequences they would else be copied as bytes.
     drop_illegible(header)
     _put_character_set(header)
     for element in header:
@@ -220,18 +221,10 @@ def _put_character_set(header: Dataset) -> None:
     written = _character_set([given] if isinstance(given, str) else given)
     if written == given:
         return
-    _read_text(header)
     if written:
         header.SpecificCharacterSet = written
     else:
         del header.SpecificCharacterSet
-
-
-def _read_text(dataset: Dataset) -> None:
-    """Read every value under the name that it came with; what is inside sequences would else be copied as bytes."""
-    for element in dataset:
-        for item in element.value if element.VR == "SQ" else ():
-            _read_text(item)
 
 
 def _character_set(given: Sequence[str]) -> str | list[str]:

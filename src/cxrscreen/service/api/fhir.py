@@ -1,7 +1,7 @@
 """FHIR R4: the reports and observations of screenings, to be read (not a whole FHIR server)."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import urlencode
 
@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from cxrscreen import RESEARCH_USE, __version__
 from cxrscreen.service.api.asking import AuditLog, Viewer
+from cxrscreen.service.api.moments import in_utc
 from cxrscreen.service.context import Context, Here
 from cxrscreen.service.problems import NotFoundError, ServiceError
 from cxrscreen.service.store.exchange import FhirResource
@@ -158,9 +159,8 @@ def _query(request: Request, offset: int) -> str:
 def _moment(since: str) -> datetime:
     try:
         moment = datetime.fromisoformat(since.removeprefix("ge").replace(" ", "+"))
-        # Beyond the first and the last day there is no moment to turn one into.
-        return moment.astimezone(UTC) if moment.tzinfo is not None else _no_moment()
-    except (ValueError, OverflowError):
+        return in_utc(moment) if moment.tzinfo is not None else _no_moment()
+    except ValueError:
         return _no_moment()
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, AwareDatetime
 
 
-def _in_utc(moment: datetime) -> datetime:
+def in_utc(moment: datetime) -> datetime:
+    """Turn a moment with its zone to UTC; raises a ``ValueError`` beyond the calendar's first and last day."""
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -14,5 +15,5 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("the moment is none in UTC; take one between the years 1 and 9999") from None
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """Given in UTC; refused without a zone, and beyond the calendar's first and last day."""

@@ -59,8 +59,9 @@ class StudyList(BaseModel):
 def studies(here: Here, _asking: Viewer, log: AuditLog, filters: Annotated[Filters, Query()]) -> StudyList:
     """List studies in the order in which to read them, or by arrival.
 
-    In the order of urgency come first the studies that nobody reviewed; among them first those without a result, for a
-    person has to look at them, then by urgency. The order is a suggestion: every radiograph has to be read.
+    In the order of urgency come first the studies that nobody reviewed; among them first those with an image that
+    got no score, for a person has to look at it, then by urgency. The order is a suggestion: every radiograph has to be
+    read.
     """
     with here.database.reading() as session:
         found = _found(session, filters, None, None)

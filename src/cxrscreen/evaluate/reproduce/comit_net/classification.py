@@ -76,7 +76,7 @@ def table4(runs: ComitRuns) -> Table:
         {each.variant: TABLE4.get(each.variant, {}) for each in found},
         tuple(POINTS),
         against=say.VARIANTS[ALL_TASKS],
-        answer=tuple(goal_sentences(own)),
+        answer=(*goal_sentences(own), *runs.variants.seeds_never_trained_on()),
         remarks=(*remarks, *misprints()),
         differs=(*say.not_in_recipe(lacking), *say.CLASSIFIERS_DIFFER, *say.OTHER_DIFFERS, *say.DIFFERS),
         source_notes=source_notes(runs),
@@ -102,7 +102,7 @@ def table5(runs: ComitRuns) -> Table:
         printed,
         SHOWN_5,
         against=in_words(ALL_TASKS).lower(),
-        answer=all_tasks_answer(runs),
+        answer=(*all_tasks_answer(runs), *runs.variants.seeds_never_trained_on()),
         source_notes=source_notes(runs),
         differs=(*say.TASKS_DIFFER, *say.DIFFERS),
         remarks=say.SPECIFICITY_UNNAMED,
@@ -174,7 +174,6 @@ def source_notes(runs: ComitRuns) -> tuple[str, ...]:
     return (
         "Test part, pooled: a reader who sees only the name of the source reaches an AUC of "
         f"{100 * auc(tested['truth'], given):.1f}; a pooled figure near it proves nothing.",
-        *runs.variants.seeds_never_trained_on(),
     )
 
 

@@ -130,7 +130,7 @@ def _draw(axes: Axes, own: Sequence[Curve]) -> None:
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", fontsize=7.5, frameon=False, title="AUC in percent", title_fontsize=7.5)
+    axes.legend(loc="lower right", fontsize=7.5, framealpha=0.85, title="AUC in percent", title_fontsize=7.5)
 
 
 def _mean_curve(tables: Sequence[pd.DataFrame]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

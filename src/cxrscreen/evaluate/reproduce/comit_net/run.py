@@ -35,7 +35,8 @@ def _figure8(runs: ComitRuns) -> Drawn:
 
 def _figure9(runs: ComitRuns) -> Drawn:
     found = curves(runs)
-    return figure9_table(found), curves_figure(found, runs.variants.on_embedding)
+    table = replace(figure9_table(found), answer=runs.variants.seeds_never_trained_on())
+    return table, curves_figure(found, runs.variants.on_embedding)
 
 
 def _figure11(runs: ComitRuns) -> Drawn:
